@@ -1,0 +1,95 @@
+"""Cluster membership and service discovery by gossip: no servers, no leader, answers from local memory.
+
+    import gossip
+
+    with gossip.connect() as g:
+        g.register("web", port=8080, tags=["v2"])
+        for instance in g.lookup("web"):
+            print(instance.address, instance.port)
+
+Every name but the version is loaded when it is first used, so that `import gossip` costs nothing.
+`Agent` runs a whole agent inside a trio program; nothing else here needs trio.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gossip.agent import Agent
+    from gossip.client import (
+        Client,
+        Instance,
+        JoinResult,
+        Member,
+        MemberView,
+        Registration,
+        RoundTrip,
+        ServiceSummary,
+        ServiceView,
+        UserEvent,
+        Watch,
+        connect,
+    )
+    from gossip.errors import (
+        ConfigError,
+        CryptoError,
+        GossipError,
+        LimitError,
+        LocalProtocolError,
+        NotFoundError,
+        RefusedError,
+        RemoteProtocolError,
+        StoreError,
+        TransportError,
+        UnreachableError,
+    )
+
+__all__ = [
+    "Agent",
+    "Client",
+    "ConfigError",
+    "CryptoError",
+    "GossipError",
+    "Instance",
+    "JoinResult",
+    "LimitError",
+    "LocalProtocolError",
+    "Member",
+    "MemberView",
+    "NotFoundError",
+    "RefusedError",
+    "Registration",
+    "RemoteProtocolError",
+    "RoundTrip",
+    "ServiceSummary",
+    "ServiceView",
+    "StoreError",
+    "TransportError",
+    "UnreachableError",
+    "UserEvent",
+    "Watch",
+    "__version__",
+    "connect",
+]
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name == "Agent":
+        home = "gossip.agent"
+    elif name.endswith("Error"):
+        home = "gossip.errors"
+    else:
+        home = "gossip.client"
+    value = getattr(import_module(home), name)
+    globals()[name] = value  # the next use does not come here
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

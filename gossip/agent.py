@@ -1,0 +1,474 @@
+"""The composition root: builds the parts of an agent, starts them in order and stops them in order.
+
+Start: the disk (which says who this node is), the sockets (which say where), the node, the local
+socket; then, with the journal at work, what the disk and the files say about services; then the
+driver, the node, and last the local socket's answers. Nothing is answered before it can be true.
+
+Stop: the cluster is told (left, or back soon), the last answers are handed out, what is worth
+keeping is put on disk, and only then does everything end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import trio
+
+import gossip
+from gossip import log
+from gossip.api import views
+from gossip.api.socket import LocalSocket, listen
+from gossip.config import choose_advertise
+from gossip.core.events import Event, EventKind
+from gossip.core.node import Node
+from gossip.core.own import LEASE
+from gossip.core.own import Self as Who
+from gossip.core.params import PROFILES
+from gossip.core.records import ServiceRecord
+from gossip.core.types import show_address
+from gossip.errors import GossipError, RemoteProtocolError
+from gossip.journal import Journal
+from gossip.net.bind import bind
+from gossip.net.driver import Driver
+from gossip.notify import notify
+from gossip.registrar import Registrar, newest
+from gossip.store import Store
+from gossip.wire.identity import Identity
+from gossip.wire.seal import SESSION_BYTES, ClearSealer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from gossip.api.methods import Registration
+    from gossip.config import Config
+    from gossip.core.records import Fact
+    from gossip.core.types import Address, NodeId
+
+__all__ = ["Agent", "run"]
+
+LEAVE_SECONDS = 5.0
+"""How long the cluster is given to hear that this node leaves or is about to restart."""
+JOIN_SECONDS = 30.0
+SETTLE_SECONDS = 1.0
+DISK_SECONDS = 5.0
+REMEMBER_SECONDS = 30.0
+"""Addresses of members are saved at most this often, and only when somebody came, went or moved."""
+
+_MOVES = frozenset(
+    {EventKind.MEMBER_JOINED, EventKind.MEMBER_UPDATED, EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT}
+)
+_log = logging.getLogger("gossip")
+
+
+def _note(level: int, event: str, **fields: object) -> None:
+    _log.log(level, event, extra={"fields": fields})
+
+
+class Agent:
+    """One agent: `async with Agent(config) as agent: ...`, in any trio program.
+
+    It leaves the cluster when the block ends. Entering raises `GossipError` (`StoreError`,
+    `TransportError`, ...) if it cannot start; nothing is left behind then.
+    """
+
+    node: Node
+    _registrar: Registrar
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._stop = trio.Event()
+        self._farewell: Callable[[float], None] | None = None
+        self._has_left = False
+        self._left = trio.Event()
+        self._finished = trio.Event()
+        self._moved = trio.lowlevel.ParkingLot()
+        self._has_moved = False
+        self._joining: dict[str, list[trio.MemorySendChannel[Event]]] = {}
+        self._scope = trio.CancelScope()
+        self._parts = contextlib.AsyncExitStack()
+
+    # --------------------------------------------------------------------------- starting and ending
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as parts:
+            self._build(parts)
+            nursery = await parts.enter_async_context(trio.open_nursery())
+            await nursery.start(self._run)
+            self._parts = parts.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.stop(leave=True)
+        else:
+            self.stop_at_once()
+        await self._parts.__aexit__(None, None, None)
+
+    def stop(self, *, leave: bool) -> None:
+        """End in good order: tell the cluster that this node leaves, or that it will be back soon."""
+        if self._farewell is None:
+            self._farewell = self.node.leave if leave else self.node.hand_over
+        self._stop.set()
+
+    def stop_at_once(self) -> None:
+        """End without a word to the cluster, which will find out by itself."""
+        self._stop.set()
+        self._scope.cancel()
+
+    async def finished(self) -> None:
+        """Returns when the agent has ended, whoever ended it."""
+        await self._finished.wait()
+
+    def _build(self, parts: contextlib.AsyncExitStack) -> None:
+        config = self.config
+        self._store = store = (
+            Store.memory() if config.data_dir is None else Store.open(config.data_dir, _machine_id())
+        )
+        parts.callback(store.close)
+        for warning in store.saved.warnings:
+            _note(logging.WARNING, "data_dir", detail=warning)
+        identity = Identity(store.seed, config.cluster)
+        endpoints = bind(config.bind)
+        for endpoint in endpoints:
+            parts.callback(endpoint.close)
+        params = PROFILES[config.profile]
+        self._address = _advertised(config, endpoints[0].address)
+
+        saved = store.saved
+        incarnation = max(saved.counter + 1, time.time_ns() // 1_000_000)
+        floor = incarnation if saved.lost else saved.floor
+        birth = saved.birth or incarnation
+        ceiling = incarnation + LEASE
+        store.save_counter(ceiling, birth, floor)
+        self._kept = newest(_read(identity, store))
+
+        self._started = trio.current_time()
+        self.node = Node(
+            identity,
+            Who(config.name, self._address, config.cluster, dict(config.tags), store.ephemeral, birth),
+            params,
+            random.SystemRandom(),
+            self._started,
+            incarnation,
+            ceiling,
+            floor,
+            [fact for _, fact in self._kept.values()],
+            config.join,
+            saved.remembered,
+        )
+        self._floor = floor
+        self._journal = Journal(store, birth, floor, self._flush, self._registrar.saved)
+        sources = {
+            key: source for key, (source, fact) in self._kept.items() if isinstance(fact.body, ServiceRecord)
+        }
+        self._registrar = Registrar(self.node, self._journal, sources, trio.current_time)
+        sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
+        self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
+        self._socket = LocalSocket(self, listen(config.socket), config.socket)
+        parts.callback(self._socket.close)
+        self._driver.subscribe(self._happened)
+
+    async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            with self._scope:
+                async with trio.open_nursery() as parts:
+                    parts.start_soon(self._journal.run)
+                    await self._restore_services()
+                    await parts.start(self._driver.run)
+                    self.node.start(self._driver.now())
+                    self._flush()
+                    parts.start_soon(self._socket.serve)
+                    parts.start_soon(self._remember)
+                    self._say_ready()
+                    task_status.started()
+                    await self._stop.wait()
+                    await self._wind_up()
+                    parts.cancel_scope.cancel()
+        finally:
+            self._finished.set()
+            _note(logging.INFO, "agent_stopped", name=self.config.name, id=self.node.id.hex())
+
+    async def _restore_services(self) -> None:
+        """What the disk kept is the node's already; the rest is work for the journal."""
+        below = [
+            (source, fact.body)
+            for source, fact in self._kept.values()
+            if isinstance(fact.body, ServiceRecord) and fact.body.version < self._floor
+        ]
+        self._kept.clear()
+        await self._registrar.sign_anew(below)
+        await self._registrar.end_sessions()
+        await self._registrar.reconcile(self.config.services)
+
+    def _say_ready(self) -> None:
+        _note(
+            logging.INFO,
+            "agent_started",
+            name=self.config.name,
+            id=self.node.id.hex(),
+            cluster=self.config.cluster,
+            version=gossip.__version__,
+            address=show_address(self._address),
+            socket=str(self.config.socket),
+            incarnation=self.node.incarnation,
+        )
+        notify("READY=1")
+
+    async def _wind_up(self) -> None:
+        notify("STOPPING=1")
+        _note(logging.INFO, "agent_stopping", name=self.config.name, id=self.node.id.hex())
+        if self._farewell is not None and not self._has_left:
+            await self._part(self._farewell)
+        with trio.move_on_after(SETTLE_SECONDS):
+            await self._socket.settle()
+        self._journal.save_remembered(self.node.remembered())
+        with trio.move_on_after(DISK_SECONDS):
+            await self._journal.settle()
+
+    async def _part(self, farewell: Callable[[float], None]) -> None:
+        farewell(self._driver.now())
+        self._flush()
+        with trio.move_on_after(LEAVE_SECONDS):
+            await self._left.wait()
+
+    # ----------------------------------------------------------------------------- what happens inside
+
+    def _flush(self) -> None:
+        self._driver.flush()
+
+    def _happened(self, event: Event) -> None:
+        log.log_event(event)
+        if event.kind is EventKind.JOIN_DONE:
+            for channel in self._joining.get(event.name, ()):
+                with contextlib.suppress(trio.WouldBlock):
+                    channel.send_nowait(event)
+        elif event.kind is EventKind.LEAVE_DONE:
+            self._left.set()
+        elif event.kind in _MOVES:
+            self._has_moved = True
+            self._moved.unpark()
+        self._socket.happened(event)
+
+    async def _remember(self) -> None:
+        """Keep the addresses of others on disk. Wakes up only after somebody came, went or moved."""
+        while True:
+            if not self._has_moved:
+                await self._moved.park()
+            await trio.sleep(REMEMBER_SECONDS)
+            self._has_moved = False
+            self._journal.save_remembered(self.node.remembered())
+
+    # -------------------------------------------------------------------------------- what may be asked
+
+    def info(self) -> views.Info:
+        """What this agent says of itself."""
+        node, config = self.node, self.config
+        agreement = node.agreement()
+        return views.Info(
+            id=node.id.hex(),
+            name=node.name,
+            cluster=config.cluster,
+            version=gossip.__version__,
+            pid=os.getpid(),
+            status=node.members.me.status.label,
+            addresses=views.Addresses(show_address(self._address), None, None, str(config.socket)),
+            incarnation=node.incarnation,
+            uptime_s=round(self._driver.now() - self._started, 3),
+            members=views.tally(node),
+            services=views.reachable(node),
+            health=node.health,
+            flags=node.flags,
+            view=views.View(f"{node.fingerprint:016x}", None if agreement is None else round(agreement, 4)),
+            queue=node.queue,
+            rss_bytes=_rss_bytes(),
+            counters={**node.counters, "wakeups": self._driver.wakeups},
+        )
+
+    def members(self) -> views.Members:
+        """All members, this node first."""
+        return views.members(self.node, self._driver.now(), time.time())
+
+    def member(self, id: NodeId) -> views.MemberView | None:
+        """One member, or None if it is not known."""
+        now, wall = self._driver.now(), time.time()
+        if id == self.node.id:
+            return views.itself(self.node, now, wall)
+        found = self.node.members.get(id)
+        return None if found is None else views.member(found, now, wall)
+
+    def evict(self, id: NodeId) -> None:
+        """Have a dead member count as left."""
+        self.node.evict(id, self._driver.now())
+        self._flush()
+
+    def send_event(self, name: str, payload: bytes) -> int:
+        """Send a user event to every member; its version."""
+        version = self.node.send_event(name, payload, self._driver.now())
+        self._flush()
+        return version
+
+    async def register(self, wanted: Registration) -> tuple[str, int]:
+        """See `Registrar.register`."""
+        return await self._registrar.register(wanted)
+
+    async def deregister(self, key: str) -> None:
+        """See `Registrar.deregister`."""
+        await self._registrar.deregister(key)
+
+    async def release(self, key: str) -> None:
+        """See `Registrar.release`."""
+        await self._registrar.release(key)
+
+    async def join(self, addresses: Sequence[str]) -> list[tuple[str, bool, str]]:
+        """Ask these to introduce this node: (address, whether one did, how or why not) for each."""
+        wanted = list(dict.fromkeys(addresses))
+        send, receive = trio.open_memory_channel[Event](len(wanted))
+        for address in wanted:
+            self._joining.setdefault(address, []).append(send)
+        outcome: dict[str, tuple[bool, str]] = {}
+        try:
+            self.node.join(wanted, self._driver.now())
+            self._flush()
+            with trio.move_on_after(JOIN_SECONDS):
+                while len(outcome) < len(wanted):
+                    event = await receive.receive()
+                    outcome[event.name] = (event.ok, event.detail)
+        finally:
+            for address in wanted:
+                self._joining[address].remove(send)
+                if not self._joining[address]:
+                    del self._joining[address]
+        silent = (
+            False,
+            f"no answer within {JOIN_SECONDS:g} s: is an agent there, and not behind a firewall?",
+        )
+        return [(address, *outcome.get(address, silent)) for address in addresses]
+
+    async def leave(self) -> None:
+        """Leave the cluster; `end` then ends the agent."""
+        await self._part(self.node.leave)
+        self._has_left = True
+
+    def end(self) -> None:
+        """End: the cluster has been told already."""
+        self._stop.set()
+
+    async def reload(self, config: Config) -> None:
+        """Take over what can change while running: services from files, tags, the log's level."""
+        keep = ("services", "tags", "log_level", "log_format")
+        for name in type(config).__slots__:
+            if name not in keep and getattr(config, name) != getattr(self.config, name):
+                _note(
+                    logging.WARNING, "reload", setting=name, detail="takes effect when the agent is restarted"
+                )
+        log.set_up(config.log_level, config.log_format)
+        if config.tags != self.config.tags:
+            self.node.set_tags(dict(config.tags), self._driver.now())
+            self._flush()
+        await self._registrar.reconcile(config.services)
+        _note(logging.INFO, "reloaded", services=len(config.services))
+
+
+def run(config: Config, reload: Callable[[], Config] | None = None) -> int:
+    """Run an agent until it is told to stop; the exit status.
+
+    SIGINT leaves the cluster, SIGTERM hands over (or leaves, with `leave_on_term`), a second one
+    of either stops at once, SIGHUP takes over what `reload` gives.
+
+    Raises:
+        GossipError: it cannot start; the message says why.
+    """
+    log.set_up(config.log_level, config.log_format)
+    return trio.run(_main, config, reload)
+
+
+async def _main(config: Config, reload: Callable[[], Config] | None) -> int:
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    status = [0]
+    with trio.open_signal_receiver(*signals) as received:
+        async with Agent(config) as agent, trio.open_nursery() as nursery:
+            nursery.start_soon(_obey, agent, received, reload, status)
+            await agent.finished()
+            nursery.cancel_scope.cancel()
+    return status[0]
+
+
+async def _obey(
+    agent: Agent, received: AsyncIterator[int], reload: Callable[[], Config] | None, status: list[int]
+) -> None:
+    is_stopping = False
+    async for number in received:
+        _note(logging.INFO, "signal", name=signal.Signals(number).name)
+        if number == signal.SIGHUP:
+            await _reload(agent, reload)
+        elif is_stopping:
+            status[0] = 128 + number
+            agent.stop_at_once()
+        else:
+            is_stopping = True
+            agent.stop(leave=number == signal.SIGINT or agent.config.leave_on_term)
+
+
+async def _reload(agent: Agent, reload: Callable[[], Config] | None) -> None:
+    if reload is None:
+        _note(logging.WARNING, "reload", detail="this agent was started without anything to reload")
+        return
+    try:
+        await agent.reload(await trio.to_thread.run_sync(reload))
+    except GossipError as problem:
+        # What runs is better than nothing: the old settings stand.
+        _note(logging.ERROR, "reload_failed", detail=str(problem))
+
+
+def _advertised(config: Config, bound: Address) -> Address:
+    host, port = config.advertise or choose_advertise(config.bind)
+    return host, port or bound[1]
+
+
+def _read(identity: Identity, store: Store) -> list[tuple[str, Fact]]:
+    """The services that the disk kept; what cannot be read is told and left behind."""
+    found = []
+    for record in store.saved.records:
+        try:
+            fact = identity.parse(record.raw)
+        except RemoteProtocolError as problem:
+            _note(logging.WARNING, "data_dir", detail=f"a saved service cannot be read: {problem}")
+            continue
+        if identity.verify(fact, identity.public_key):
+            found.append((record.source, fact))
+        else:
+            # So it is after a change of the cluster's name, which every signature covers.
+            _note(
+                logging.WARNING,
+                "data_dir",
+                detail="a saved service was not signed by this node in this cluster",
+            )
+    return found
+
+
+def _machine_id() -> str:
+    """What tells this machine from a copy of it; empty if the system does not say."""
+    try:
+        text = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    return "" if text == "uninitialized" else text
+
+
+def _rss_bytes() -> int | None:
+    try:
+        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
+    except OSError:
+        return None
+    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -1,0 +1,1 @@
+"""What local programs talk to: the agent's unix socket."""

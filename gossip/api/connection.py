@@ -1,0 +1,280 @@
+"""One connection to the local socket: lines in, lines out, both bounded.
+
+The socket is read and written directly, with trio only waiting for it, and everything that one read
+brought is answered with one send. What may wait is bounded in each direction it can grow. Requests:
+nothing more is read while an answer waits for the client to read it, and at most `MAX_PENDING`
+changes are under way. Watches: nothing is kept for a client that is `WATCH_BYTES` behind. A client
+that reads nothing for `STALL_SECONDS` while something waits for it is dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import trio
+
+from gossip.api.calls import SLICE_SECONDS, Calls
+from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failure
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Coroutine
+
+    from gossip.api.methods import Backend, Lookups
+    from gossip.api.streak import Streak
+    from gossip.api.views import Lookup
+    from gossip.api.watch import Watcher, Watches
+
+__all__ = ["Connection", "Hub"]
+
+READ_BYTES = 65_536
+"""Above 128 KiB the allocator maps fresh pages for every read, which costs five times the read."""
+FLUSH_BYTES = 262_144
+"""Answers of one read that are gathered before they are sent."""
+WATCH_BYTES = 262_144
+MAX_PENDING = 64
+STALL_SECONDS = 120.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Hub(Protocol):
+    """What the connections of one socket share."""
+
+    agent: Backend
+    lookups: Lookups
+    watches: Watches
+    streak: Streak
+
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> object:
+        """Runs `function` in the background, for as long as the socket is served."""
+
+    def hold(self, key: str, holder: Connection) -> None:
+        """From now on the service ends with this connection."""
+
+    def free(self, key: str) -> None:
+        """The service is nobody's any more."""
+
+
+class Connection:
+    """Serves one client until it goes."""
+
+    def __init__(self, sock: socket.socket, hub: Hub) -> None:
+        self.is_open = True
+        self.is_flushing = False
+        """Something waits for the client to read."""
+        self._sock = sock
+        self._hub = hub
+        self._scope = trio.CancelScope()
+        self._changed = trio.lowlevel.ParkingLot()
+        self._calls = Calls(hub.agent, hub.lookups, self, hub.start, self._reply, self._wake)
+        self._out: list[bytes] = []
+        self._size = 0
+        self._corked = False
+        self._watchers: list[Watcher] = []
+        self._owes = False
+
+    # ------------------------------------------------------------------------------------- reading
+
+    async def run(self) -> None:
+        """Returns when the client has gone, or was dropped; closes the socket."""
+        try:
+            with self._scope, contextlib.suppress(OSError):
+                await self._converse()
+                # Half-closed: what was asked is still answered.
+                while self._calls.pending or self.is_flushing:
+                    await self._changed.park()
+        finally:
+            self._close()
+
+    async def _converse(self) -> None:
+        held = bytearray()
+        streak = self._hub.streak
+        while data := await streak.receive(self, self._sock, READ_BYTES):
+            lines = data.split(b"\n")
+            if held:
+                held += lines[0]
+                if len(lines) > 1:
+                    lines[0] = bytes(held)
+                    held = bytearray()
+            if len(lines) > 1:
+                held += lines.pop()
+                if not await self._answer(lines):
+                    return
+            elif not held:
+                held += data
+            if len(held) > MAX_LINE_BYTES:
+                self._overlong()
+                return
+            streak.answered(self)
+        if held:
+            await self._answer([bytes(held)])
+
+    async def _answer(self, lines: list[bytes]) -> bool:
+        """Answer each line; False if one was too long to be a request."""
+        self._corked = True
+        answer = self._calls.line
+        until = time.perf_counter() + SLICE_SECONDS
+        for line in lines:
+            if len(line) > MAX_LINE_BYTES:
+                self._overlong()
+                return False
+            result = answer(line)
+            if result is not None:
+                self._out.append(result)
+                self._size += len(result)
+            if self._size > FLUSH_BYTES or self._calls.pending >= MAX_PENDING or time.perf_counter() > until:
+                await self._catch_up()
+                await trio.lowlevel.checkpoint()
+                until = time.perf_counter() + SLICE_SECONDS
+                self._corked = True
+        self._corked = False
+        self._flush()
+        if self.is_flushing:
+            await self._catch_up()
+        return True
+
+    async def _catch_up(self) -> None:
+        """Send what there is, and wait until the client has read it and its changes are few."""
+        self._corked = False
+        self._flush()
+        while self.is_flushing or self._calls.pending >= MAX_PENDING:
+            await self._changed.park()
+
+    def _overlong(self) -> None:
+        # Where the next line would begin is not worth waiting for.
+        problem = RpcError(INVALID_REQUEST, f"a line is at most {MAX_LINE_BYTES} bytes", "limit")
+        self._corked = False
+        self._reply(failure(None, problem))
+
+    # ------------------------------------------------------------------------------------- writing
+
+    def _put(self, line: bytes) -> None:
+        self._out.append(line)
+        self._size += len(line)
+
+    def _wake(self) -> None:
+        self._changed.unpark_all()
+
+    def _reply(self, line: bytes) -> None:
+        """An answer that took its time. An answer is never refused: how many there can be is bounded."""
+        if self.is_open:
+            self._put(line)
+            if not self._corked:
+                self._flush()
+
+    def offer(self, line: bytes) -> bool:
+        """A watch's notification, refused if too much is waiting already."""
+        if self._size > WATCH_BYTES:
+            self._owes = True
+            return False
+        self._put(line)
+        if not self._corked:
+            self._flush()
+        return True
+
+    def _flush(self) -> None:
+        """Send what the kernel takes; a task sees to the rest."""
+        if self.is_flushing or not self.is_open:
+            return
+        if self._out:
+            data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+            self._out.clear()
+            sent = self._send(data)
+            self._size = len(data) - sent
+            if self._size:
+                self._out.append(data[sent:])
+        if self._out or self._owes:
+            self.is_flushing = True
+            self._hub.start(self._drain)
+
+    def _send(self, data: bytes | memoryview) -> int:
+        try:
+            return self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError:
+            self.drop()
+            return len(data)
+
+    async def _drain(self) -> None:
+        """Send as the client reads, then give its watchers what was kept from them."""
+        with contextlib.suppress(OSError, trio.ClosedResourceError):
+            await self._send_all()
+        self.is_flushing = False
+        self._wake()
+
+    async def _send_all(self) -> None:
+        while self.is_open and (self._out or self._owes):
+            if not self._out:
+                self._resync()
+            view = memoryview(b"".join(self._out))
+            self._out.clear()
+            while view and self.is_open:
+                with trio.move_on_after(STALL_SECONDS) as scope:
+                    await trio.lowlevel.wait_writable(self._sock)
+                if scope.cancelled_caught:
+                    self.drop()
+                    return
+                sent = self._send(view)
+                view = view[sent:]
+                self._size -= sent
+
+    def _resync(self) -> None:
+        for watcher in self._watchers:
+            if watcher.behind:
+                if self._size > WATCH_BYTES:
+                    return
+                for line in watcher.resync():
+                    self._put(line)
+        self._owes = False
+
+    # --------------------------------------------------------------------------- what methods may do
+
+    def watch_services(self, question: Lookup) -> bytes:
+        """See `Session`."""
+        return self._watch(self._hub.watches.services(self, len(self._watchers) + 1, question))
+
+    def watch_members(self) -> bytes:
+        """See `Session`."""
+        return self._watch(self._hub.watches.members(self, len(self._watchers) + 1))
+
+    def watch_events(self, name: str | None) -> bytes:
+        """See `Session`."""
+        return self._watch(self._hub.watches.events(self, len(self._watchers) + 1, name))
+
+    def _watch(self, watcher: Watcher) -> bytes:
+        self._watchers.append(watcher)
+        value = watcher.topic.value()
+        return b'{"watch":%d,%b' % (watcher.number, value) if value else b'{"watch":%d}' % watcher.number
+
+    def hold(self, key: str) -> None:
+        """See `Session`."""
+        self._hub.hold(key, self)
+
+    def free(self, key: str) -> None:
+        """See `Session`."""
+        self._hub.free(key)
+
+    # --------------------------------------------------------------------------------------- ending
+
+    async def flushed(self) -> None:
+        """Returns when nothing waits for the client any more."""
+        while self.is_flushing:
+            await self._changed.park()
+
+    def drop(self) -> None:
+        """End the connection without a word."""
+        self._scope.cancel()
+
+    def _close(self) -> None:
+        self.is_open = False
+        for watcher in self._watchers:
+            self._hub.watches.forget(watcher)
+        self._hub.streak.forget(self)
+        trio.lowlevel.notify_closing(self._sock)
+        self._sock.close()
+        self._wake()

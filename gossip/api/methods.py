@@ -1,0 +1,306 @@
+"""The methods of the local socket: what each takes, and who answers it.
+
+Three kinds. A *read* is answered from the node's memory at once. A *watch* also needs to know the
+connection that asks. A *change* waits for the disk or the network, and others may be answered
+before it: an answer carries its request's id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gossip.api import views
+from gossip.api.jsonrpc import NO_METHOD, RpcError, read_params
+from gossip.core.types import NodeId
+from gossip.errors import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from msgspec import Raw
+
+    from gossip.core.node import Node
+
+__all__ = [
+    "CHANGES",
+    "READS",
+    "WATCHES",
+    "Backend",
+    "Call",
+    "EventWatch",
+    "Lookups",
+    "Registration",
+    "Session",
+    "missing",
+]
+
+MAX_CACHED = 1_024
+MAX_CACHED_BYTES = 4 * 1_048_576
+MAX_ADDRESSES = 64
+"""Addresses in one `agent.join`."""
+
+
+class Registration(Struct, frozen=True, forbid_unknown_fields=True):
+    """One service instance of this node, as a program or a file asks for it."""
+
+    name: str
+    port: Annotated[int, Meta(ge=0, le=65_535)]
+    id: str = ""
+    """Unique on this node; the service's name if empty."""
+    address: str = ""
+    """Empty: the node's own."""
+    tags: tuple[str, ...] = ()
+    meta: dict[str, str] = {}
+    weight: Annotated[int, Meta(ge=0, le=65_535)] = 1
+    checks: list[Any] = []
+    while_connected: bool = False
+    """Deregister it when the connection that registered it ends."""
+
+
+class Session(Protocol):
+    """The connection that asks, as far as methods may know it."""
+
+    def watch_services(self, question: views.Lookup) -> bytes:
+        """Begins a watch; the answer, encoded, has its number and the value now."""
+
+    def watch_members(self) -> bytes:
+        """The same for members."""
+
+    def watch_events(self, name: str | None) -> bytes:
+        """The same for user events, which have no value."""
+
+    def hold(self, key: str) -> None:
+        """Ties a registration to the life of this connection."""
+
+    def free(self, key: str) -> None:
+        """Unties a registration from whichever connection holds it."""
+
+
+class Backend(Protocol):
+    """What the methods need of the agent."""
+
+    @property
+    def node(self) -> Node:
+        """Read between inputs only: in one go, without awaiting."""
+
+    def info(self) -> views.Info:
+        """The answer of `agent.info`."""
+
+    def members(self) -> views.Members:
+        """The answer of `members.list`."""
+
+    def member(self, id: NodeId) -> views.MemberView | None:
+        """One member as `members.list` shows it; None if it has been forgotten."""
+
+    def evict(self, id: NodeId) -> None:
+        """Has the dead member count as left."""
+
+    def send_event(self, name: str, payload: bytes) -> int:
+        """The event's version."""
+
+    async def join(self, addresses: Sequence[str]) -> list[tuple[str, bool, str]]:
+        """(address, whether it worked, how or why not), in the order asked."""
+
+    async def leave(self) -> None:
+        """Returns when the cluster has been told."""
+
+    def end(self) -> None:
+        """Ends the agent: called when the answer to `agent.leave` is on its way."""
+
+    async def register(self, wanted: Registration) -> tuple[str, int]:
+        """The instance's id and the record's version, once on disk and in the local view."""
+
+    async def deregister(self, key: str) -> None:
+        """Returns once the deletion is on disk and in the local view."""
+
+    async def release(self, key: str) -> None:
+        """Deregisters a service whose connection is gone, unless it has become another's."""
+
+
+class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
+    pass
+
+
+class _Addresses(Struct, frozen=True, forbid_unknown_fields=True):
+    addresses: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_ADDRESSES)]
+
+
+class _Evict(Struct, frozen=True, forbid_unknown_fields=True):
+    member: str
+    ban: bool = False
+
+
+class _Key(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+
+
+class _Event(Struct, frozen=True, forbid_unknown_fields=True):
+    name: str
+    payload: str = ""
+
+
+class EventWatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of `events.watch`."""
+
+    name: str | None = None
+
+
+class _Pair(Struct, frozen=True, forbid_unknown_fields=True):
+    b: str
+    a: str | None = None
+
+
+def _evict(agent: Backend, params: _Evict) -> object:
+    if params.ban:
+        raise RefusedError("a ban needs an authority; not in this release")
+    found = agent.node.find(params.member)
+    if found.id == agent.node.id:
+        raise RefusedError("this agent does not evict itself: use 'gossip leave'")
+    agent.evict(found.id)
+    return {"id": found.id.hex(), "name": found.record.name}
+
+
+def _send_event(agent: Backend, params: _Event) -> object:
+    return {"id": agent.send_event(params.name, params.payload.encode())}
+
+
+def _rtt(agent: Backend, params: _Pair) -> object:
+    node = agent.node
+    a = node.members.me if params.a is None else node.find(params.a)
+    b = node.find(params.b)
+    return {"from": a.name, "to": b.name, "rtt_ms": views.milliseconds(node.rtt(a.id, b.id))}
+
+
+class Call(NamedTuple):
+    """Who is asked for a change, and by whom."""
+
+    agent: Backend
+    session: Session
+
+
+async def _join(call: Call, params: _Addresses) -> object:
+    results = await call.agent.join(params.addresses)
+    return {"results": [{"address": address, "ok": ok, "detail": detail} for address, ok, detail in results]}
+
+
+async def _leave(call: Call, _: _Nothing) -> object:
+    await call.agent.leave()
+    return {"left": True}
+
+
+async def _register(call: Call, params: Registration) -> object:
+    key, version = await call.agent.register(params)
+    if params.while_connected:
+        call.session.hold(key)
+    else:
+        call.session.free(key)
+    return {"id": key, "version": version}
+
+
+async def _deregister(call: Call, params: _Key) -> object:
+    await call.agent.deregister(params.id)
+    call.session.free(params.id)
+    return {"id": params.id}
+
+
+P = TypeVar("P")
+S = TypeVar("S")
+R = TypeVar("R")
+
+
+class Method(Generic[P, S, R]):
+    """One method: how its parameters are read, and the function that takes them."""
+
+    __slots__ = ("_decoder", "_run")
+
+    def __init__(self, params: type[P], run: Callable[[S, P], R]) -> None:
+        self._decoder = msgspec.json.Decoder(params)
+        self._run = run
+
+    def __call__(self, subject: S, params: Raw) -> R:
+        """Raises `RpcError` for bad parameters, and whatever the method raises."""
+        return self._run(subject, read_params(self._decoder, params))
+
+
+READS: dict[str, Method[Any, Backend, object]] = {
+    "agent.info": Method(_Nothing, lambda agent, _: agent.info()),
+    "agent.evict": Method(_Evict, _evict),
+    "members.list": Method(_Nothing, lambda agent, _: agent.members()),
+    "services.list": Method(_Nothing, lambda agent, _: views.services(agent.node)),
+    "services.lookup": Method(views.Lookup, lambda agent, question: views.instances(agent.node, question)),
+    "events.send": Method(_Event, _send_event),
+    "rtt": Method(_Pair, _rtt),
+}
+WATCHES: dict[str, Method[Any, Session, bytes]] = {
+    "services.watch": Method(views.Lookup, lambda session, question: session.watch_services(question)),
+    "members.watch": Method(_Nothing, lambda session, _: session.watch_members()),
+    "events.watch": Method(EventWatch, lambda session, params: session.watch_events(params.name)),
+}
+CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
+    "agent.join": Method(_Addresses, _join),
+    "agent.leave": Method(_Nothing, _leave),
+    "services.register": Method(Registration, _register),
+    "services.deregister": Method(_Key, _deregister),
+}
+
+_LATER = {"checks.update", "maintenance.set"}
+
+
+def missing(method: str) -> RpcError:
+    """What to say to a method that is not there."""
+    if method in _LATER or method.startswith("keys."):
+        return RpcError(NO_METHOD, f"{method}: not in this release", "unsupported")
+    return RpcError(NO_METHOD, f"no method {method[:64]!r}", "unknown_method")
+
+
+class Lookups:
+    """Answers to lookups, kept encoded until the service changes.
+
+    A lookup that was asked before, in the same bytes, costs two dict reads. Nearest-first lookups
+    are not kept, since round trips change without any index; nor are those that show the dead and the
+    left, which come and go without one.
+    """
+
+    def __init__(self, agent: Backend) -> None:
+        self._agent = agent
+        self._decoder = msgspec.json.Decoder(views.Lookup)
+        self._encode = msgspec.json.Encoder().encode
+        self._kept: dict[bytes, tuple[str, int, bytes]] = {}
+        self._size = 0
+
+    def answer(self, params: Raw) -> bytes:
+        """The encoded result.
+
+        Raises:
+            RpcError: the parameters are wrong.
+        """
+        text = bytes(params)
+        node = self._agent.node
+        kept = self._kept.get(text)
+        if kept is not None and node.catalog.index_of(kept[0]) == kept[1]:
+            return kept[2]
+        question = read_params(self._decoder, params)
+        value = views.instances(node, question)
+        result = self._encode(value)
+        if not (question.near or question.any):
+            self._keep(text, (question.service, value.index, result))
+        return result
+
+    def _keep(self, text: bytes, entry: tuple[str, int, bytes]) -> None:
+        self._drop(text)
+        size = len(text) + len(entry[2])
+        if size > MAX_CACHED_BYTES // 16:
+            return
+        while self._kept and (len(self._kept) >= MAX_CACHED or self._size + size > MAX_CACHED_BYTES):
+            self._drop(next(iter(self._kept)))
+        self._kept[text] = entry
+        self._size += size
+
+    def _drop(self, text: bytes) -> None:
+        entry = self._kept.pop(text, None)
+        if entry is not None:
+            self._size -= len(text) + len(entry[2])

@@ -1,0 +1,204 @@
+"""The agent's unix socket: where it is, who may speak to it, and how many at once."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+import stat
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from gossip.api.connection import Connection
+from gossip.api.jsonrpc import FAILED, RpcError, failure
+from gossip.api.methods import Lookups
+from gossip.api.streak import Streak
+from gossip.api.watch import Watches
+from gossip.errors import GossipError, NotFoundError, TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from gossip.api.methods import Backend
+    from gossip.core.events import Event
+
+__all__ = ["MAX_CONNECTIONS", "LocalSocket", "listen"]
+
+MAX_CONNECTIONS = 1_024
+BACKLOG = 128
+MODE = 0o660
+"""The agent's user and group: whoever may write here may register services and make the agent leave."""
+MAX_PATH_BYTES = 107
+"""What fits `sockaddr_un`, with the zero at its end."""
+PAUSE_SECONDS = 0.1
+"""After an accept that failed for want of descriptors: they are not back at once."""
+
+_log = logging.getLogger("gossip.api")
+
+
+def listen(path: Path) -> socket.socket:
+    """A listening socket at `path`; a socket there that nobody listens on any more is replaced.
+
+    Raises:
+        TransportError: naming the path, and what to do.
+    """
+    if len(bytes(path)) > MAX_PATH_BYTES:
+        raise TransportError(
+            f"{path}: a socket's path may be {MAX_PATH_BYTES} bytes: give a shorter --socket"
+        )
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _clear(path)
+        sock.bind(str(path))
+        path.chmod(MODE)
+        sock.listen(BACKLOG)
+    except OSError as problem:
+        sock.close()
+        raise TransportError(_advice(path, problem)) from problem
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _clear(path: Path) -> None:
+    """Remove what a dead agent left; raise if a live one is there, or something that is no socket."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise TransportError(f"{path} exists and is no socket: move it away, or give another --socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except FileNotFoundError:
+            return
+        except BlockingIOError:
+            pass  # its backlog is full, so somebody listens
+    raise TransportError(f"an agent already answers at {path}: stop it, or give this one its own --socket")
+
+
+def _advice(path: Path, problem: OSError) -> str:
+    where = problem.filename or path
+    if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{where}: not allowed ({problem.strerror}): give another --socket"
+    if problem.errno == errno.EADDRINUSE:
+        return f"an agent already answers at {path}: stop it, or give this one its own --socket"
+    return f"{where}: {problem.strerror or problem}: give another --socket"
+
+
+class LocalSocket:
+    """Serves the local socket.
+
+    Args:
+        sock: from `listen`; closed, and its path removed, when `serve` ends.
+    """
+
+    def __init__(self, agent: Backend, sock: socket.socket, path: Path) -> None:
+        self.agent = agent
+        self.lookups = Lookups(agent)
+        self.watches = Watches(agent)
+        self.streak = Streak()
+        self._sock = sock
+        self._path = path
+        self._inode = path.stat().st_ino
+        self._connections: set[Connection] = set()
+        self._holders: dict[str, Connection] = {}
+        self._nursery: trio.Nursery | None = None
+
+    def happened(self, event: Event) -> None:
+        """Hands an event of the node to the watchers."""
+        self.watches.happened(event)
+
+    async def serve(self) -> None:
+        """Answers until cancelled."""
+        try:
+            async with trio.open_nursery() as self._nursery:
+                await self._accept(self._nursery)
+        finally:
+            self.close()
+
+    async def settle(self) -> None:
+        """Returns when every answer given so far has been read."""
+        for connection in tuple(self._connections):
+            await connection.flushed()
+
+    def close(self) -> None:
+        """Stops listening, and takes the path away if it is still ours. May be called twice."""
+        if self._sock.fileno() < 0:
+            return
+        with contextlib.suppress(OSError):
+            if self._path.stat().st_ino == self._inode:
+                self._path.unlink()
+        self._sock.close()
+
+    async def _accept(self, nursery: trio.Nursery) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                sock, _ = self._sock.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                continue
+            except OSError as problem:
+                _log.warning("local_socket", extra={"fields": {"detail": f"cannot accept: {problem}"}})
+                await trio.sleep(PAUSE_SECONDS)
+                continue
+            sock.setblocking(False)
+            if len(self._connections) >= MAX_CONNECTIONS:
+                _turn_away(sock)
+                continue
+            connection = Connection(sock, self)
+            self._connections.add(connection)
+            nursery.start_soon(self._run, connection)
+
+    async def _run(self, connection: Connection) -> None:
+        try:
+            await connection.run()
+        finally:
+            self._connections.discard(connection)
+        for key in [key for key, holder in self._holders.items() if holder is connection]:
+            self.start(partial(self._release, key))
+
+    # ------------------------------------------------------------------------ what connections share
+
+    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """See `Hub`."""
+        if self._nursery is None:
+            raise RuntimeError("connections exist only while this is served")
+        self._nursery.start_soon(function)
+
+    def hold(self, key: str, holder: Connection) -> None:
+        """See `Hub`."""
+        self._holders[key] = holder
+        if not holder.is_open:
+            self.start(partial(self._release, key))
+
+    def free(self, key: str) -> None:
+        """See `Hub`."""
+        self._holders.pop(key, None)
+
+    async def _release(self, key: str) -> None:
+        self._holders.pop(key, None)
+        try:
+            await self.agent.release(key)
+        except NotFoundError:
+            pass
+        except GossipError as problem:
+            _log.error("session_service_stays", extra={"fields": {"id": key, "detail": str(problem)}})
+
+
+def _turn_away(sock: socket.socket) -> None:
+    problem = RpcError(FAILED, f"{MAX_CONNECTIONS} programs are connected already: close some", "limit")
+    with sock, contextlib.suppress(OSError):
+        sock.send(failure(None, problem))

@@ -1,0 +1,246 @@
+"""What the node holds, in the shapes that programs and people read. Reads only.
+
+Ids become hexadecimal text, moments of the monotonic clock become RFC 3339 in UTC, seconds of
+round trip become milliseconds.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+from msgspec import Struct
+
+from gossip.core.records import ServiceRecord
+from gossip.core.types import Status, show_address
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gossip.core.catalog import Instance
+    from gossip.core.members import Member
+    from gossip.core.node import Node
+
+__all__ = [
+    "Addresses",
+    "Info",
+    "InstanceView",
+    "Instances",
+    "Lookup",
+    "MemberView",
+    "Members",
+    "ServiceView",
+    "Services",
+    "View",
+    "instance",
+    "instances",
+    "itself",
+    "member",
+    "members",
+    "milliseconds",
+    "reachable",
+    "rfc3339",
+    "services",
+    "tally",
+]
+
+
+class MemberView(Struct, frozen=True, gc=False):
+    """One member, as this node holds it."""
+
+    id: str
+    name: str
+    address: str
+    status: str
+    incarnation: int
+    tags: dict[str, str]
+    since: str
+    """When this node gave it this status."""
+    rtt_ms: float | None
+    flags: tuple[str, ...]
+    services: int
+
+
+class InstanceView(Struct, frozen=True, gc=False):
+    """One instance of a service."""
+
+    service: str
+    id: str
+    node: str
+    node_id: str
+    address: str
+    port: int
+    tags: tuple[str, ...]
+    meta: dict[str, str]
+    weight: int
+    status: str
+
+
+class ServiceView(Struct, frozen=True, gc=False):
+    """A service's name, how many instances a lookup gives, and every tag that one of them has."""
+
+    name: str
+    instances: int
+    tags: list[str]
+
+
+class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of `services.lookup` and `services.watch`."""
+
+    service: str
+    tags: tuple[str, ...] = ()
+    """All of them are asked for."""
+    any: bool = False
+    """Every status, dead and left owners too."""
+    no_suspect: bool = False
+    near: bool = False
+
+
+class Members(Struct, frozen=True):
+    """The answer of `members.list`."""
+
+    members: list[MemberView]
+    index: int
+
+
+class Instances(Struct, frozen=True):
+    """The answer of `services.lookup`; `index` is that of this service's last change."""
+
+    instances: list[InstanceView]
+    index: int
+
+
+class Services(Struct, frozen=True):
+    """The answer of `services.list`."""
+
+    services: list[ServiceView]
+    index: int
+
+
+class Addresses(Struct, frozen=True):
+    """Where an agent can be spoken to; null for a face that is switched off."""
+
+    gossip: str
+    http: str | None
+    dns: str | None
+    socket: str
+
+
+class View(Struct, frozen=True):
+    """The fingerprint of all that this node holds live, and the share of peers with the same one."""
+
+    fingerprint: str
+    agreement: float | None
+
+
+class Info(Struct, frozen=True):
+    """The answer of `agent.info`."""
+
+    id: str
+    name: str
+    cluster: str
+    version: str
+    pid: int
+    status: str
+    addresses: Addresses
+    incarnation: int
+    uptime_s: float
+    members: dict[str, int]
+    services: int
+    """Instances in the whole cluster that a lookup would give."""
+    health: int
+    flags: tuple[str, ...]
+    view: View
+    queue: int
+    rss_bytes: int | None
+    counters: dict[str, int]
+
+
+def rfc3339(wall: float) -> str:
+    """Milliseconds are enough, and what other programs' logs have. `wall` is seconds since 1970."""
+    whole = int(wall // 1)
+    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', time.gmtime(whole))}.{int((wall - whole) * 1000):03d}Z"
+
+
+def milliseconds(seconds: float | None) -> float | None:
+    """To the microsecond; None stays None: not known yet."""
+    return None if seconds is None else round(seconds * 1000, 3)
+
+
+def member(each: Member, now: float, wall: float) -> MemberView:
+    """`now` and `wall` are the same moment, of the monotonic clock that `since` is in and of the calendar."""
+    record = each.record
+    return MemberView(
+        each.id.hex(),
+        record.name,
+        show_address(record.address),
+        each.status.label,
+        record.version,
+        record.tags,
+        rfc3339(wall - (now - each.since)),
+        milliseconds(each.rtt),
+        each.flags,
+        sum(isinstance(fact.body, ServiceRecord) for fact in each.services.values()),
+    )
+
+
+def itself(node: Node, now: float, wall: float) -> MemberView:
+    """The node that is asked is a member too; the flag `self` says which."""
+    row = member(node.members.me, now, wall)
+    return msgspec.structs.replace(row, flags=tuple(dict.fromkeys(("self", *node.flags))))
+
+
+def members(node: Node, now: float, wall: float) -> Members:
+    """Everyone, the node that is asked first."""
+    rows = [itself(node, now, wall)]
+    rows.extend(member(each, now, wall) for each in node.members)
+    return Members(rows, node.members.index)
+
+
+def instance(each: Instance) -> InstanceView:
+    """One instance as a lookup found it."""
+    return InstanceView(
+        each.name,
+        each.key,
+        each.node,
+        each.owner.hex(),
+        each.host,
+        each.port,
+        each.tags,
+        each.meta,
+        each.weight,
+        each.status,
+    )
+
+
+def instances(node: Node, question: Lookup) -> Instances:
+    """What a lookup of one service gives, in the catalog's order or nearest first."""
+    found: Sequence[Instance] = node.catalog.lookup(
+        question.service, question.tags, question.any, question.no_suspect
+    )
+    if question.near:
+        found = node.near(found)
+    return Instances([instance(each) for each in found], node.catalog.index_of(question.service))
+
+
+def services(node: Node) -> Services:
+    """Every service that has an instance which a lookup would give."""
+    rows = []
+    for name in node.catalog.names():
+        found = node.catalog.lookup(name)
+        if found:
+            rows.append(ServiceView(name, len(found), sorted({tag for each in found for tag in each.tags})))
+    return Services(rows, node.catalog.index)
+
+
+def tally(node: Node) -> dict[str, int]:
+    """How many members have each status, oneself included."""
+    counts = {status.label: node.members.counts[status] for status in Status}
+    counts[node.members.me.status.label] += 1
+    return counts
+
+
+def reachable(node: Node) -> int:
+    """How many instances in the whole cluster a lookup would give."""
+    return sum(len(node.catalog.lookup(name)) for name in node.catalog.names())

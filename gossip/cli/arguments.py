@@ -1,0 +1,106 @@
+"""How arguments are read: errors of one line, help as wide as the terminal, and the kinds of values."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["ComesLater", "Parser", "duration", "natural", "pair", "port"]
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Help as wide as the terminal; argparse's own way to ask for that imports compression and more."""
+
+    def __init__(self, prog: str, **options: Any) -> None:
+        try:
+            columns = os.get_terminal_size(sys.__stdout__.fileno()).columns if sys.__stdout__ else 80
+        except (OSError, ValueError):
+            columns = 80
+        options.setdefault("width", max(columns, 40) - 2)
+        options.setdefault("max_help_position", 28)
+        super().__init__(prog, **options)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line that says where to look."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=Formatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        self.exit(2, f"{self.prog}: {message} (see '{self.prog} --help')\n")
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if isinstance(action, argparse._SubParsersAction) and value not in action.choices:  # noqa: SLF001
+            self.error(f"there is no command {value!r}")
+        super()._check_value(action, value)
+
+
+class ComesLater(argparse.Action):
+    """An option of a later release: refused by name, not as an unknown word."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: object,  # noqa: ARG002 - argparse calls it so
+        values: object,  # noqa: ARG002
+        option_string: str | None = None,
+    ) -> NoReturn:
+        parser.error(f"{option_string}: health checks come in a later release; register without one")
+
+
+def _typed(kind: str) -> Callable[[Callable[[str], Any]], Callable[[str], Any]]:
+    """Makes a ValueError of the parser below the one line that says what is wanted."""
+
+    def decorate(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+        def parsed(text: str) -> Any:
+            try:
+                return parse(text)
+            except ValueError:
+                raise argparse.ArgumentTypeError(f"{text!r} is not {kind}") from None
+
+        return parsed
+
+    return decorate
+
+
+@_typed("KEY=VALUE")
+def pair(text: str) -> tuple[str, str]:
+    """The parts of `key=value`; the value may be empty and may contain more `=`."""
+    key, equals, value = text.partition("=")
+    if not key or not equals:
+        raise ValueError(text)
+    return key, value
+
+
+@_typed("a port, 1 to 65535")
+def port(text: str) -> int:
+    """A port that one can connect to."""
+    if not 1 <= int(text) <= 65_535:
+        raise ValueError(text)
+    return int(text)
+
+
+@_typed("a whole number, 0 or more")
+def natural(text: str) -> int:
+    """A whole number that is not negative."""
+    if int(text) < 0:
+        raise ValueError(text)
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """Seconds of `500ms`, `30s`, `5m` or `1h`."""
+    from gossip.config import parse_duration
+    from gossip.errors import ConfigError
+
+    try:
+        return parse_duration(text)
+    except ConfigError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None

@@ -1,0 +1,335 @@
+"""The tree of commands: names, options, help and examples. Completion is generated from it too."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from gossip.cli.arguments import ComesLater, Parser, duration, natural, pair, port
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["build_parser", "parse", "subparsers"]
+
+STATUSES = ("alive", "suspect", "dead", "left")
+
+CHECK_OPTIONS = (
+    *("--check-http", "--check-tcp", "--check-cmd", "--check-grpc", "--check-ttl"),
+    *("--interval", "--timeout"),
+)
+"""Known, so that the refusal can say when: they belong to health checks, which this release has not."""
+
+
+def build_parser() -> Parser:
+    """The whole tree. What it parses has `run`, the function to call: `module:function` of this package."""
+    top = Parser(
+        prog="gossip",
+        description="Cluster membership and service discovery by gossip.",
+        epilog="example:\n  gossip agent --dev &\n  gossip register web --port 8080\n  gossip lookup web",
+    )
+    top.add_argument(
+        "--version", action="store_const", const="version:version", dest="run", help=argparse.SUPPRESS
+    )
+    commands = top.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
+    _add_agent(commands)
+    _add_cluster(commands)
+    _add_services(commands)
+    _add_events(commands)
+    _add_program(commands)
+    return top
+
+
+def subparsers(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse.ArgumentParser]]:
+    """The commands of `parser`: name to (one line of help, parser)."""
+    for action in parser._actions:  # noqa: SLF001 - argparse offers no public way to read a tree
+        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
+            helps = {choice.dest: choice.help or "" for choice in action._choices_actions}  # noqa: SLF001
+            return {name: (helps.get(name, ""), each) for name, each in action.choices.items()}
+    return {}
+
+
+def _command(
+    commands: argparse._SubParsersAction[Parser],
+    name: str,
+    run: str,
+    summary: str,
+    *,
+    example: str,
+    client: bool = True,
+    json: bool = True,
+) -> Parser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+    )
+    parser.set_defaults(run=run, parser=parser)
+    if client:
+        parser.add_argument(
+            "--socket", metavar="PATH", help="the agent's socket (else GOSSIP_SOCKET, else the default)"
+        )
+    if json:
+        parser.add_argument(
+            "--json", action="store_true", help="JSON instead of text; one value a line when it streams"
+        )
+    return parser
+
+
+def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
+    agent = _command(
+        commands,
+        "agent",
+        "agent:agent",
+        "run the agent of this host, until it is told to stop",
+        example="gossip agent --name n1 --bind 127.0.0.1:7946 --join 127.0.0.1:7947",
+        client=False,
+        json=False,
+    )
+    option = agent.add_argument
+    option(
+        "--config",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a TOML file; a later one adds to and overrides earlier ones",
+    )
+    option("--name", help="this node's name (default: the host's)")
+    option("--cluster", metavar="NAME", help="only agents of the same cluster meet (default: gossip)")
+    option(
+        "--bind",
+        action="append",
+        metavar="HOST:PORT",
+        help="where to listen, UDP and TCP (default: 0.0.0.0:7946); again for more",
+    )
+    option("--advertise", metavar="HOST:PORT", help="where others reach this agent, if not where it listens")
+    option("--join", action="append", metavar="HOST[:PORT]", help="an agent to start from; again for more")
+    option("--data-dir", metavar="DIR", help="where identity and registrations are kept")
+    secrecy = agent.add_mutually_exclusive_group()
+    secrecy.add_argument("--key-file", metavar="FILE", help="the cluster's key (a later release)")
+    secrecy.add_argument(
+        "--insecure", action="store_true", default=None, help="allow to run without a key beyond loopback"
+    )
+    option("--socket", metavar="PATH", help="where local programs reach this agent")
+    option("--http", metavar="HOST:PORT", help="the HTTP face (a later release)")
+    option("--dns", metavar="HOST:PORT", help="the DNS face (a later release)")
+    option("--tag", action="append", metavar="K=V", help="a tag of this node; again for more")
+    option(
+        "--profile",
+        choices=("lan", "wan", "local"),
+        help="timing for the network between the agents (default: lan)",
+    )
+    option(
+        "--command-checks",
+        choices=("off", "local", "http"),
+        help="who may register command checks (a later release)",
+    )
+    option("--http-list-self-as", metavar="NAME", help="list each agent as this service (a later release)")
+    option(
+        "--log-level",
+        metavar="LEVEL",
+        choices=("debug", "info", "warning", "error"),
+        help="debug, info, warning or error",
+    )
+    option("--log-format", choices=("text", "json"), help="lines for people or JSON objects")
+    option("--dev", action="store_true", default=None, help="for trying out: loopback, nothing on disk")
+    option("--check", action="store_true", help="validate the configuration and stop")
+    option("--invite", metavar="TOKEN", help="join with an invitation (a later release)")
+
+
+def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
+    members = _command(
+        commands,
+        "members",
+        "cluster:members",
+        "list the members of the cluster",
+        example="gossip members --status alive --tag zone=a",
+    )
+    members.add_argument(
+        "--status", action="append", default=[], choices=STATUSES, help="only of this status; again for more"
+    )
+    members.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        type=pair,
+        metavar="K=V",
+        help="only with this tag; again: with all of them",
+    )
+    members.add_argument("--watch", action="store_true", help="go on with a line for each change")
+    _command(
+        commands, "info", "cluster:info", "show what the agent says of itself", example="gossip info --json"
+    )
+    join = _command(
+        commands,
+        "join",
+        "cluster:join",
+        "let the agent join through other agents",
+        example="gossip join 10.0.0.7 10.0.0.8:7946",
+    )
+    join.add_argument("addresses", nargs="+", metavar="ADDRESS", help="HOST[:PORT] of an agent")
+    _command(
+        commands,
+        "leave",
+        "cluster:leave",
+        "let the agent leave the cluster and end",
+        example="gossip leave",
+        json=False,
+    )
+    evict = _command(
+        commands,
+        "evict",
+        "cluster:evict",
+        "remove a member that will not come back",
+        example="gossip evict n7",
+        json=False,
+    )
+    evict.add_argument("member", metavar="NAME|ID", help="the member's name, id or the start of its id")
+    evict.add_argument("--ban", action="store_true", help="never let this identity in again")
+    rtt = _command(
+        commands,
+        "rtt",
+        "cluster:rtt",
+        "estimate the round trip between two members",
+        example="gossip rtt n1 n2",
+    )
+    rtt.add_argument("a", nargs="?", metavar="A", help="a member (default: the agent that is asked)")
+    rtt.add_argument("b", metavar="B", help="the other member")
+
+
+def _add_services(commands: argparse._SubParsersAction[Parser]) -> None:
+    _add_register(commands)
+    deregister = _command(
+        commands,
+        "deregister",
+        "services:deregister",
+        "take back a registration of this node",
+        example="gossip deregister web",
+        json=False,
+    )
+    deregister.add_argument("id", metavar="ID", help="what 'gossip register' printed")
+    services = _command(
+        commands, "services", "services:services", "list the names of all services", example="gossip services"
+    )
+    services.add_argument("--watch", action="store_true", help="show the list again after each change")
+    lookup = _command(
+        commands,
+        "lookup",
+        "services:lookup",
+        "print where a service's instances are, host:port, one a line",
+        example='curl "http://$(gossip lookup web --one)/"',
+    )
+    lookup.add_argument("name", metavar="NAME", help="the service")
+    _add_filters(lookup)
+    lookup.add_argument("--one", action="store_true", help="one of them: by weight, with --near the nearest")
+    lookup.add_argument("--near", action="store_true", help="nearest first")
+    lookup.add_argument(
+        "--wait",
+        type=duration,
+        metavar="DURATION",
+        help="wait this long for the first instance to appear, like 30s",
+    )
+    watch = _command(
+        commands,
+        "watch",
+        "services:watch",
+        "show a service's instances again after each change",
+        example="gossip watch web --exec ./reload-proxy",
+    )
+    watch.add_argument("name", metavar="NAME", help="the service")
+    _add_filters(watch)
+    watch.add_argument(
+        "--exec",
+        dest="command",
+        metavar="CMD",
+        help="run this shell command at first and on each change, with the JSON on its standard input",
+    )
+
+
+def _add_filters(parser: Parser) -> None:
+    parser.add_argument(
+        "--tag", action="append", default=[], metavar="T", help="only with this tag; again: with all of them"
+    )
+    parser.add_argument("--any", action="store_true", help="of every status, dead and left owners too")
+    parser.add_argument("--no-suspect", action="store_true", help="not those whose owner is suspect")
+
+
+def _add_register(commands: argparse._SubParsersAction[Parser]) -> None:
+    register = _command(
+        commands,
+        "register",
+        "services:register",
+        "register an instance of a service on this node",
+        example="gossip register web --port 8080 --tag v2 --meta commit=1f0c",
+    )
+    register.add_argument("name", metavar="NAME", help="the service")
+    register.add_argument("--port", type=port, required=True, help="where the instance listens")
+    register.add_argument(
+        "--id", help="tells this registration from others on this node (default: the agent's choice)"
+    )
+    register.add_argument(
+        "--address", metavar="A", help="where the instance listens (default: the agent's address)"
+    )
+    register.add_argument("--tag", action="append", default=[], metavar="T", help="a tag; again for more")
+    register.add_argument(
+        "--meta", action="append", default=[], type=pair, metavar="K=V", help="a detail; again for more"
+    )
+    register.add_argument(
+        "--weight", type=natural, metavar="N", help="its share of the load, relative to the others'"
+    )
+    register.add_argument(
+        "--while-connected",
+        action="store_true",
+        help="stay, and take it back at Ctrl-C or the end of the input",
+    )
+    register.add_argument(*CHECK_OPTIONS, action=ComesLater, help=argparse.SUPPRESS)
+
+
+def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:
+    event = _command(
+        commands, "event", "events:event", "send an event to every member", example="gossip event deploy v2.3"
+    )
+    event.add_argument("name", metavar="NAME", help="the event")
+    event.add_argument("payload", nargs="?", default="", metavar="PAYLOAD", help="a short text")
+    events = _command(
+        commands,
+        "events",
+        "events:events",
+        "show events as they arrive",
+        example="gossip events --name deploy",
+    )
+    events.add_argument("--name", help="only these")
+
+
+def _add_program(commands: argparse._SubParsersAction[Parser]) -> None:
+    _command(
+        commands,
+        "version",
+        "version:version",
+        "show this program's version",
+        example="gossip version",
+        client=False,
+    )
+    completion = _command(
+        commands,
+        "completion",
+        "completion:completion",
+        "print a shell's completion script",
+        example="gossip completion bash > ~/.local/share/bash-completion/completions/gossip",
+        client=False,
+        json=False,
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+
+
+def parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Reads `argv` (None: the process's own); when it is wrong, ends with status 2 and one line."""
+    parser = build_parser()
+    options, unknown = parser.parse_known_args(argv)
+    if unknown:
+        # By the parser of the command, so that the line points at the command's own help.
+        getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")
+    if not getattr(options, "run", None):
+        parser.error("say what to do, for example 'gossip members'")
+    return options

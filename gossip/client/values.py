@@ -1,0 +1,233 @@
+"""What the Python face answers with: the JSON objects of the local socket as frozen dataclasses.
+
+Fields keep the names that `--json` shows. A field that an agent of a later release adds is ignored;
+one that is missing is a `LocalProtocolError`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gossip.client.framing import show_endpoint
+from gossip.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
+    from gossip.client.framing import Message
+
+    T = TypeVar("T")
+
+__all__ = [
+    "Instance",
+    "JoinResult",
+    "Member",
+    "MemberView",
+    "Registration",
+    "RoundTrip",
+    "ServiceSummary",
+    "ServiceView",
+    "UserEvent",
+    "decode",
+]
+
+
+def decode(build: Callable[[Message], T], value: Message) -> T:
+    """`build(value)`, with one clear error when the agent's answer has another shape."""
+    try:
+        return build(value)
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        raise LocalProtocolError(
+            f"the agent's answer has an unexpected shape ({problem!r}): are the versions alike?"
+        ) from problem
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One node, as the agent that was asked holds it."""
+
+    id: str
+    """The node's identity, 32 hexadecimal digits. Names are for people; this is what is unique."""
+    name: str
+    address: str
+    """`host:port`, as advertised."""
+    status: str
+    """alive, suspect, dead or left."""
+    incarnation: int
+    tags: dict[str, str]
+    since: dt.datetime
+    """When it took this status, by the clock of the agent that was asked."""
+    rtt_ms: float | None
+    """Smoothed round trip in milliseconds; None before the first."""
+    flags: tuple[str, ...]
+    """`self` is the agent that was asked."""
+    services: int
+
+    @classmethod
+    def from_json(cls, value: Message) -> Member:
+        """Reads the object that `members.list` gives."""
+        return cls(
+            id=value["id"],
+            name=value["name"],
+            address=value["address"],
+            status=value["status"],
+            incarnation=value["incarnation"],
+            tags=dict(value["tags"]),
+            since=dt.datetime.fromisoformat(value["since"]),
+            rtt_ms=value["rtt_ms"],
+            flags=tuple(value["flags"]),
+            services=value["services"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One instance of a service."""
+
+    service: str
+    id: str
+    """The registration's id, unique on its node."""
+    node: str
+    """The owner's name."""
+    node_id: str
+    address: str
+    """The host alone, without the port."""
+    port: int
+    tags: tuple[str, ...]
+    meta: dict[str, str]
+    weight: int
+    status: str
+    """passing, suspect, restarting, dead or left."""
+
+    @property
+    def endpoint(self) -> str:
+        """`host:port`, with the brackets that an IPv6 literal needs."""
+        return show_endpoint(self.address, self.port)
+
+    @classmethod
+    def from_json(cls, value: Message) -> Instance:
+        """Reads the object that `services.lookup` gives."""
+        return cls(
+            service=value["service"],
+            id=value["id"],
+            node=value["node"],
+            node_id=value["node_id"],
+            address=value["address"],
+            port=value["port"],
+            tags=tuple(value["tags"]),
+            meta=dict(value["meta"]),
+            weight=value["weight"],
+            status=value["status"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSummary:
+    """A service's name and how many instances a lookup gives."""
+
+    name: str
+    instances: int
+    tags: tuple[str, ...]
+    """Every tag that some instance has."""
+
+    @classmethod
+    def from_json(cls, value: Message) -> ServiceSummary:
+        """Reads the object that `services.list` gives."""
+        return cls(name=value["name"], instances=value["instances"], tags=tuple(value["tags"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the agent made of a registration: on its disk and visible to lookups there."""
+
+    id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class JoinResult:
+    """What became of one address that was to be joined."""
+
+    address: str
+    ok: bool
+    detail: str
+    """How, or why not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoundTrip:
+    """The round trip between two members, estimated from network coordinates."""
+
+    source: str
+    target: str
+    rtt_ms: float | None
+    """Milliseconds; None while unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceView:
+    """All instances of one watched service after a change. Iterates over the instances."""
+
+    instances: tuple[Instance, ...]
+    index: int
+    """Rises with each change."""
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(self.instances)
+
+    def __len__(self) -> int:
+        return len(self.instances)
+
+    @classmethod
+    def from_json(cls, value: Message) -> ServiceView:
+        """Reads a value of `services.watch`."""
+        return cls(tuple(Instance.from_json(each) for each in value["instances"]), value["index"])
+
+
+@dataclass(frozen=True, slots=True)
+class MemberView:
+    """All members after a change, and the change. Iterates over the members."""
+
+    members: tuple[Member, ...]
+    index: int
+    event: str = ""
+    """member_joined, member_updated, member_suspected, member_refuted, member_failed, member_left or
+    member_flagged; empty when this is the whole value: at first, and after this watcher was too slow."""
+    member: Member | None = None
+    """Whom the event is about."""
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
+
+
+@dataclass(frozen=True, slots=True)
+class UserEvent:
+    """An event that some node sent to all."""
+
+    name: str
+    payload: str
+    node: str
+    """The sender's name."""
+    node_id: str
+    id: int
+    """The event's version: rises with each event of one sender."""
+    missed: bool = False
+    """True when the agent had to drop events for this watcher before this one."""
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> UserEvent:
+        """Reads a notification of `events.watch`."""
+        return cls(
+            name=value["name"],
+            payload=value["payload"],
+            node=value["node"],
+            node_id=value["node_id"],
+            id=value["id"],
+            missed=bool(value.get("resync", False)),
+        )

@@ -1,0 +1,353 @@
+"""What an agent can be told, its defaults, and which of it goes together."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from gossip.config.paths import default_data_dir, default_socket
+from gossip.config.route import default_route_address, local_addresses
+from gossip.config.services import ServiceDefinition, read_services
+from gossip.config.sources import (
+    Layer,
+    environment_layer,
+    file_layer,
+    files_of_services,
+    flag_layer,
+    read_file,
+)
+from gossip.config.values import (
+    DEFAULT_PORT,
+    Address,
+    check_labels,
+    check_name,
+    is_loopback,
+    is_wildcard,
+    parse_address,
+    parse_bool,
+    parse_ip_address,
+    parse_pairs,
+    show_address,
+)
+from gossip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+__all__ = [
+    "DEFAULT_CLUSTER",
+    "LOG_FORMATS",
+    "LOG_LEVELS",
+    "PROFILES",
+    "Config",
+    "choose_advertise",
+    "load",
+]
+
+T = TypeVar("T")
+
+DEFAULT_CLUSTER: Final = "gossip"
+PROFILES: Final = ("lan", "wan", "local")
+LOG_LEVELS: Final = ("debug", "info", "warning", "error")
+LOG_FORMATS: Final = ("text", "json")
+MAX_SOCKET_BYTES: Final = 107
+"""What the kernel has room for in the address of a unix socket."""
+
+BROADCAST: Final = "255.255.255.255"
+NO_DISK: Final = ("", "none")
+"""What `data_dir` says to keep nothing on disk."""
+
+EVERYWHERE: Final[Address] = ("0.0.0.0", DEFAULT_PORT)  # noqa: S104 - the default that needs --insecure
+LOOPBACK: Final[Address] = ("127.0.0.1", DEFAULT_PORT)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything an agent is told before it starts."""
+
+    name: str
+    socket: Path
+    data_dir: Path | None = None
+    """None: nothing is kept on disk, and the node is ephemeral."""
+    cluster: str = DEFAULT_CLUSTER
+    bind: tuple[Address, ...] = (LOOPBACK,)
+    """Where datagrams and streams are received. Port 0 lets the system choose."""
+    advertise: Address | None = None
+    """Where others reach this node; `load` always fills it in. Port 0 stands for the port bound first."""
+    join: tuple[str, ...] = ()
+    """Seeds as they were written: `HOST` or `HOST:PORT`, names included (see `parse_address`)."""
+    tags: dict[str, str] = field(default_factory=dict)
+    profile: str = "lan"
+    log_level: str = "info"
+    log_format: str = "text"
+    dev: bool = False
+    insecure: bool = False
+    """Whether to run in clear on addresses that other machines reach."""
+    leave_on_term: bool = False
+    """Whether SIGTERM leaves the cluster instead of handing over."""
+    services: tuple[ServiceDefinition, ...] = ()
+
+
+def load(
+    files: Sequence[Path] = (),
+    env: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Config:
+    """Read and check all settings; flags beat environment beats later files beat earlier ones.
+
+    A setting replaces the same one of a lower layer as a whole, lists and tags included; services of
+    all files add up. Values are checked in every layer, overridden ones too.
+
+    Args:
+        files: TOML files; if there are none, those of GOSSIP_CONFIG, with commas between them.
+        env: the environment; the process's own if None.
+        flags: values by the names in `SETTINGS`, as text, lists of text, or True; None and False
+            stand for a flag that was not given.
+
+    Raises:
+        ConfigError: naming the place, the setting and the reason.
+    """
+    env = os.environ if env is None else env
+    files = list(files) or [Path(name) for name in env.get("GOSSIP_CONFIG", "").split(",") if name]
+    tables = [read_file(path) for path in files]
+    layers = [file_layer(table) for table in tables]
+    layers += [environment_layer(env), flag_layer(flags or {})]
+    parts = [read_file(path) for path in files_of_services(files)]
+    for part in parts:
+        for key in part.content:
+            if key != "service":
+                raise ConfigError(f"{part.key_place(key)}: files in services.d hold [[service]] tables only")
+    return _assemble(_Settings(layers), env, read_services(tables + parts))
+
+
+def choose_advertise(bind: Sequence[Address]) -> Address:
+    """The address to advertise when none was given: the first bound one, or that of the default route.
+
+    Raises:
+        ConfigError: if every address is bound and there is no default route; names the candidates.
+    """
+    host, port = bind[0]
+    if not is_wildcard(host):
+        return host, port
+    ipv6 = ":" in host
+    if route := default_route_address(ipv6=ipv6):
+        return route, port
+    candidates = [show_address((candidate, port)) for candidate in local_addresses(ipv6=ipv6)]
+    if candidates:
+        choice = f"give --advertise with one of {', '.join(candidates)}"
+    else:
+        choice = (
+            f"there is no address besides loopback: give --bind {'[::1]' if ipv6 else '127.0.0.1'}:{port}"
+        )
+    raise ConfigError(
+        f"advertise: bound to {host}, and no default route tells where others reach it: {choice}"
+    )
+
+
+class _Settings:
+    """The layers, lowest first, and the words to complain about one of their values."""
+
+    def __init__(self, layers: Sequence[Layer]) -> None:
+        self._layers = layers
+
+    def has(self, name: str) -> bool:
+        """Whether any layer gives it."""
+        return any(name in layer for layer in self._layers)
+
+    def take(self, name: str, parse: Callable[[object], T], default: T) -> T:
+        """The value of the highest layer that has one."""
+        result = default
+        for layer in self._layers:
+            if name in layer:
+                try:
+                    result = parse(layer[name].value)
+                except ConfigError as error:
+                    raise ConfigError(f"{layer[name].place}: {error}") from error
+        return result
+
+    def refuse(self, name: str, reason: str) -> ConfigError:
+        """An error about the value that counts, at its place."""
+        place = f"{name} (the default)"
+        for layer in self._layers:
+            if name in layer:
+                place = layer[name].place
+        return ConfigError(f"{place}: {reason}")
+
+
+def _assemble(settings: _Settings, env: Mapping[str, str], services: tuple[ServiceDefinition, ...]) -> Config:
+    take = settings.take
+    dev = take("dev", _switch, default=False)
+    insecure = take("insecure", _switch, default=False)
+    anywhere: tuple[Address, ...] = (LOOPBACK if dev else EVERYWHERE,)
+    bind = take("bind", _bind, anywhere)
+    return Config(
+        name=_check_default(settings, "name", take("name", _name, os.uname().nodename), check_name),
+        socket=_check_default(
+            settings, "socket", take("socket", _socket, default_socket(env)), _check_socket
+        ),
+        data_dir=_settle_data_dir(settings, env, dev=dev),
+        cluster=take("cluster", _name, DEFAULT_CLUSTER),
+        bind=_settle_bind(settings, bind, insecure=insecure),
+        advertise=_settle_advertise(settings, bind),
+        join=take("join", _join, ()),
+        tags=take("tags", _tags, {}),
+        profile=take("profile", _choice(PROFILES), "lan"),
+        log_level=take("log_level", _choice(LOG_LEVELS), "info"),
+        log_format=take("log_format", _choice(LOG_FORMATS), "text"),
+        dev=dev,
+        insecure=insecure,
+        leave_on_term=take("leave_on_term", _switch, default=False),
+        services=services,
+    )
+
+
+# ------------------------------------------------------------------------------- what goes together
+
+
+def _check_default(settings: _Settings, name: str, value: T, check: Callable[[T], T]) -> T:
+    """A default taken from the host may break a rule as well as a value that was given."""
+    try:
+        return check(value)
+    except ConfigError as error:
+        raise settings.refuse(name, str(error)) from error
+
+
+def _settle_data_dir(settings: _Settings, env: Mapping[str, str], *, dev: bool) -> Path | None:
+    given = settings.take("data_dir", _data_dir, None)
+    if dev:
+        if given not in (None, *NO_DISK):
+            raise settings.refuse("data_dir", "dev keeps nothing on disk: remove this, or dev")
+        return None
+    if given is None:
+        return default_data_dir(env)
+    return None if given in NO_DISK else Path(given)
+
+
+def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, insecure: bool) -> tuple[Address, ...]:
+    exposed = [address for address in bind if not is_loopback(address[0])]
+    if exposed and not insecure:
+        raise settings.refuse(
+            "bind",
+            f"{show_address(exposed[0])} is reached by other machines, and without a key an agent listens on"
+            f" loopback only: give --insecure to run in clear (sealing with a key comes in a later release),"
+            f" or --bind {show_address(LOOPBACK)}",
+        )
+    if exposed and len(exposed) < len(bind) and is_loopback(bind[0][0]) and not settings.has("advertise"):
+        raise settings.refuse(
+            "bind",
+            f"the first address is advertised, and others cannot reach {bind[0][0]}: put"
+            f" {show_address(exposed[0])} first, or give --advertise",
+        )
+    return bind
+
+
+def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address:
+    host, port = settings.take("advertise", _advertise, None) or choose_advertise(bind)
+    if "%" in host:
+        raise settings.refuse(
+            "advertise", f"{host} means nothing on other machines: give --advertise without a zone"
+        )
+    return host, port or bind[0][1]
+
+
+# --------------------------------------------------------------------------------------- raw values
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ConfigError("it must be text in quotes")
+    return value
+
+
+def _texts(value: object) -> list[str]:
+    values: list[object] = value if isinstance(value, list) else [value]
+    texts = [item.strip() for item in values if isinstance(item, str)]
+    if not texts or len(texts) < len(values):
+        raise ConfigError("it must be text in quotes, or a list of such")
+    return texts
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    return parse_bool(value if isinstance(value, str) else repr(value))
+
+
+def _choice(words: Sequence[str]) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        text = _text(value).lower()
+        if text not in words:
+            raise ConfigError(f"{text!r} is not one of {', '.join(words)}")
+        return text
+
+    return parse
+
+
+def _name(value: object) -> str:
+    return check_name(_text(value))
+
+
+def _bind(value: object) -> tuple[Address, ...]:
+    addresses = [parse_ip_address(text) for text in _texts(value)]
+    for position, (host, port) in enumerate(addresses):
+        if ip_address(host).is_multicast:
+            raise ConfigError(f"{host} is a multicast address")
+        if port and (host, port) in addresses[:position]:
+            raise ConfigError(f"{show_address((host, port))} is given twice")
+    return tuple(addresses)
+
+
+def _advertise(value: object) -> Address:
+    host, port = parse_ip_address(_text(value), 0)
+    address = ip_address(host)
+    if address.is_unspecified or address.is_multicast or host == BROADCAST:
+        raise ConfigError(
+            f"{host} cannot be advertised: give the one address at which others reach this node"
+        )
+    return host, port
+
+
+def _join(value: object) -> tuple[str, ...]:
+    seeds = _texts(value)
+    for seed in seeds:
+        host, port = parse_address(seed)
+        if port == 0:
+            raise ConfigError(f"{seed!r}: port 0 is no place to join: give the port that {host} listens at")
+    return tuple(dict.fromkeys(seeds))
+
+
+def _tags(value: object) -> dict[str, str]:
+    if isinstance(value, dict):
+        if not all(isinstance(text, str) for text in value.values()):
+            raise ConfigError("it must be a table of texts in quotes")
+        return check_labels(value)
+    return check_labels(parse_pairs(_texts(value)))
+
+
+def _data_dir(value: object) -> str:
+    text = _text(value)
+    if "\0" in text:
+        raise ConfigError(f"{text!r} is no path")
+    return text
+
+
+def _socket(value: object) -> Path:
+    text = _text(value)
+    if not text:
+        raise ConfigError("it is empty")
+    return _check_socket(Path(text))
+
+
+def _check_socket(path: Path) -> Path:
+    size = len(os.fsencode(path))
+    if size > MAX_SOCKET_BYTES:
+        raise ConfigError(
+            f"{path} has {size} bytes, and the path of a unix socket has {MAX_SOCKET_BYTES} at most:"
+            " give a shorter --socket"
+        )
+    if "\0" in str(path):
+        raise ConfigError(f"{str(path)!r} is no path")
+    return path

@@ -1,0 +1,224 @@
+"""Where settings come from: files, environment, flags; each value with the place it stands at.
+
+A layer holds raw values under the settings' own names. What no release knows, and what this release
+does not have yet, is refused here, with the place.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from gossip.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = [
+    "LATER",
+    "LISTS",
+    "SETTINGS",
+    "SWITCHES",
+    "Given",
+    "Layer",
+    "Table",
+    "environment_layer",
+    "file_layer",
+    "files_of_services",
+    "flag_layer",
+    "read_file",
+]
+
+SWITCHES: Final = ("dev", "insecure", "leave_on_term")
+LISTS: Final = ("bind", "join", "tags")
+SETTINGS: Final = (
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "tags", "profile"),
+    *("log_level", "log_format", *SWITCHES),
+)
+"""Every setting of this release, in the order of the manual."""
+
+LATER: Final = {
+    "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
+    " to be sealed",
+    "http": "the HTTP API is not in this release: remove it",
+    "http_list_self_as": "the HTTP API is not in this release: remove it",
+    "dns": "DNS is not in this release: remove it",
+    "command_checks": "health checks are not in this release: remove it",
+    "invite": "invitations are not in this release: remove it",
+}
+_PATHS = ("data_dir", "socket")
+_PREFIX = "GOSSIP_"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A raw value and the words that name its place in an error."""
+
+    value: object
+    place: str
+
+
+Layer: TypeAlias = dict[str, Given]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a TOML file, and where it stands."""
+
+    path: Path
+    text: str
+    content: dict[str, Any]
+    name: str = ""
+    """Empty for the file itself, else the name of an array of tables, such as `service`."""
+    index: int = 0
+
+    def place(self, key: str = "") -> str:
+        """`FILE:LINE`, as near to the key as can be told."""
+        line = _find_line(self.text, key, self.name, self.index)
+        if line is None and self.name:
+            line = _find_line(self.text, self.name, "", 0)
+        return f"{self.path}:{line}" if line else str(self.path)
+
+    def key_place(self, key: str) -> str:
+        """The place of a key, and the key, in one line whatever characters it has."""
+        shown = key if key.isprintable() else repr(key)
+        return f"{self.place(key)}: {f'{self.name}.' if self.name else ''}{shown}"
+
+    def tables(self, name: str) -> list[Table]:
+        """The array of tables of that name."""
+        found = self.content.get(name, [])
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise ConfigError(f"{self.key_place(name)}: write it as [[{name}]] tables")
+        return [Table(self.path, self.text, item, name, index) for index, item in enumerate(found)]
+
+
+def read_file(path: Path) -> Table:
+    """Read a TOML file.
+
+    Raises:
+        ConfigError: if it cannot be read, or is no TOML; the message has the line.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise ConfigError(f"{path}:{line}: not UTF-8 text") from error
+    try:
+        return Table(path, text, tomllib.loads(text))
+    except RecursionError:
+        raise ConfigError(f"{path}: nested too deeply") from None
+    except ValueError as error:
+        reason = str(error)
+        where = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)$", reason)
+        if where is None:
+            raise ConfigError(f"{path}: {reason}") from error
+        line = int(where[1] or text.count("\n") + 1)
+        raise ConfigError(f"{path}:{line}: {reason[: where.start()]}") from error
+
+
+def files_of_services(files: Iterable[Path]) -> list[Path]:
+    """`services.d/*.toml` beside each of `files`, each once, in the order of their names."""
+    found: dict[Path, None] = {}
+    for directory in dict.fromkeys(path.parent / "services.d" for path in files):
+        try:
+            entries = sorted(directory.iterdir())
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise ConfigError(f"{directory}: cannot be read: {error.strerror or error}") from error
+        found |= dict.fromkeys(
+            path for path in entries if path.suffix == ".toml" and not path.name.startswith(".")
+        )
+    return list(found)
+
+
+def file_layer(table: Table) -> Layer:
+    """The settings of a configuration file; paths in it are relative to the file."""
+    layer: Layer = {}
+    for key, value in table.content.items():
+        name = _canonical(key)
+        if name == "service":
+            continue
+        place = table.key_place(key)
+        _add(layer, name, _from(table.path.parent, value) if name in _PATHS else value, place)
+    return layer
+
+
+def _from(directory: Path, value: object) -> object:
+    """A path of a file beside others; an empty one and `none` have a meaning of their own."""
+    if not isinstance(value, str) or value in ("", "none"):
+        return value
+    return str(directory / value)
+
+
+def environment_layer(env: Mapping[str, str]) -> Layer:
+    """`GOSSIP_<SETTING>`; an empty variable is as good as none, a misspelt one is refused."""
+    layer: Layer = {}
+    for variable, text in sorted(env.items()):
+        if not variable.startswith(_PREFIX) or not text:
+            continue
+        name = _canonical(variable.removeprefix(_PREFIX).lower())
+        # Beside a service named `gossip`, Kubernetes puts GOSSIP_PORT and more into every container:
+        # what looks like no setting is somebody else's.
+        if name == "config" or not (name in LATER or difflib.get_close_matches(name, SETTINGS, 1, 0.8)):
+            continue
+        _add(layer, name, text.split(",") if name in LISTS else text, variable)
+    return layer
+
+
+def flag_layer(flags: Mapping[str, object]) -> Layer:
+    """What the command line gave. None, False and an empty list stand for a flag that was not."""
+    layer: Layer = {}
+    for key, value in flags.items():
+        if value is None or value is False or value in ([], ()):
+            continue
+        name = _canonical(key)
+        _add(layer, name, list(value) if isinstance(value, tuple) else value, f"--{key.replace('_', '-')}")
+    return layer
+
+
+def _canonical(key: str) -> str:
+    name = key.replace("-", "_")
+    return "tags" if name == "tag" else name
+
+
+def _add(layer: Layer, name: str, value: object, place: str) -> None:
+    if name in LATER:
+        raise ConfigError(f"{place}: {LATER[name]}")
+    if name not in SETTINGS:
+        near = difflib.get_close_matches(name, SETTINGS, 1)
+        raise ConfigError(f"{place}: unknown setting" + (f": did you mean {near[0]}?" if near else ""))
+    if name in layer:
+        raise ConfigError(f"{place}: given twice, also as {layer[name].place}")
+    layer[name] = Given(value, place)
+
+
+_TABLE_LINE = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
+_KEY_LINE = re.compile(r"""\s*(["']?)([A-Za-z0-9_-]+)\1\s*[=.]""")
+
+
+def _find_line(text: str, key: str, table: str, index: int) -> int | None:
+    """The line of `key` in the `index`-th table of that name, or of the table itself if `key` is empty.
+
+    A reader of lines, not of TOML: values that look like keys can lead it astray, a line number only.
+    """
+    current, seen = "", -1
+    for number, line in enumerate(text.split("\n"), 1):
+        if header := _TABLE_LINE.fullmatch(line.rstrip("\r")):
+            parts = [part.strip(" \t\"'") for part in header[1].split(".")]
+            current = ".".join(parts)
+            seen += current == table
+            wanted = [table, key] if table and key else [table or key]
+            if parts[: len(wanted)] == wanted and (not table or seen == index):
+                return number
+        elif current == table and (not table or seen == index):
+            assignment = _KEY_LINE.match(line)
+            if assignment and assignment[2] == key:
+                return number
+    return None

@@ -1,0 +1,1 @@
+"""The protocol, as a value: no clock, no socket, no thread, no global randomness."""

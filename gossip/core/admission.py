@@ -1,0 +1,390 @@
+"""Ways into the cluster: seeds, joins, introductions, and the addresses that are tried for ever.
+
+A joiner is introduced by its seed, and only once its advertised address has answered: by a
+datagram, or at least over a stream. So an address that nobody can reach never enters the view,
+and the joiner is told which address was tried and where it was seen from.
+
+A member that did not leave is never given up: one remembered address is tried every other
+second, at a cost that does not grow, so that a partition of any length heals by itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from gossip.core.context import Context, refusing
+from gossip.core.detector import Detector
+from gossip.core.effects import Resolve
+from gossip.core.events import Event, EventKind
+from gossip.core.members import Member, MemberTable
+from gossip.core.messages import Ack, Frame, Hello, Turned, Verdict
+from gossip.core.own import Own
+from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
+from gossip.core.pings import Pings
+from gossip.core.records import MemberRecord
+from gossip.core.repair import Opener, Repair
+from gossip.core.roster import Roster
+from gossip.core.sessions import Sessions
+from gossip.core.timers import Timer
+from gossip.core.types import Address, Kind, Phase, Status, StreamId, show_address
+
+__all__ = ["Admission"]
+
+BUSY_TRIES = 8
+ADDRESSES_PER_SEED = 8
+LONELY_FIRST = 1.0
+"""Seconds until the first retry of the seeds while nobody is known; it doubles to seed_interval."""
+
+
+class Attempt:
+    """One seed being joined: its addresses are tried in turn."""
+
+    __slots__ = ("addresses", "asked", "busy", "problem", "seed")
+
+    def __init__(self, seed: str, *, asked: bool) -> None:
+        self.seed = seed
+        self.asked = asked
+        self.addresses: list[Address] = []
+        self.busy = 0
+        self.problem = ""
+
+
+class Introduction:
+    """A joiner whose advertised address is being tried: by datagram, then over a stream."""
+
+    __slots__ = ("_admission", "hello", "number", "record", "seen", "seq", "stream", "try_seq", "try_stream")
+
+    def __init__(
+        self,
+        admission: Admission,
+        stream: StreamId,
+        hello: Hello,
+        record: MemberRecord,
+        seen: Address,
+        number: int,
+    ) -> None:
+        self._admission = admission
+        self.stream = stream
+        self.hello = hello
+        self.record = record
+        self.seen = seen
+        self.number = number
+        self.seq = 0
+        self.try_stream: StreamId = 0
+        self.try_seq = 0
+
+    # as the asker of a ping
+    def acked(self, _seq: int, now: float) -> None:
+        self._admission.introduced(self, now, degraded=False)
+
+    def evidence(self, _kind: Kind, now: float) -> None:
+        self._admission.introduction_over(self.number, now)
+
+    # as the handler of both streams
+    def opened(self, now: float) -> None:
+        """The ping was written when the stream was dialled."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        if isinstance(frame, Ack) and frame.seq == self.try_seq and frame.sender == self.record.owner:
+            self._admission.introduced(self, now, degraded=True)
+
+    def closed(self, _reason: str, now: float) -> None:
+        self._admission.introduction_over(self.number, now)
+
+
+class Admission:
+    """Joining and letting join."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        table: MemberTable,
+        roster: Roster,
+        own: Own,
+        pings: Pings,
+        detector: Detector,
+        repair: Repair,
+        sessions: Sessions,
+        seeds: Sequence[str],
+        remembered: Sequence[Address],
+    ) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._roster = roster
+        self._own = own
+        self._pings = pings
+        self._detector = detector
+        self._repair = repair
+        self._sessions = sessions
+        self._seeds = {seed: Attempt(seed, asked=False) for seed in seeds}
+        self._seed_addresses: dict[str, list[Address]] = {}
+        self._attempts: dict[int, Attempt] = {}
+        self._waiting: dict[str, list[Attempt]] = {}
+        self._introductions: dict[int, Introduction] = {}
+        self._number = 0
+        self._remembered: dict[Address, None] = dict.fromkeys(remembered[-ctx.params.addresses_max :])
+        self._seeds_at = float("-inf")
+        self._lonely_wait = LONELY_FIRST
+        self._reconnect_at = float("-inf")
+
+    # -- joining ----------------------------------------------------------------------------
+
+    def join(self, seeds: Sequence[str]) -> None:
+        """Join by each of these; each ends in a JOIN_DONE event."""
+        for seed in seeds:
+            self._resolve(Attempt(seed, asked=True))
+
+    def try_seeds(self, now: float) -> None:
+        """Try every seed that is not a live member already."""
+        self._seeds_at = now
+        for seed in self._seeds:
+            if not any(self._table.at(address) for address in self._seed_addresses.get(seed, ())):
+                self._resolve(Attempt(seed, asked=False))
+
+    def _resolve(self, attempt: Attempt) -> None:
+        waiting = self._waiting.setdefault(attempt.seed, [])
+        waiting.append(attempt)
+        if len(waiting) == 1:
+            self._ctx.effects.append(Resolve(attempt.seed))
+
+    def resolved(self, seed: str, addresses: Sequence[Address], problem: str) -> None:
+        """The shell has looked a seed's name up."""
+        if seed in self._seeds:
+            self._seed_addresses[seed] = list(addresses)
+        for attempt in self._waiting.pop(seed, []):
+            others = [address for address in addresses if address != self._own.me.address]
+            attempt.addresses = others[:ADDRESSES_PER_SEED]
+            attempt.problem = problem or (
+                "that is this agent itself" if addresses else "the name has no address"
+            )
+            self._try_next(attempt)
+
+    def _try_next(self, attempt: Attempt) -> None:
+        if not attempt.addresses:
+            self._ended(attempt, attempt.problem)
+            return
+        address = attempt.addresses.pop(0)
+        self._number += 1
+        self._attempts[self._number] = attempt
+        opener = Opener(self._repair, address, b"", self._opener_done, joining=True)
+        opener.number = self._number
+        # A node that knows nobody learns only what everybody there knows: it need not tell them.
+        opener.quiet = self._table.n == 1 and len(self._table) == 0
+
+    def _opener_done(self, opener: Opener, problem: str, now: float) -> None:
+        attempt = self._attempts.pop(opener.number, None)
+        if attempt is None:
+            return
+        where = show_address(opener.address)
+        if opener.verdict is not None and not opener.verdict.reached:
+            tried, seen = show_address(opener.verdict.address), show_address(opener.verdict.seen)
+            problem = f"unreachable at {tried}, seen from {seen}: advertise an address that {where} can reach"
+        if opener.busy is not None and attempt.busy < BUSY_TRIES:
+            attempt.busy += 1
+            attempt.addresses = [opener.address, *attempt.addresses, *opener.busy.others][:ADDRESSES_PER_SEED]
+            attempt.problem = f"{where} is busy"
+            self._number += 1
+            self._attempts[self._number] = attempt
+            self._ctx.timers.set(now + opener.busy.delay_ms / 1_000, Timer.SEEDS, self._number)
+            return
+        if problem and not (opener.verdict is not None and opener.verdict.reached and problem == "eof"):
+            attempt.problem = _explain(problem, where)
+            self._try_next(attempt)
+            return
+        self._own.settled = True
+        self._remembered.pop(opener.address, None)
+        self._ended(attempt, "")
+
+    def try_again(self, number: int, _now: float) -> None:
+        """A busy seed asked for a delay, which is over."""
+        attempt = self._attempts.pop(number, None)
+        if attempt is not None:
+            self._try_next(attempt)
+
+    def _ended(self, attempt: Attempt, problem: str) -> None:
+        if attempt.asked:
+            detail = problem or "joined"
+            self._ctx.notify(Event(EventKind.JOIN_DONE, name=attempt.seed, ok=not problem, detail=detail))
+
+    # -- letting join -----------------------------------------------------------------------
+
+    def received_hello(self, stream: StreamId, hello: Hello, source: Address, now: float) -> None:
+        """Somebody opened a stream to join or to repair."""
+        if self._own.me.record.phase == Phase.LEAVING:
+            self._turn(stream, "this agent is leaving the cluster; ask another one")
+            return
+        with refusing(self._ctx):
+            fact = self._ctx.notary.parse(hello.record)
+            record = fact.body
+            if not isinstance(record, MemberRecord) or record.owner != hello.sender:
+                self._turn(stream, "the hello carries no record of its sender")
+            elif record.owner == self._own.id:
+                self._turn(stream, "that is this agent itself, or another with a copy of its key")
+            elif not self._ctx.notary.verify(fact, record.public_key):
+                self._ctx.count("signature")
+                self._turn(stream, "the signature of the member record is wrong")
+            elif record.protocol_min > PROTOCOL_MAX or record.protocol_max < PROTOCOL_MIN:
+                self._turn(
+                    stream,
+                    f"no common protocol version: {PROTOCOL_MIN} to {PROTOCOL_MAX} here, "
+                    f"{record.protocol_min} to {record.protocol_max} there; upgrade the older agent",
+                )
+            elif self._repair.is_full():
+                self._sessions.write(stream, self._repair.busy())
+                self._sessions.close(stream)
+            else:
+                self._introduce(stream, hello, record, source, now)
+            return
+        self._turn(stream, "the member record is malformed")
+
+    def _introduce(
+        self, stream: StreamId, hello: Hello, record: MemberRecord, source: Address, now: float
+    ) -> None:
+        known = self._table.get(record.owner)
+        if not hello.joining and known is not None and known.is_live and known.address == record.address:
+            self._repair.serve(stream, hello, now)
+            return
+        if _is_loopback(record.host) and not _is_loopback(source[0]):
+            self._verdict(stream, record, source, reached=False, degraded=False)
+            self._sessions.close(stream)
+            return
+        self._number += 1
+        introduction = Introduction(self, stream, hello, record, source, self._number)
+        self._introductions[introduction.number] = introduction
+        self._sessions.watch(stream, introduction)
+        self._ctx.timers.set(now + self._ctx.params.direct_max, Timer.INTRODUCE, introduction.number)
+        introduction.seq = self._pings.send(record.owner, record.address, introduction, now)
+
+    def introduction_over(self, number: int, now: float) -> None:
+        """The joiner did not ack the datagram in time, or the stream to it failed."""
+        introduction = self._introductions.get(number)
+        if introduction is None:
+            return
+        self._pings.forget(introduction.seq)
+        if not introduction.try_stream and self._ctx.params.stream_probe:
+            record = introduction.record
+            introduction.try_seq = self._ctx.sequence()
+            introduction.try_stream = self._sessions.dial(
+                record.address, introduction, 2 * self._ctx.params.direct_max
+            )
+            ping = self._pings.ping(introduction.try_seq, record.owner, record.address)
+            self._sessions.write(introduction.try_stream, ping)
+            self._ctx.timers.set(now + 2 * self._ctx.params.direct_max, Timer.INTRODUCE, number)
+            return
+        self._finish(introduction)
+        self._verdict(
+            introduction.stream, introduction.record, introduction.seen, reached=False, degraded=False
+        )
+        self._sessions.close(introduction.stream)
+
+    def introduced(self, introduction: Introduction, now: float, *, degraded: bool) -> None:
+        """The joiner answered at the address that it advertises."""
+        if self._introductions.get(introduction.number) is not introduction:
+            return
+        self._finish(introduction)
+        self._verdict(
+            introduction.stream, introduction.record, introduction.seen, reached=True, degraded=degraded
+        )
+        self._repair.serve(introduction.stream, introduction.hello, now)
+        member = self._table.get(introduction.record.owner)
+        if member is not None:
+            member.heard = now
+            self._roster.flag(member, "degraded", on=degraded)
+
+    def _finish(self, introduction: Introduction) -> None:
+        del self._introductions[introduction.number]
+        self._pings.forget(introduction.seq)
+        self._ctx.timers.clear(Timer.INTRODUCE, introduction.number)
+        if introduction.try_stream:
+            self._sessions.close(introduction.try_stream)
+
+    def _verdict(
+        self, stream: StreamId, record: MemberRecord, seen: Address, *, reached: bool, degraded: bool
+    ) -> None:
+        self._ctx.count("introduced" if reached else "unreachable")
+        self._sessions.write(stream, Verdict(reached, degraded, record.address, seen))
+
+    def _turn(self, stream: StreamId, reason: str) -> None:
+        self._ctx.count("turned_away")
+        self._sessions.write(stream, Turned(reason))
+        self._sessions.close(stream)
+
+    # -- what is tried for ever ---------------------------------------------------------------
+
+    def consider(self, now: float) -> None:
+        """Once a period: try the seeds, or one remembered address, if it is their time."""
+        n = self._table.n
+        if n == 1:
+            wait, chance = self._lonely_wait, 1.0
+        else:
+            wait, chance = self._ctx.params.seed_interval, min(1.0, 3.0 / n)
+            self._lonely_wait = LONELY_FIRST
+        if self._seeds and now - self._seeds_at >= wait:
+            self._seeds_at = now
+            if n == 1:
+                self._lonely_wait = min(2 * self._lonely_wait, self._ctx.params.seed_interval)
+            if self._ctx.rng.random() < chance:
+                self.try_seeds(now)
+        if now - self._reconnect_at >= self._ctx.params.reconnect_interval:
+            self._reconnect_at = now
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        lost = self._table.counts[Status.DEAD] + len(self._remembered)
+        if not lost or self._ctx.rng.random() >= lost / self._table.n:
+            return
+        dead = [member for member in self._table if member.status is Status.DEAD]
+        at = self._ctx.rng.randrange(lost)
+        if at < len(dead):
+            self.knock(dead[at])
+            return
+        address = list(self._remembered)[at - len(dead)]
+        attempt = Attempt(show_address(address), asked=False)
+        attempt.addresses = [address]
+        self._try_next(attempt)
+
+    def knock(self, member: Member) -> None:
+        """Ping a dead member with what is held against it: if it lives, it refutes."""
+        self._ctx.count("knocked")
+        seq = self._ctx.sequence()
+        self._ctx.send(
+            member.address, self._pings.ping(seq, member.id, member.address, self._detector.charges(member))
+        )
+
+    def heard_stranger(self, source: Address) -> None:
+        """Somebody unknown pings this node by its id: a former life knew them. Join, if alone."""
+        if self._table.n == 1 and source not in self._remembered and len(self._remembered) < 16:
+            self._remembered[source] = None
+
+    def remember(self, address: Address) -> None:
+        """Keep the address of a member that is forgotten without having left."""
+        self._remembered[address] = None
+        if len(self._remembered) > self._ctx.params.addresses_max:
+            del self._remembered[next(iter(self._remembered))]
+
+    def remembered(self) -> list[Address]:
+        """Addresses worth keeping for the next life: longest-lived members first."""
+        members = [m for m in self._table if m.status is not Status.LEFT and not m.record.ephemeral]
+        members.sort(key=lambda member: member.record.birth)
+        found = dict.fromkeys([*(member.address for member in members), *self._remembered])
+        return list(found)[: self._ctx.params.addresses_max]
+
+
+def _explain(problem: str, where: str) -> str:
+    words = {
+        "refused": f"no agent listens at {where}",
+        "timeout": f"no answer from {where}",
+        "unreachable": f"no route to {where}",
+        "reset": f"{where} broke the connection off",
+        "eof": f"{where} broke the connection off",
+        "malformed": f"{where} does not speak this protocol, or is of another cluster",
+    }
+    return words.get(problem, problem)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

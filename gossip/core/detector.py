@@ -1,0 +1,243 @@
+"""Accusations, suspicion and burial: no death by hearsay.
+
+An accusation is one node's signed word against another at one incarnation. The first one that a
+node accepts starts a clock of its own; each further accuser may shorten it (`suspicion`). When
+the clock ends the node looks once more for itself, and buries whom it cannot reach. So nobody is
+dead here because somebody said so, and the same rule serves gossip, repair and the simulator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gossip.core.context import Context
+from gossip.core.events import EventKind
+from gossip.core.health import Health
+from gossip.core.members import Member, MemberTable
+from gossip.core.pings import Pings
+from gossip.core.records import Accusation, Fact, MemberRecord
+from gossip.core.roster import Roster
+from gossip.core.spread import Spread
+from gossip.core.suspicion import Suspicion
+from gossip.core.timers import Timer
+from gossip.core.types import Kind, NodeId, Status
+
+__all__ = ["Detector"]
+
+ACCUSERS_MAX = 8
+"""How many accusers are kept for one member; the clock is at its shortest long before."""
+ACCUSE_BURST = 3.0
+DISTRUST_REFUSALS = 3_600.0
+"""Seconds for which refusals of a member count as silence, after one killed it wrongly."""
+
+EVIDENCE = (Kind.REFUSED, Kind.NOT_ME)
+
+
+class Detector:
+    """Who is suspected here, on whose word, and until when."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        table: MemberTable,
+        roster: Roster,
+        spread: Spread,
+        pings: Pings,
+        health: Health,
+        probe_now: Callable[[Member, float], None],
+    ) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._roster = roster
+        self._spread = spread
+        self._pings = pings
+        self._health = health
+        self._probe_now = probe_now
+        self._looks: dict[NodeId, LastLook] = {}
+        self.isolated = False
+
+    # -- accusations ------------------------------------------------------------------------
+
+    def admits(self, accuser: NodeId, now: float) -> bool:
+        """Whether this accuser counts: held alive or suspect here, and within its rate."""
+        if accuser == self._ctx.notary.id:
+            return True
+        member = self._table.get(accuser)
+        if member is None or not member.is_live:
+            return False
+        credit = min(ACCUSE_BURST, member.accuse_credit + (now - member.accuse_at) / self._ctx.params.period)
+        if credit < 1.0:
+            self._ctx.count("accusation_rate")
+            return False
+        member.accuse_credit, member.accuse_at = credit - 1.0, now
+        return True
+
+    def accuse(self, member: Member, kind: Kind, now: float) -> None:
+        """Say of `member`, signed, what this node met itself."""
+        if self._health.doubting or not member.is_live or self._ctx.notary.id in member.accusations:
+            return
+        fact = self._issue(member, kind)
+        self._ctx.count("accused")
+        if member.status is Status.ALIVE:
+            self.suspect(member, fact, None, now)
+        else:
+            self.confirm(member, fact, None)
+
+    def suspect(self, member: Member, fact: Fact, source: NodeId | None, now: float) -> None:
+        """The first accusation that counts: the clock starts now, by local time."""
+        member.suspicion = Suspicion(now, self._table.n)
+        self._hold(member, fact, source)
+        self._roster.set_status(
+            member, Status.SUSPECT, EventKind.MEMBER_SUSPECTED, now, _kind(fact).name.lower()
+        )
+        self._arm(member)
+        if source is not None and not self._health.doubting:
+            # Confirmation does not wait for the round robin: about k nodes look at once.
+            chance = self._ctx.params.suspicion_k / max(1, self._table.n - 2)
+            if self._ctx.rng.random() < chance:
+                self._probe_now(member, now)
+
+    def confirm(self, member: Member, fact: Fact, source: NodeId | None) -> bool:
+        """One more accuser; False if it is none, or there are enough."""
+        accuser = fact.body.owner
+        if accuser in member.accusations or len(member.accusations) >= ACCUSERS_MAX:
+            return False
+        self._hold(member, fact, source)
+        self._arm(member)
+        return True
+
+    def _hold(self, member: Member, fact: Fact, source: NodeId | None) -> None:
+        accuser = fact.body.owner
+        member.accusations[accuser] = fact
+        if len(member.accusations) <= self._ctx.params.suspicion_k + 1:
+            own = accuser == self._ctx.notary.id
+            self._spread.news(("accuse", member.id, accuser), fact.raw, member=True, own=own, source=source)
+
+    def _issue(self, member: Member, kind: Kind) -> Fact:
+        return self._ctx.notary.issue(
+            Accusation(self._ctx.notary.id, member.id, member.incarnation, int(kind))
+        )
+
+    # -- the clock --------------------------------------------------------------------------
+
+    def _arm(self, member: Member) -> None:
+        if member.id in self._looks:
+            return
+        self._ctx.timers.set(self._deadline(member), Timer.SUSPICION, member.id)
+
+    def _deadline(self, member: Member) -> float:
+        assert member.suspicion is not None  # noqa: S101 - a suspect has a clock
+        kinds = [_kind(fact) for fact in member.accusations.values()]
+        evidence = sum(kind in EVIDENCE for kind in kinds)
+        return member.suspicion.deadline(
+            self._ctx.params, max(1, len(kinds)), evidence, isolated=self.isolated
+        )
+
+    def clock_ended(self, subject: NodeId, now: float) -> None:
+        """The suspicion's timer fired: look once more, unless this node doubts itself."""
+        member = self._table.get(subject)
+        if member is None or member.status is not Status.SUSPECT:
+            return
+        if self._health.doubting:
+            self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, subject)
+            return
+        if self._deadline(member) > now:
+            self._arm(member)
+            return
+        look = LastLook(self, member)
+        self._looks[subject] = look
+        self._ctx.timers.set(
+            now + self._ctx.params.direct_max * self._health.factor, Timer.LAST_LOOK, subject
+        )
+        look.seq = self._pings.send(subject, member.address, look, now, self.charges(member))
+
+    def look_ended(self, subject: NodeId, now: float) -> None:
+        """The last look met nobody in time."""
+        look = self._looks.pop(subject, None)
+        if look is None:
+            return
+        self._pings.forget(look.seq)
+        member = look.member
+        if member.status is not Status.SUSPECT or self._table.get(subject) is not member:
+            return
+        if self._health.doubting:
+            self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, subject)
+            return
+        self._bury(member, now)
+
+    def look_answered(self, member: Member, now: float) -> None:
+        """The last look was acked: the suspicion ends here, whatever others still think."""
+        self._looks.pop(member.id, None)
+        if member.status is Status.SUSPECT:
+            self.acquit(member)
+            self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_REFUTED, now, "last look")
+
+    def _bury(self, member: Member, now: float) -> None:
+        if self._ctx.notary.id not in member.accusations and len(member.accusations) < ACCUSERS_MAX:
+            self._hold(member, self._issue(member, Kind.GAVE_UP), None)
+        member.suspicion = None
+        self._ctx.timers.clear(Timer.SUSPICION, member.id)
+        self._ctx.count("buried")
+        self._roster.set_status(member, Status.DEAD, EventKind.MEMBER_FAILED, now)
+
+    # -- ends of a suspicion ----------------------------------------------------------------
+
+    def acquit(self, member: Member) -> None:
+        """Drop the suspicion and every accusation of it: the member has answered."""
+        for accuser in member.accusations:
+            self._spread.queue.drop(("accuse", member.id, accuser))
+        member.accusations = {}
+        member.suspicion = None
+        look = self._looks.pop(member.id, None)
+        if look is not None:
+            self._pings.forget(look.seq)
+        self._ctx.timers.clear(Timer.SUSPICION, member.id)
+        self._ctx.timers.clear(Timer.LAST_LOOK, member.id)
+
+    def learn_from(self, member: Member, newer: MemberRecord, now: float) -> None:
+        """A dead member is back: if refusals killed it and it never stopped, they lied."""
+        refusals = sum(_kind(fact) in EVIDENCE for fact in member.accusations.values())
+        if member.status is Status.DEAD and refusals and newer.boot == member.record.boot:
+            member.distrust_refusals_until = now + DISTRUST_REFUSALS
+            self._ctx.count("refusal_lied")
+
+    def extend(self, gap: float, now: float) -> None:
+        """This node was not running for `gap` seconds: no clock ran meanwhile."""
+        self._ctx.timers.postpone(Timer.SUSPICION, gap)
+        for subject, look in self._looks.items():
+            self._pings.forget(look.seq)
+            self._ctx.timers.clear(Timer.LAST_LOOK, subject)
+            self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, subject)
+        self._looks.clear()
+        for member in self._table:
+            if member.suspicion is not None:
+                member.suspicion.extended += gap
+
+    def charges(self, member: Member) -> tuple[bytes, ...]:
+        """What is held against a member, for it to hear (the buddy system); a leaver's own word."""
+        if member.status is Status.LEFT and not member.accusations:
+            return (member.fact.raw,)
+        kept = list(member.accusations.values())[: self._ctx.params.suspicion_k + 1]
+        return tuple(fact.raw for fact in kept)
+
+
+class LastLook:
+    """One small ping, before a member is buried."""
+
+    __slots__ = ("_detector", "member", "seq")
+
+    def __init__(self, detector: Detector, member: Member) -> None:
+        self._detector = detector
+        self.member = member
+        self.seq = 0
+
+    def acked(self, _seq: int, now: float) -> None:
+        self._detector.look_answered(self.member, now)
+
+    def evidence(self, _kind: Kind, now: float) -> None:
+        self._detector.look_ended(self.member.id, now)
+
+
+def _kind(fact: Fact) -> Kind:
+    assert isinstance(fact.body, Accusation)  # noqa: S101 - only accusations are held
+    return Kind(fact.body.kind)

@@ -1,0 +1,295 @@
+"""News as it comes in: read, judged, checked, applied, passed on.
+
+Cheap questions first. Most copies of a fact are the second to the twentieth, and cost one look
+into a table of recent bytes; what is older than what is held costs its reading; only what would
+change something has its signature checked. Nothing is checked twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from gossip.core.context import Context
+from gossip.core.detector import Detector
+from gossip.core.events import EventKind
+from gossip.core.members import Member, MemberTable
+from gossip.core.own import Own
+from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
+from gossip.core.records import (
+    Accusation,
+    Deletion,
+    EventRecord,
+    Fact,
+    MemberRecord,
+    Opaque,
+    ServiceRecord,
+    key_of,
+)
+from gossip.core.roster import Roster
+from gossip.core.spread import Spread
+from gossip.core.timers import Timer
+from gossip.core.transitions import Action, News, judge
+from gossip.core.types import NodeId, Phase, Status
+from gossip.core.user_events import UserEvents
+from gossip.errors import RemoteProtocolError
+
+__all__ = ["Intake"]
+
+RECENT_MAX = 4_096
+
+
+class Intake:
+    """The way in for facts, whether by gossip, repair or a join."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        table: MemberTable,
+        roster: Roster,
+        spread: Spread,
+        own: Own,
+        detector: Detector,
+        events: UserEvents,
+    ) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._roster = roster
+        self._spread = spread
+        self._own = own
+        self._detector = detector
+        self._events = events
+        self.fetch: Callable[[NodeId, float], None]
+        """Ask a peer for what is not known here; set by the node, since repair needs the intake."""
+        self._recent: dict[bytes, Fact] = {}
+        self._older: dict[bytes, Fact] = {}
+
+    def take(self, news: Iterable[bytes], source: NodeId | None, now: float, *, quiet: bool = False) -> int:
+        """Take facts that `source` sent.
+
+        Args:
+            news: the signed bytes.
+            source: who sent them; None for this node itself.
+            now: seconds.
+            quiet: do not pass on what is learnt (a joiner learns what all others know).
+
+        Returns:
+            how many changed this node's state.
+        """
+        changed = 0
+        for raw in news:
+            known = self._recent.get(raw) or self._older.get(raw)
+            if known is not None:
+                if source is not None:
+                    self._spread.queue.heard(_slot(known), raw, source)
+                continue
+            try:
+                fact = self._ctx.notary.parse(raw)
+                settled, news_here = self._apply(fact, source, now, quiet=quiet)
+            except RemoteProtocolError as error:
+                self._ctx.count(error.reason)
+                continue
+            changed += news_here
+            if settled:
+                self._remember(fact)
+        return changed
+
+    def forget_recent(self) -> None:
+        """What was settled is open again: a member was removed, a suspicion ended."""
+        self._recent.clear()
+        self._older.clear()
+
+    def _remember(self, fact: Fact) -> None:
+        self._recent[fact.raw] = fact
+        if len(self._recent) > RECENT_MAX:
+            self._older, self._recent = self._recent, {}
+
+    # -- one fact; each returns (settled: a copy need not be looked at, changed something) ---
+
+    def _apply(self, fact: Fact, source: NodeId | None, now: float, *, quiet: bool) -> tuple[bool, bool]:
+        body = fact.body
+        if isinstance(body, MemberRecord):
+            return self._member(body, fact, source, now, quiet=quiet)
+        if isinstance(body, Accusation):
+            return self._accusation(body, fact, source, now)
+        if isinstance(body, EventRecord):
+            return self._event(body, fact, source, now)
+        return self._service(body, fact, source, quiet=quiet)
+
+    def _member(
+        self, body: MemberRecord, fact: Fact, source: NodeId | None, now: float, *, quiet: bool
+    ) -> tuple[bool, bool]:
+        if body.owner == self._own.id:
+            if fact.raw != self._own.me.fact.raw and self._verified(fact, body.public_key):
+                self._own.met_own_record(body, fact, now)
+            return True, False
+        member = self._table.get(body.owner)
+        news = News.LEAVING if body.phase == Phase.LEAVING else News.RECORD
+        held, status = (0, None) if member is None else (member.incarnation, member.status)
+        action = judge(news, status, held, body.version)
+        if member is not None and body.version == held:
+            # One owner, one version, two texts: everybody keeps the one with the larger hash.
+            if fact.raw == member.fact.raw:
+                return True, False
+            if fact.hash > member.fact.hash and action is Action.DROP:
+                action = Action.UPDATE
+        if action is Action.DROP or not self._acceptable(body, member):
+            return member is not None, False
+        if not self._verified(fact, body.public_key):
+            return True, False
+        if member is None:
+            if not self._has_room():
+                return False, False
+            member = self._added(fact, action, now)
+        else:
+            self._changed(member, fact, action, now)
+        if body.phase == Phase.RESTARTING:
+            self._ctx.timers.set(now + self._ctx.params.restart_grace, Timer.RESTARTING, member.id)
+        if not quiet:
+            self._spread.news(("record", member.id, (1, "")), fact.raw, member=True, own=False, source=source)
+        return True, True
+
+    def _added(self, fact: Fact, action: Action, now: float) -> Member:
+        member = Member(fact, Status.LEFT if action is Action.BURY else Status.ALIVE, now)
+        self._roster.add(member)
+        return member
+
+    def _changed(self, member: Member, fact: Fact, action: Action, now: float) -> None:
+        record = cast("MemberRecord", fact.body)
+        self._detector.learn_from(member, record, now)
+        was = member.status
+        if action is not Action.UPDATE or was is not Status.SUSPECT:
+            self._detector.acquit(member)
+        visible = self._roster.set_record(member, fact)
+        if action is Action.LEAVE:
+            self._roster.set_status(member, Status.LEFT, EventKind.MEMBER_LEFT, now)
+        elif action is Action.REFUTE:
+            self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_REFUTED, now)
+        elif action is Action.REVIVE:
+            self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_JOINED, now, "back")
+        elif visible:
+            self._roster.tell_updated(member)
+
+    def _acceptable(self, body: MemberRecord, member: Member | None) -> bool:
+        """Rules that need no signature: versions that we share, an address that is not ours."""
+        if body.protocol_min > PROTOCOL_MAX or body.protocol_max < PROTOCOL_MIN:
+            self._ctx.count("protocol_range")
+            return False
+        if (body.host, body.port) == self._own.me.address and body.phase == Phase.RUNNING:
+            # Nobody but this node is there. A former identity of this very host is never learnt.
+            self._ctx.count("own_address")
+            return member is not None and member.is_live
+        return True
+
+    def _has_room(self) -> bool:
+        if len(self._table) < self._ctx.params.members_max:
+            return True
+        self._ctx.count("members_full")
+        return False
+
+    def _service(
+        self, body: ServiceRecord | Deletion | Opaque, fact: Fact, source: NodeId | None, *, quiet: bool
+    ) -> tuple[bool, bool]:
+        if body.owner == self._own.id:
+            if self._verified(fact, self._own.me.record.public_key):
+                self._own.met_own_service(body, fact)
+            return False, False
+        member = self._table.get(body.owner)
+        if member is None:
+            self._ctx.count("orphan")
+            return False, False
+        key = key_of(body)
+        held = member.services.get(key)
+        if body.version < member.record.floor or (held is not None and not _beats(body.version, fact, held)):
+            return True, False
+        if held is None and len(member.services) >= 2 * self._ctx.params.services_max:
+            self._ctx.count("services_full")
+            return False, False
+        if not self._verified(fact, member.record.public_key):
+            return True, False
+        self._roster.put(member, fact)
+        if not quiet:
+            self._spread.news(("record", member.id, key), fact.raw, member=False, own=False, source=source)
+        return True, True
+
+    def _event(self, body: EventRecord, fact: Fact, source: NodeId | None, now: float) -> tuple[bool, bool]:
+        if body.owner == self._own.id:
+            return True, False
+        member = self._table.get(body.owner)
+        if member is None:
+            self._ctx.count("orphan")
+            return False, False
+        if not self._events.is_news(member, body, fact):
+            return True, False
+        if not self._verified(fact, member.record.public_key):
+            return True, False
+        self._events.take(member, body, fact, source, now)
+        return True, True
+
+    def _accusation(
+        self, body: Accusation, fact: Fact, source: NodeId | None, now: float
+    ) -> tuple[bool, bool]:
+        accuser = self._table.get(body.owner)
+        if body.owner == self._own.id:
+            return True, False
+        if accuser is None:
+            self._ctx.count("accuser_unknown")
+            return False, False
+        if body.subject == self._own.id:
+            # About me I answer anyone that I know: two halves of a cluster that was cut in two
+            # each hold the other dead, and only answers bring them back.
+            return self._own_accusation(body, fact, accuser, now), False
+        member = self._table.get(body.subject)
+        if member is None:
+            return False, False
+        action = judge(News.ACCUSATION, member.status, member.incarnation, body.incarnation)
+        if action is Action.DROP:
+            return body.incarnation < member.incarnation, False
+        if body.owner in member.accusations and action is Action.CONFIRM:
+            return True, False
+        return False, self._accept(member, fact, accuser, action, source, now)
+
+    def _own_accusation(self, body: Accusation, fact: Fact, accuser: Member, now: float) -> bool:
+        return not self._verified(fact, accuser.record.public_key) or self._own.accused(body, now)
+
+    def _accept(
+        self, member: Member, fact: Fact, accuser: Member, action: Action, source: NodeId | None, now: float
+    ) -> bool:
+        """An accusation that would change something: whether it did."""
+        if not accuser.is_live:
+            self._ctx.count("accuser_dead")
+            return False
+        if not self._verified(fact, accuser.record.public_key):
+            return False
+        if action is Action.FETCH:
+            if source is not None:
+                self.fetch(source, now)
+            return False
+        if not self._detector.admits(accuser.id, now):
+            return False
+        if action is Action.SUSPECT:
+            self._detector.suspect(member, fact, source, now)
+            return True
+        return self._detector.confirm(member, fact, source)
+
+    def _verified(self, fact: Fact, public_key: bytes) -> bool:
+        if self._ctx.notary.verify(fact, public_key):
+            return True
+        self._ctx.count("signature")
+        return False
+
+
+def _beats(version: int, fact: Fact, held: Fact) -> bool:
+    """Newest wins; of one version, the larger hash of the signed bytes."""
+    other = cast("ServiceRecord", held.body).version
+    return version > other or (version == other and fact.hash > held.hash)
+
+
+def _slot(fact: Fact) -> tuple[object, ...]:
+    """The queue's slot that this fact would be in."""
+    body = fact.body
+    if isinstance(body, Accusation):
+        return ("accuse", body.subject, body.owner)
+    if isinstance(body, EventRecord):
+        return ("event", body.owner, body.version, fact.hash)
+    return ("record", body.owner, key_of(body))

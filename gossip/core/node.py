@@ -1,0 +1,509 @@
+"""The protocol of one node, composed: what comes in, what goes out, and when to wake it.
+
+    inputs   receive, refused, stream_*, resolved, pulse, tick; join, leave, publish, ...
+    outputs  drain() -> effects, next_deadline() -> seconds
+
+Every input is synchronous and takes the time as an argument; after each one the driver drains the
+effects and carries them out in order. The same object runs under real sockets and in the
+simulator. Nothing here reads a clock, a file, or global randomness.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from gossip.core.admission import Admission
+from gossip.core.catalog import Catalog, Instance
+from gossip.core.context import Context
+from gossip.core.coordinates import Coordinates, distance
+from gossip.core.detector import Detector
+from gossip.core.effects import Effect
+from gossip.core.events import Event, EventKind
+from gossip.core.health import Health
+from gossip.core.helping import Helping
+from gossip.core.intake import Intake
+from gossip.core.members import Member, MemberTable
+from gossip.core.messages import (
+    Frame,
+    Packet,
+)
+from gossip.core.own import Own, Self
+from gossip.core.packets import Packets
+from gossip.core.params import Params
+from gossip.core.pings import Pings
+from gossip.core.probe import Prober
+from gossip.core.records import MAX_PAYLOAD_BYTES, EventRecord, Fact, Notary
+from gossip.core.repair import Repair
+from gossip.core.roster import Roster
+from gossip.core.sessions import Sessions
+from gossip.core.spread import Spread
+from gossip.core.timers import Subject, Timer
+from gossip.core.types import Address, NodeId, Phase, Status, StreamId
+from gossip.core.upkeep import Upkeep
+from gossip.core.user_events import UserEvents
+from gossip.errors import LimitError, NotFoundError, RefusedError
+
+if TYPE_CHECKING:
+    import random
+
+__all__ = ["Node", "Self"]
+
+HOUSEKEEPING_PERIODS = 60
+LEAVE_TIMEOUT = 2.0
+"""Seconds after which a leaver goes, however few have heard it."""
+
+
+class Node:
+    """One member of the cluster, as a value."""
+
+    def __init__(
+        self,
+        notary: Notary,
+        self_: Self,
+        params: Params,
+        rng: random.Random,
+        now: float,
+        incarnation: int,
+        ceiling: int,
+        floor: int,
+        records: Sequence[Fact] = (),
+        seeds: Sequence[str] = (),
+        remembered: Sequence[Address] = (),
+    ) -> None:
+        self.params = params
+        self._now = now
+        self._ctx = ctx = Context(notary, params, rng)
+        self._table = table = MemberTable(rng)
+        self.catalog = Catalog()
+        self._health = Health(params)
+        self._coordinates = Coordinates(rng)
+        self._sessions = Sessions(ctx)
+        self._spread = Spread(ctx, table)
+        self._roster = Roster(ctx, table, self.catalog)
+        self._own = Own(
+            ctx,
+            table,
+            self._roster,
+            self._spread,
+            self._health,
+            who=self_,
+            incarnation=incarnation,
+            ceiling=ceiling,
+            floor=floor,
+            now=now,
+        )
+        self._pings = Pings(ctx, table, self._spread, self._coordinates)
+        self._prober = Prober(ctx, table, self._roster, self._pings, self._health, self._sessions)
+        self._detector = Detector(
+            ctx, table, self._roster, self._spread, self._pings, self._health, self._prober.start
+        )
+        self._prober.detector = self._detector
+        self._helping = Helping(ctx, table, self._pings)
+        self._events = UserEvents(ctx, self._spread)
+        self._intake = Intake(ctx, table, self._roster, self._spread, self._own, self._detector, self._events)
+        self._repair = Repair(ctx, table, self._detector, self._intake, self._sessions)
+        self._intake.fetch = self._repair.fetch
+        self._admission = Admission(
+            ctx,
+            table,
+            self._roster,
+            self._own,
+            self._pings,
+            self._detector,
+            self._repair,
+            self._sessions,
+            seeds,
+            remembered,
+        )
+        self._own.load(list(records))
+        self._packets = Packets(
+            ctx,
+            table,
+            self._health,
+            self._spread,
+            self._pings,
+            self._prober,
+            self._helping,
+            self._detector,
+            self._intake,
+            self._repair,
+            self._admission,
+            self._sessions,
+        )
+        self._upkeep = Upkeep(
+            ctx,
+            table,
+            self._roster,
+            self._health,
+            self._coordinates,
+            self._spread,
+            self._prober,
+            self._detector,
+            self._intake,
+            self._repair,
+            self._admission,
+            self._events,
+        )
+        self._running = False
+        self._leaving = False
+        self._timers: dict[Timer, Callable[..., None]] = {
+            Timer.EAGER: self._on_eager,
+            Timer.HELP: self._helping.patience_over,
+            Timer.DIRECT: self._prober.direct_wait_over,
+            Timer.REPEAT: self._prober.repeat,
+            Timer.GRACE: self._prober.grace_over,
+            Timer.PROBE_END: self._prober.ended,
+            Timer.INTRODUCE: self._admission.introduction_over,
+            Timer.LAST_LOOK: self._detector.look_ended,
+            Timer.SUSPICION: self._detector.clock_ended,
+            Timer.RESTARTING: self._upkeep.restart_grace_over,
+            Timer.GOSSIP: self._on_gossip,
+            Timer.SEEDS: self._admission.try_again,
+            Timer.LEAVING: self._on_leaving,
+            Timer.PERIOD: self._on_period,
+        }
+
+    # -- inputs: the world ------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Begin to probe, and ask for the seeds."""
+        self._now = self._packets.heard_at = now
+        self._running = True
+        self._own.announce()
+        self._ctx.timers.set(now + self._ctx.rng.random() * self.params.period, Timer.PERIOD)
+        self._admission.try_seeds(now)
+
+    def receive(self, message: Packet, source: Address, now: float) -> None:
+        """Take one datagram's message that came from `source`."""
+        self._now = now
+        self._packets.receive(message, source, now)
+
+    def refused(self, address: Address, now: float) -> None:
+        """A datagram sent to `address` was refused; the shell has the proof (protocol: refused)."""
+        self._now = now
+        self._ctx.count("refusals")
+        self._pings.refused(address, now)
+
+    def stream_accepted(self, source: Address, now: float) -> StreamId | None:
+        """Somebody opened a stream; None if there are too many."""
+        self._now = now
+        if len(self._sessions) >= self.params.streams or not self._running:
+            self._ctx.count("streams_full")
+            return None
+        return self._packets.accept(source)
+
+    def stream_opened(self, stream: StreamId, now: float) -> None:
+        self._now = now
+        handler = self._sessions.get(stream)
+        if handler is not None:
+            handler.opened(now)
+
+    def stream_received(self, stream: StreamId, frame: Frame, now: float) -> None:
+        self._now = now
+        handler = self._sessions.get(stream)
+        if handler is not None:
+            self._packets.heard_at = now
+            handler.frame(frame, now)
+
+    def stream_closed(self, stream: StreamId, reason: str, now: float) -> None:
+        """The stream ended for reasons outside: `refused`, `timeout`, `reset`, `eof`, `malformed`, ..."""
+        self._now = now
+        handler = self._sessions.get(stream)
+        if handler is not None:
+            self._sessions.unwatch(stream)
+            handler.closed(reason, now)
+
+    def resolved(self, seed: str, addresses: Sequence[Address], problem: str, now: float) -> None:
+        self._now = now
+        self._admission.resolved(seed, addresses, problem)
+
+    def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None:
+        """Whether this node was running: called on every wake-up, before anything else.
+
+        Args:
+            late: how late the wake-up came, by the monotonic clock, seconds.
+            gap: how far the boot-time or wall clock moved against the monotonic one, seconds.
+            overflow: whether the receive buffer overflowed.
+            now: seconds.
+        """
+        self._now = now
+        lost = max(late, gap)
+        if lost <= self.params.doubt_bound and not overflow:
+            return
+        self._ctx.count("doubts")
+        if not self._health.doubting:
+            self._ctx.notify(
+                Event(EventKind.DOUBT, self.id, self.name, detail=f"not running for {lost:.3f} s")
+            )
+        self._health.start_doubt()
+        self._prober.forgive()
+        self._pings.forgive()
+        self._detector.extend(max(0.0, lost), now)
+
+    def tick(self, now: float) -> None:
+        """Fire every timer that is due."""
+        self._now = now
+        while True:
+            due = self._ctx.timers.pop_due(now)
+            if due is None:
+                return
+            timer, about = due
+            self._timers[timer](about, now)
+
+    def _on_eager(self, _about: Subject, now: float) -> None:
+        self._spread.flush(now)
+
+    def _on_gossip(self, _about: Subject, _now: float) -> None:
+        self._spread.tick()
+
+    def _on_leaving(self, _about: Subject, _now: float) -> None:
+        self._leave_done()
+
+    def _on_period(self, _about: Subject, now: float) -> None:
+        self._upkeep.period(self._packets.heard_at, now)
+
+    # -- inputs: the user -------------------------------------------------------------------
+
+    def join(self, seeds: Sequence[str], now: float) -> None:
+        """Join by these addresses or names; each ends in a JOIN_DONE event. A leaver comes back."""
+        self._now = now
+        if self._own.me.record.phase != Phase.RUNNING:
+            self._leaving = False
+            self._own.restate(phase=Phase.RUNNING)
+            self._running = True
+            self._ctx.timers.clear(Timer.LEAVING)
+            self._ctx.timers.set(now + self.params.period, Timer.PERIOD)
+        self._admission.join(seeds)
+
+    def leave(self, now: float) -> None:
+        """Say that this node leaves; LEAVE_DONE when enough have been told."""
+        self._depart(Phase.LEAVING, now)
+
+    def hand_over(self, now: float) -> None:
+        """Say that this node restarts: its services stay listed for the restart grace."""
+        self._depart(Phase.RESTARTING, now)
+
+    def _depart(self, phase: Phase, now: float) -> None:
+        self._now = now
+        self._leaving = True
+        self._prober.forgive()
+        self._ctx.timers.clear(Timer.PERIOD)
+        self._own.restate(phase=int(phase))
+        self._ctx.timers.set(now + LEAVE_TIMEOUT, Timer.LEAVING)
+
+    def prepare_service(
+        self,
+        key: str,
+        name: str,
+        host: str,
+        port: int,
+        tags: tuple[str, ...],
+        meta: dict[str, str],
+        weight: int,
+    ) -> Fact:
+        """Sign a service record; see `Own.prepare_service`."""
+        return self._own.prepare_service(key, name, host, port, tags, meta, weight)
+
+    def prepare_deletion(self, key: str) -> Fact:
+        """Sign a deletion; see `Own.prepare_deletion`."""
+        return self._own.prepare_deletion(key)
+
+    def publish(self, fact: Fact, now: float) -> None:
+        """Make a prepared record visible, and tell the others."""
+        self._now = now
+        self._own.publish(fact)
+
+    def set_tags(self, tags: dict[str, str], now: float) -> None:
+        """Change this node's tags."""
+        self._now = now
+        if tags != self._own.me.record.tags:
+            self._own.restate(tags=tags)
+
+    def evict(self, member: NodeId, now: float) -> None:
+        """Turn a dead member into one that left: it is no longer tried.
+
+        Raises:
+            NotFoundError: if it is not known.
+            RefusedError: if it is not dead.
+        """
+        self._now = now
+        found = self._table.get(member)
+        if found is None:
+            raise NotFoundError("no such member; see `gossip members`")
+        if found.status is not Status.DEAD:
+            raise RefusedError(f"{found.name} is {found.status.label}; only a dead member can be evicted")
+        self._roster.set_status(found, Status.LEFT, EventKind.MEMBER_LEFT, now, "evicted")
+
+    def send_event(self, name: str, payload: bytes, now: float) -> int:
+        """Send a user event, at most once to each; returns its version.
+
+        Raises:
+            LimitError: if name or payload is too long.
+        """
+        self._now = now
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise LimitError(f"the payload is {len(payload)} bytes; the limit is {MAX_PAYLOAD_BYTES}")
+        body = EventRecord(self.id, self._own.next_version(), name, payload)
+        fact = self._ctx.notary.issue(body)
+        self._events.take(self._own.me, body, fact, None, now)
+        return body.version
+
+    def count(self, reason: str) -> None:
+        """Add one to a counter; drivers count what they drop by its reason."""
+        self._ctx.count(reason)
+
+    # -- outputs ----------------------------------------------------------------------------
+
+    def next_deadline(self) -> float:
+        """When `tick` wants to be called, in seconds; infinity if it does not."""
+        return self._ctx.timers.next_deadline()
+
+    def drain(self) -> list[Effect]:
+        """What to do now, in order. Call after every input."""
+        self._spread.settle(self._now)
+        if self._leaving and self._told_of_leaving():
+            self._leave_done()
+        effects = self._ctx.effects
+        self._ctx.effects = []
+        return effects
+
+    def _told_of_leaving(self) -> bool:
+        return not self._spread.queue.holds(("record", self.id, (1, "")))
+
+    def _leave_done(self) -> None:
+        if self._leaving:
+            self._leaving = False
+            self._running = self._own.me.record.phase == Phase.RUNNING
+            self._ctx.timers.clear(Timer.LEAVING)
+            self._ctx.notify(Event(EventKind.LEAVE_DONE, self.id, self.name))
+
+    # -- reads ------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> NodeId:
+        return self._own.id
+
+    @property
+    def me(self) -> Member:
+        """This node as the others see it."""
+        return self._own.me
+
+    @property
+    def name(self) -> str:
+        return self._own.me.name
+
+    @property
+    def address(self) -> Address:
+        return self._own.me.address
+
+    @property
+    def incarnation(self) -> int:
+        return self._own.me.incarnation
+
+    @property
+    def members(self) -> MemberTable:
+        """Everybody else."""
+        return self._table
+
+    @property
+    def counters(self) -> Counter[str]:
+        return self._ctx.counters
+
+    @property
+    def health(self) -> int:
+        return self._health.score
+
+    @property
+    def is_doubting(self) -> bool:
+        return self._health.doubting
+
+    @property
+    def is_isolated(self) -> bool:
+        return self._detector.isolated
+
+    @property
+    def fingerprint(self) -> int:
+        """64 bits over everything live in this node's view."""
+        return self._table.fingerprint
+
+    @property
+    def queue(self) -> int:
+        """News still to be told."""
+        return len(self._spread.queue)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What an operator should know of this node."""
+        flags = list(self._own.me.flags)
+        for word, up in (
+            ("doubting", self.is_doubting),
+            ("isolated", self.is_isolated),
+            ("duplicate_identity", self._own.yielded),
+            ("view_disagrees", self._repair.view_disagrees),
+        ):
+            if up:
+                flags.append(word)
+        return tuple(flags)
+
+    def agreement(self) -> float | None:
+        """The share of peers lately heard from that hold exactly this view; None if none was heard."""
+        return self._repair.agreement(self._now)
+
+    def find(self, who: str) -> Member:
+        """A member by its name, its id in hex, or the beginning of one.
+
+        Raises:
+            NotFoundError: if there is none, or more than one id begins like that.
+        """
+        everybody: list[Member] = [self._own.me, *self._table]
+        named = [member for member in everybody if member.name == who]
+        if named:
+            # One name, several nodes: everywhere the same one has it.
+            return min(named, key=lambda m: (not m.is_live, m.record.birth, m.id))
+        found = [member for member in everybody if who and member.id.hex().startswith(who.lower())]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotFoundError(f"{len(found)} members' ids begin with {who!r}; give more of it")
+        raise NotFoundError(f"no member is called {who!r}; see `gossip members`")
+
+    def rtt(self, a: NodeId | None, b: NodeId) -> float | None:
+        """The estimated round trip between two members (None: this one), seconds; None if unknown."""
+        first, second = (self._position(self.id if a is None else a)), self._position(b)
+        if first is None or second is None:
+            return None
+        return 0.0 if (a or self.id) == b else distance(first, second)
+
+    def near(self, instances: Sequence[Instance]) -> list[Instance]:
+        """The same instances, nearest first; those of unknown distance last, in their order."""
+
+        def away(instance: Instance) -> float:
+            rtt = self.rtt(None, instance.owner)
+            return float("inf") if rtt is None else rtt
+
+        return sorted(instances, key=away)
+
+    def _position(self, member: NodeId) -> tuple[float, ...] | None:
+        if member == self.id:
+            return self._coordinates.own
+        found = self._table.get(member)
+        return None if found is None else found.position
+
+    def remembered(self) -> list[Address]:
+        """Addresses worth keeping on disk, to find the cluster again without its seeds."""
+        return self._admission.remembered()
+
+    def saved(self) -> list[Fact]:
+        """This node's own service records and deletions: what the disk should hold."""
+        return list(self._own.me.services.values())
+
+    @property
+    def floor(self) -> int:
+        return self._own.me.record.floor
+
+    def __iter__(self) -> Iterator[Member]:
+        """This node, then everybody else."""
+        yield self._own.me
+        yield from self._table

@@ -1,0 +1,270 @@
+"""What this node says of itself, and how it answers what is said of it.
+
+One counter numbers everything a node says; its member record's number is its incarnation. A node
+restates itself (a higher incarnation) when something changes, when it is accused, and when it
+meets a record under its own key that it did not write: a former life's, or a clone's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from gossip.core.context import Context
+from gossip.core.effects import SaveCounter
+from gossip.core.events import Event, EventKind
+from gossip.core.health import Health
+from gossip.core.members import Member, MemberTable
+from gossip.core.messages import Gossip
+from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
+from gossip.core.records import Accusation, Body, Deletion, Fact, MemberRecord, Opaque, ServiceRecord, key_of
+from gossip.core.roster import Roster
+from gossip.core.spread import Spread
+from gossip.core.types import MAX_VERSION, Address, NodeId, Phase, Status, show_address
+from gossip.errors import LimitError, NotFoundError, RefusedError
+
+__all__ = ["LEASE", "Own", "Self"]
+
+LEASE = 65_536
+"""Versions reserved on disk at a time, so that none is used before it is saved."""
+CLONE_RAISES = 3
+CLONE_WINDOW = 60.0
+"""At most so many raises against a clone in so many seconds."""
+
+
+class Self(msgspec.Struct, frozen=True):
+    """Who a node is, as its agent knows it at the start."""
+
+    name: str
+    address: Address
+    """The advertised one."""
+    cluster: str
+    tags: dict[str, str] = {}
+    ephemeral: bool = False
+    birth: int = 0
+    """The first incarnation ever; 0 if this life is the first."""
+
+
+class Own:
+    """This node's own records, and its version counter."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        table: MemberTable,
+        roster: Roster,
+        spread: Spread,
+        health: Health,
+        *,
+        who: Self,
+        incarnation: int,
+        ceiling: int,
+        floor: int,
+        now: float,
+    ) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._roster = roster
+        self._spread = spread
+        self._health = health
+        self._counter = incarnation
+        self._ceiling = ceiling
+        self._raises: list[float] = []
+        self.settled = False
+        """A join sync has ended: a newer record of mine is no longer a former life's."""
+        self.yielded = False
+        """A clone with a smaller boot runs: this one no longer announces itself."""
+        record = MemberRecord(
+            owner=ctx.notary.id,
+            version=incarnation,
+            public_key=ctx.notary.public_key,
+            exchange_key=b"",
+            name=who.name,
+            host=who.address[0],
+            port=who.address[1],
+            tags=who.tags,
+            protocol_min=PROTOCOL_MIN,
+            protocol_max=PROTOCOL_MAX,
+            boot=ctx.rng.getrandbits(63),
+            floor=floor,
+            birth=who.birth or incarnation,
+            phase=Phase.RUNNING,
+            ephemeral=who.ephemeral,
+        )
+        self.me = Member(ctx.notary.issue(record), Status.ALIVE, now)
+        table.me = self.me
+        table.fingerprint ^= self.me.xor
+        self._lease()
+
+    # -- versions ---------------------------------------------------------------------------
+
+    def next_version(self, above: int = 0) -> int:
+        """The next number, above everything said so far and above `above`."""
+        self._counter = max(self._counter, above) + 1
+        if self._counter > MAX_VERSION:
+            raise LimitError("the version counter is used up; give this node a new identity")
+        self._lease()
+        return self._counter
+
+    def _lease(self) -> None:
+        if self._counter + LEASE // 2 > self._ceiling:
+            # Asked for while half of the last lease is left, so that the disk is ahead of its use.
+            self._ceiling = self._counter + LEASE
+            self._ctx.effects.append(SaveCounter(self._ceiling))
+
+    # -- the member record ------------------------------------------------------------------
+
+    def restate(self, *, above: int = 0, tell: bool = True, **changes: Any) -> None:
+        """Sign a new member record: a higher incarnation, with `changes` to its fields."""
+        record = msgspec.structs.replace(self.me.record, version=self.next_version(above), **changes)
+        self._roster.set_record(self.me, self._ctx.notary.issue(record))
+        if tell and not self.yielded:
+            self.announce()
+
+    def announce(self) -> None:
+        self._spread.news(
+            ("record", self.me.id, (1, "")), self.me.fact.raw, member=True, own=True, source=None
+        )
+
+    def accused(self, accusation: Accusation, now: float) -> bool:
+        """Somebody accuses this node: refute by a higher incarnation, unless it is old news."""
+        mine = self.me.record
+        if accusation.incarnation > mine.version:
+            self._ctx.count("accusation_future")
+            return False
+        accuser = self._table.get(accusation.owner)
+        if accusation.incarnation < mine.version:
+            if accuser is not None and now - accuser.answered_at >= self._ctx.params.period:
+                accuser.answered_at = now
+                self._ctx.send(accuser.address, Gossip(self.me.id, (self.me.fact.raw,)))
+            return True
+        if mine.phase == Phase.LEAVING or self.yielded:
+            return True
+        self._ctx.count("refuted")
+        self._health.refuted(accusation.owner, self._ctx.params.suspicion_max(self._table.n), now)
+        self.restate(above=accusation.incarnation)
+        return True
+
+    def met_own_record(self, other: MemberRecord, fact: Fact, now: float) -> None:
+        """A member record under this node's key that it did not write, or wrote in a former life."""
+        mine = self.me.record
+        newer = other.version > mine.version or (
+            other.version == mine.version and fact.hash > self.me.fact.hash
+        )
+        if not newer or fact.raw == self.me.fact.raw:
+            return
+        if self.settled and other.boot != mine.boot:
+            self._met_clone(other, now)
+            if self.yielded:
+                return
+        elif self.yielded:
+            return
+        self.restate(above=other.version)
+
+    def _met_clone(self, other: MemberRecord, now: float) -> None:
+        self._raises = [at for at in self._raises if now - at < CLONE_WINDOW]
+        self._raises.append(now)
+        yields = self.me.record.boot > other.boot or len(self._raises) > CLONE_RAISES
+        here, there = show_address(self.me.address), show_address((other.host, other.port))
+        detail = f"the key of this node is in use at {here} and at {there}"
+        self._ctx.notify(
+            Event(EventKind.DUPLICATE_IDENTITY, self.me.id, self.me.name, ok=not yields, detail=detail)
+        )
+        self._ctx.count("duplicate_identity")
+        self.yielded = yields
+
+    # -- services ---------------------------------------------------------------------------
+
+    def load(self, records: list[Fact]) -> None:
+        """Take the records that the disk kept, before the first word to anybody."""
+        floor = self.me.record.floor
+        for fact in records:
+            body = fact.body
+            if (
+                isinstance(body, ServiceRecord | Deletion)
+                and body.owner == self.me.id
+                and body.version >= floor
+            ):
+                self._counter = max(self._counter, body.version)
+                held = self.me.services.get(key_of(body))
+                if held is None or cast("ServiceRecord", held.body).version < body.version:
+                    self._roster.put(self.me, fact)
+
+    def prepare_service(
+        self,
+        key: str,
+        name: str,
+        host: str,
+        port: int,
+        tags: tuple[str, ...],
+        meta: dict[str, str],
+        weight: int,
+    ) -> Fact:
+        """Sign a service's next version. It is visible only once it is published.
+
+        Raises:
+            LimitError: if a field or the whole is too large, or the node has too many services.
+            RefusedError: if this node is leaving.
+        """
+        self._refuse_when_leaving()
+        if (2, key) not in self.me.services or self._is_deleted(key):
+            living = sum(isinstance(fact.body, ServiceRecord) for fact in self.me.services.values())
+            if living >= self._ctx.params.services_max:
+                raise LimitError(
+                    f"this node has {living} services; the limit is {self._ctx.params.services_max}"
+                )
+        body = ServiceRecord(self.me.id, self.next_version(), key, name, host, port, tags, meta, weight)
+        return self._ctx.notary.issue(body)
+
+    def prepare_deletion(self, key: str) -> Fact:
+        """Sign a service's deletion.
+
+        Raises:
+            NotFoundError: if this node has no such service.
+        """
+        if (2, key) not in self.me.services or self._is_deleted(key):
+            raise NotFoundError(f"no service {key!r} is registered with this agent; see `gossip info --json`")
+        return self._ctx.notary.issue(Deletion(self.me.id, self.next_version(), key))
+
+    def publish(self, fact: Fact) -> None:
+        """Make a prepared record visible here and tell the others; an older one changes nothing."""
+        body = fact.body
+        assert isinstance(body, ServiceRecord | Deletion)  # noqa: S101 - made by prepare_*
+        held = self.me.services.get(key_of(body))
+        if held is not None and cast("ServiceRecord", held.body).version >= body.version:
+            return
+        self._roster.put(self.me, fact)
+        if not self.yielded:
+            slot = ("record", self.me.id, key_of(body))
+            self._spread.news(slot, fact.raw, member=False, own=True, source=None)
+
+    def met_own_service(self, body: ServiceRecord | Deletion | Opaque, fact: Fact) -> None:
+        """A record of this node that it does not hold: deleted by it, or lost by its disk."""
+        if body.version < self.me.record.floor or self.yielded or self.me.record.phase == Phase.LEAVING:
+            return
+        held = self.me.services.get(key_of(body))
+        if held is not None and (
+            cast("ServiceRecord", held.body).version > body.version or held.raw == fact.raw
+        ):
+            return
+        version = self.next_version(above=body.version)
+        if held is not None and isinstance(held.body, ServiceRecord):
+            again: Body = msgspec.structs.replace(held.body, version=version)
+        elif isinstance(body, ServiceRecord):
+            again = Deletion(self.me.id, version, body.key)
+        else:
+            return
+        self._ctx.count("own_record_answered")
+        self.publish(self._ctx.notary.issue(again))
+
+    def _is_deleted(self, key: str) -> bool:
+        return isinstance(self.me.services[(2, key)].body, Deletion)
+
+    def _refuse_when_leaving(self) -> None:
+        if self.me.record.phase == Phase.LEAVING:
+            raise RefusedError("this agent is leaving the cluster; register with another one")
+
+    @property
+    def id(self) -> NodeId:
+        return self.me.id

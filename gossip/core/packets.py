@@ -1,0 +1,176 @@
+"""What comes from peers: which part of core answers which message, and who was heard.
+
+Every datagram proves that its sender is running, so it is heard before it is read; what a ping or
+ack carries besides is news like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gossip.core.admission import Admission
+from gossip.core.context import Context
+from gossip.core.detector import Detector
+from gossip.core.events import Event, EventKind
+from gossip.core.health import Health
+from gossip.core.helping import Helping
+from gossip.core.intake import Intake
+from gossip.core.members import Member, MemberTable
+from gossip.core.messages import Ack, Frame, Gossip, Hello, NotMe, Packet, Page, Ping, PingRequest, Report
+from gossip.core.pings import PING_BASE_BYTES, Pings, sign_not_me
+from gossip.core.probe import Prober
+from gossip.core.repair import Repair
+from gossip.core.sessions import Sessions
+from gossip.core.spread import Spread
+from gossip.core.types import Address, NodeId, Status, StreamId
+
+__all__ = ["Packets"]
+
+
+class Packets:
+    """The way in for messages."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        table: MemberTable,
+        health: Health,
+        spread: Spread,
+        pings: Pings,
+        prober: Prober,
+        helping: Helping,
+        detector: Detector,
+        intake: Intake,
+        repair: Repair,
+        admission: Admission,
+        sessions: Sessions,
+    ) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._health = health
+        self._spread = spread
+        self._pings = pings
+        self._prober = prober
+        self._helping = helping
+        self._detector = detector
+        self._intake = intake
+        self._repair = repair
+        self._admission = admission
+        self._sessions = sessions
+        self.heard_at = float("-inf")
+        """When anybody was last heard."""
+        self._handlers: dict[type, Callable[..., None]] = {
+            Ping: self._ping,
+            Ack: self._ack,
+            Gossip: self._gossip,
+            PingRequest: self._ping_request,
+            Report: self._report,
+            NotMe: self._not_me,
+        }
+
+    def receive(self, message: Packet, source: Address, now: float) -> None:
+        self._handlers[type(message)](message, source, now)
+
+    def accept(self, source: Address) -> StreamId:
+        """Somebody opened a stream: its first frame will say what for."""
+        stream = self._ctx.next_stream()
+        self._sessions.watch(stream, Caller(self, stream, source))
+        return stream
+
+    def first_frame(self, stream: StreamId, source: Address, frame: Frame, now: float) -> None:
+        """A caller's first frame: a repair or join, a probe, or news for a degraded member."""
+        if isinstance(frame, Hello):
+            self._admission.received_hello(stream, frame, source, now)
+        elif isinstance(frame, Ping) and frame.target == self._ctx.notary.id:
+            self._hear(frame.sender, frame.view, now)
+            self._intake.take(frame.news, frame.sender, now)
+            self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender)))
+        elif isinstance(frame, Page):
+            self._intake.take(frame.news, None, now)
+        else:
+            self._ctx.count("frame_unexpected")
+            self._sessions.close(stream)
+
+    def _ping(self, ping: Ping, source: Address, now: float) -> None:
+        me = self._table.me
+        if ping.target != me.id:
+            self._ctx.count("ping_for_another")
+            if ping.address == me.address:
+                self._ctx.send(source, sign_not_me(self._ctx, ping, me.fact.raw))
+            return
+        self._hear(ping.sender, ping.view, now)
+        self._intake.take(ping.news, ping.sender, now)
+        member = self._table.get(ping.sender)
+        self._ctx.send(source, self._acked(ping, member))
+        if member is None:
+            self._admission.heard_stranger(source)
+
+    def _acked(self, ping: Ping, member: Member | None) -> Ack:
+        """The ack: with what is held against the pinger, if anything, and with news for it."""
+        charges: tuple[bytes, ...] = ()
+        if member is not None and member.status is not Status.ALIVE:
+            charges = self._detector.charges(member)
+        used = PING_BASE_BYTES + len(ping.address[0]) + sum(len(raw) + 3 for raw in charges)
+        return self._pings.ack(
+            ping, charges + self._spread.piggyback(ping.sender, self._spread.room(member, used))
+        )
+
+    def _ack(self, ack: Ack, _source: Address, now: float) -> None:
+        self._hear(ack.sender, ack.view, now)
+        self._intake.take(ack.news, ack.sender, now)
+        self._pings.received_ack(ack, now)
+
+    def _gossip(self, gossip: Gossip, _source: Address, now: float) -> None:
+        self._hear(gossip.sender, None, now)
+        self._intake.take(gossip.news, gossip.sender, now)
+        member = self._table.get(gossip.sender)
+        if member is not None and not member.is_live and now - member.answered_at >= self._ctx.params.period:
+            # Whoever hears from a member that it holds dead tells it, so that it refutes.
+            member.answered_at = now
+            charges = self._detector.charges(member)
+            if charges:
+                self._spread.deliver(member, charges)
+
+    def _ping_request(self, request: PingRequest, source: Address, now: float) -> None:
+        self._hear(request.sender, None, now)
+        self._helping.asked(request, source, now)
+
+    def _report(self, report: Report, _source: Address, now: float) -> None:
+        self._hear(report.sender, None, now)
+        self._prober.reported(report, now)
+
+    def _not_me(self, message: NotMe, _source: Address, now: float) -> None:
+        self._pings.received_not_me(message, now)
+
+    def _hear(self, sender: NodeId, view: bytes | None, now: float) -> None:
+        self.heard_at = now
+        if self._detector.isolated:
+            self._detector.isolated = False
+            self._ctx.notify(Event(EventKind.RECONNECTED, self._table.me.id, self._table.me.name))
+        member = self._table.get(sender)
+        if member is None:
+            return
+        member.heard = now
+        self._health.heard(sender)
+        if view is not None:
+            self._repair.heard_view(member, view, now)
+
+
+class Caller:
+    """An accepted stream before its first frame."""
+
+    __slots__ = ("_packets", "_source", "_stream")
+
+    def __init__(self, packets: Packets, stream: StreamId, source: Address) -> None:
+        self._packets = packets
+        self._stream = stream
+        self._source = source
+
+    def opened(self, now: float) -> None:
+        """It was open from the start."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        self._packets.first_frame(self._stream, self._source, frame, now)
+
+    def closed(self, reason: str, now: float) -> None:
+        """Whoever it was had nothing to say."""

@@ -1,0 +1,186 @@
+"""Pings under way, and what comes back for them: acks, refusals, strangers.
+
+An ack counts only if it echoes the random sequence, comes from the member that was meant, and
+names the address that was pinged. Everything else about a ping (why it was sent, what follows)
+belongs to whoever asked for it: a probe, a last look, an introduction, a favour for a peer.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from gossip.core.context import Context, refusing
+from gossip.core.coordinates import Coordinates, unpack
+from gossip.core.members import MemberTable
+from gossip.core.messages import Ack, NotMe, Ping
+from gossip.core.params import PACKET_OVERHEAD_BYTES
+from gossip.core.records import MemberRecord
+from gossip.core.spread import Spread
+from gossip.core.types import HEAD_BYTES, Address, Kind, NodeId
+
+__all__ = ["PING_BASE_BYTES", "Asker", "Pings"]
+
+PING_BASE_BYTES = 124
+"""A `Ping` body without its news and the text of its address; an `Ack` is smaller."""
+OUTSTANDING_MAX = 4_096
+
+
+class Asker(Protocol):
+    """Who wants to know what became of a ping."""
+
+    def acked(self, seq: int, now: float) -> None:
+        """The member answered."""
+
+    def evidence(self, kind: Kind, now: float) -> None:
+        """The address refused, or a stranger answered there."""
+
+
+class Expected(NamedTuple):
+    """What would answer one ping."""
+
+    target: NodeId
+    address: Address
+    sent: float
+    asker: Asker
+    large: bool
+
+
+class Pings:
+    """The pings of one node."""
+
+    def __init__(self, ctx: Context, table: MemberTable, spread: Spread, coordinates: Coordinates) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._spread = spread
+        self._coordinates = coordinates
+        self._expected: dict[int, Expected] = {}
+
+    def send(
+        self,
+        target: NodeId,
+        address: Address,
+        asker: Asker,
+        now: float,
+        news: tuple[bytes, ...] = (),
+        *,
+        full: bool = False,
+    ) -> int:
+        """Ping `target` at `address`.
+
+        Args:
+            target: who is meant.
+            address: where.
+            asker: told what becomes of it.
+            now: seconds.
+            news: facts that must ride along.
+            full: fill the packet with other news; retries and favours stay small.
+
+        Returns:
+            the sequence, to be given to `forget` when the answer matters no more.
+        """
+        seq = self._ctx.sequence()
+        large = False
+        if full:
+            used = sum(len(raw) + 3 for raw in news)
+            base = PING_BASE_BYTES + len(address[0])
+            news += self._spread.piggyback(target, self._spread.room(None, base + used, trial=True))
+            size = base + sum(len(raw) + 3 for raw in news) + PACKET_OVERHEAD_BYTES
+            large = size > self._ctx.params.packet_bytes
+        self._expected[seq] = Expected(target, address, now, asker, large)
+        if len(self._expected) > OUTSTANDING_MAX:
+            del self._expected[next(iter(self._expected))]
+        self._ctx.send(address, self.ping(seq, target, address, news))
+        return seq
+
+    def ping(self, seq: int, target: NodeId, address: Address, news: tuple[bytes, ...] = ()) -> Ping:
+        """A ping's message: for a stream, which needs no entry here."""
+        return Ping(seq, self._ctx.notary.id, target, address, self.view(), self._position(), news)
+
+    def ack(self, ping: Ping, news: tuple[bytes, ...]) -> Ack:
+        return Ack(ping.seq, self._ctx.notary.id, ping.address, self.view(), self._position(), news)
+
+    def view(self) -> bytes:
+        return self._table.fingerprint.to_bytes(HEAD_BYTES, "big")
+
+    def forget(self, seq: int) -> None:
+        self._expected.pop(seq, None)
+
+    def forgive(self) -> None:
+        """This node was not running: what it may have missed is nobody's fault."""
+        self._expected.clear()
+
+    def received_ack(self, ack: Ack, now: float) -> None:
+        expected = self._expected.get(ack.seq)
+        if expected is None:
+            self._ctx.count("ack_unexpected")
+            return
+        if ack.sender != expected.target or ack.address != expected.address:
+            self._ctx.count("ack_unbound")
+            return
+        del self._expected[ack.seq]
+        self._sample(expected, ack, now)
+        expected.asker.acked(ack.seq, now)
+
+    def refused(self, address: Address, now: float) -> None:
+        """The host at `address` says that nobody listens there."""
+        waiting = {id(e.asker): e.asker for e in self._expected.values() if e.address == address}
+        for asker in waiting.values():
+            asker.evidence(Kind.REFUSED, now)
+
+    def received_not_me(self, message: NotMe, now: float) -> None:
+        """Somebody else answers at that address: believed if it proves to be at home there."""
+        expected = self._expected.get(message.seq)
+        if expected is None or message.address != expected.address:
+            self._ctx.count("not_me_unexpected")
+            return
+        notary = self._ctx.notary
+        with refusing(self._ctx):
+            fact = notary.parse(message.record)
+            body = fact.body
+            if (
+                isinstance(body, MemberRecord)
+                and body.owner != expected.target
+                and body.address == expected.address
+                and notary.verify(fact, body.public_key)
+                and notary.check(
+                    body.public_key,
+                    message.signature,
+                    not_me_bytes(message.seq, expected.target, expected.address),
+                )
+            ):
+                expected.asker.evidence(Kind.NOT_ME, now)
+            else:
+                self._ctx.count("not_me_unproven")
+
+    def _sample(self, expected: Expected, ack: Ack, now: float) -> None:
+        member = self._table.get(expected.target)
+        if member is None or member.address != expected.address:
+            return
+        rtt = max(0.0, now - expected.sent)
+        member.sample_rtt(rtt)
+        member.proven = member.proven or expected.large
+        if not self._ctx.params.coordinates:
+            return
+        position = unpack(ack.position)
+        if position is None:
+            if ack.position:
+                self._ctx.count("coordinate_refused")
+            return
+        member.position = position
+        if not self._coordinates.observe(member.id, position, rtt):
+            self._ctx.count("coordinate_refused")
+
+    def _position(self) -> bytes:
+        return self._coordinates.packed if self._ctx.params.coordinates else b""
+
+
+def not_me_bytes(seq: int, target: NodeId, address: Address) -> bytes:
+    """What the answerer of a ping meant for another signs."""
+    host, port = address
+    return b"".join((seq.to_bytes(8, "big"), target, port.to_bytes(2, "big"), host.encode()))
+
+
+def sign_not_me(ctx: Context, ping: Ping, own_record: bytes) -> NotMe:
+    """The answer to a ping that was meant for somebody else at this address."""
+    signature = ctx.notary.sign(not_me_bytes(ping.seq, ping.target, ping.address))
+    return NotMe(ping.seq, ping.address, own_record, signature)

@@ -1,0 +1,316 @@
+"""Whom to probe next, and the life of one probe (SWIM section 3.1 with 4.3; Lifeguard IV-A).
+
+A probe begins with one ping. If no ack comes within what the round trips so far make likely, an
+indirect round begins: helpers are asked, a stream is tried, the ping is repeated (and once more
+at 60 % of the period). What comes back decides:
+
+- any ack, from the member or through a helper: alive;
+- an ack over the stream alone: alive, and flagged `degraded`;
+- a refusal or a stranger, seen by this node and by one helper, and once more after a grace:
+  accused on evidence;
+- nothing until the period ends: accused of silence.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from gossip.core.context import Context
+from gossip.core.detector import Detector
+from gossip.core.effects import Close, Dial, Write
+from gossip.core.health import Health
+from gossip.core.members import Member, MemberTable
+from gossip.core.messages import Ack, Frame, PingRequest, Report
+from gossip.core.pings import Pings
+from gossip.core.roster import Roster
+from gossip.core.timers import Timer
+from gossip.core.types import Address, Kind, NodeId, Outcome, Phase, StreamId
+
+__all__ = ["Prober"]
+
+REPEAT_AT = 0.6
+"""When in the period the direct ping is repeated a second time."""
+
+
+class Streams(Protocol):
+    """Where the handler of a stream is registered."""
+
+    def watch(self, stream: StreamId, handler: Probe) -> None: ...
+
+    def unwatch(self, stream: StreamId) -> None: ...
+
+
+class Probe:
+    """One member being probed; the asker of its pings and the handler of its stream."""
+
+    __slots__ = (
+        "_prober",
+        "address",
+        "deadline",
+        "evidence_at",
+        "evidence_kind",
+        "helpers",
+        "incarnation",
+        "indirect",
+        "last_try",
+        "member",
+        "request",
+        "seqs",
+        "started",
+        "stream",
+        "stream_seq",
+    )
+
+    def __init__(self, prober: Prober, member: Member, now: float, deadline: float) -> None:
+        self._prober = prober
+        self.member = member
+        self.address: Address = member.address
+        self.incarnation = member.incarnation
+        self.started = now
+        self.deadline = deadline
+        self.seqs: list[int] = []
+        self.indirect = False
+        self.request = 0
+        self.helpers: dict[NodeId, Outcome | None] = {}
+        self.evidence_kind: Kind | None = None
+        self.evidence_at = 0.0
+        self.last_try = False
+        """The grace is over: the next refusal settles it."""
+        self.stream: StreamId = 0
+        self.stream_seq = 0
+
+    # as the asker of pings
+    def acked(self, _seq: int, now: float) -> None:
+        self._prober.succeeded(self, now, degraded=False)
+
+    def evidence(self, kind: Kind, now: float) -> None:
+        self._prober.met(self, kind, now)
+
+    # as the handler of a stream
+    def opened(self, now: float) -> None:
+        """The ping was written when the stream was dialled."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        if (
+            isinstance(frame, Ack)
+            and frame.seq == self.stream_seq
+            and frame.sender == self.member.id
+            and frame.address == self.address
+        ):
+            self._prober.succeeded(self, now, degraded=True)
+
+    def closed(self, reason: str, now: float) -> None:
+        self.stream = 0
+        if reason == "refused":
+            self._prober.met(self, Kind.REFUSED, now)
+
+
+class Prober:
+    """The probes of one node: at most one per member at a time."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        table: MemberTable,
+        roster: Roster,
+        pings: Pings,
+        health: Health,
+        streams: Streams,
+    ) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._roster = roster
+        self._pings = pings
+        self._health = health
+        self._streams = streams
+        self._running: dict[NodeId, Probe] = {}
+        self._requests: dict[int, Probe] = {}
+        self.detector: Detector
+        """Set by the node: detector and prober need each other."""
+
+    def period(self) -> float:
+        return self._ctx.params.period * self._health.factor
+
+    def next_round(self, now: float) -> None:
+        """A period begins: probe the next member of the round robin."""
+        member = self._table.next_in_ring()
+        if member is not None:
+            self.start(member, now)
+
+    def start(self, member: Member, now: float) -> None:
+        """Probe `member`, unless it is being probed."""
+        if member.id in self._running or not member.is_live or member.record.phase != Phase.RUNNING:
+            return
+        probe = Probe(self, member, now, now + self.period())
+        self._running[member.id] = probe
+        self._ctx.timers.set(min(probe.deadline, now + self._direct_wait(member)), Timer.DIRECT, member.id)
+        self._ctx.timers.set(probe.deadline, Timer.PROBE_END, member.id)
+        charges = self.detector.charges(member)
+        probe.seqs.append(self._pings.send(member.id, probe.address, probe, now, charges, full=True))
+
+    def forgive(self) -> None:
+        """This node was not running: no probe under way says anything."""
+        for probe in list(self._running.values()):
+            self._end(probe)
+
+    def _direct_wait(self, member: Member) -> float:
+        params = self._ctx.params
+        if member.rtt is None:
+            return params.direct_max * self._health.factor
+        wait = 4.0 * member.rtt + 4.0 * member.deviation
+        return min(params.direct_max, max(params.direct_min, wait)) * self._health.factor
+
+    # -- timers -----------------------------------------------------------------------------
+
+    def direct_wait_over(self, subject: NodeId, now: float) -> None:
+        probe = self._running.get(subject)
+        if probe is not None and self._still_meant(probe):
+            self._go_indirect(probe, now)
+
+    def repeat(self, subject: NodeId, now: float) -> None:
+        probe = self._running.get(subject)
+        if probe is not None and self._still_meant(probe):
+            self._ping_again(probe, now)
+
+    def grace_over(self, subject: NodeId, now: float) -> None:
+        """Evidence was met a grace ago: see whether it still holds."""
+        probe = self._running.get(subject)
+        if probe is None or not self._still_meant(probe):
+            return
+        if probe.member.heard > probe.evidence_at:
+            self._end(probe)
+            return
+        probe.last_try = True
+        self._ping_again(probe, now)
+
+    def ended(self, subject: NodeId, now: float) -> None:
+        """The period is over and nobody answered: accuse."""
+        probe = self._running.get(subject)
+        if probe is None:
+            return
+        self._end(probe)
+        if self._still_meant(probe):
+            missing = sum(outcome is None for outcome in probe.helpers.values())
+            self._health.failed(missing)
+            self._ctx.count("probe_failed")
+            self.detector.accuse(probe.member, Kind.SILENT, now)
+
+    # -- the indirect round -----------------------------------------------------------------
+
+    def _go_indirect(self, probe: Probe, now: float) -> None:
+        probe.indirect = True
+        self._ctx.timers.clear(Timer.DIRECT, probe.member.id)
+        self._ctx.count("probe_indirect")
+        left = probe.deadline - now
+        patience = max(1, min(60_000, int(left * 1_000)))
+        helpers = self._table.sample(self._ctx.params.helpers, exclude=probe.member.id)
+        if helpers:
+            probe.request = self._ctx.sequence()
+            self._requests[probe.request] = probe
+            probe.helpers = dict.fromkeys((helper.id for helper in helpers), None)
+            request = PingRequest(
+                probe.request, self._ctx.notary.id, probe.member.id, probe.address, patience
+            )
+            for helper in helpers:
+                self._ctx.send(helper.address, request)
+        self._try_stream(probe, left)
+        self._ping_again(probe, now)
+        repeat_at = probe.started + REPEAT_AT * (probe.deadline - probe.started)
+        if now < repeat_at:
+            self._ctx.timers.set(repeat_at, Timer.REPEAT, probe.member.id)
+
+    def _try_stream(self, probe: Probe, left: float) -> None:
+        if not self._ctx.params.stream_probe or left <= 0.0:
+            return
+        probe.stream = self._ctx.next_stream()
+        probe.stream_seq = self._ctx.sequence()
+        self._streams.watch(probe.stream, probe)
+        self._ctx.effects.append(Dial(probe.stream, probe.address, left))
+        ping = self._pings.ping(
+            probe.stream_seq, probe.member.id, probe.address, self.detector.charges(probe.member)
+        )
+        self._ctx.effects.append(Write(probe.stream, ping))
+
+    def _ping_again(self, probe: Probe, now: float) -> None:
+        probe.seqs.append(self._pings.send(probe.member.id, probe.address, probe, now))
+
+    def reported(self, report: Report, now: float) -> None:
+        """A helper says what it met."""
+        probe = self._requests.get(report.seq)
+        if probe is None or report.sender not in probe.helpers:
+            self._ctx.count("report_unexpected")
+            return
+        outcome = Outcome(report.outcome)
+        probe.helpers[report.sender] = outcome
+        if outcome is Outcome.ACKED:
+            self.succeeded(probe, now, degraded=probe.member.degraded)
+        elif outcome is not Outcome.SILENT:
+            self._weigh(probe, now)
+
+    # -- outcomes ---------------------------------------------------------------------------
+
+    def succeeded(self, probe: Probe, now: float, *, degraded: bool) -> None:
+        if self._running.get(probe.member.id) is not probe:
+            return
+        self._end(probe)
+        probe.member.heard = now
+        self._health.acked()
+        if self._table.get(probe.member.id) is probe.member:
+            self._roster.flag(probe.member, "degraded", on=degraded)
+
+    def met(self, probe: Probe, kind: Kind, now: float) -> None:
+        """This node met a refusal or a stranger where the member should be."""
+        member = probe.member
+        if self._running.get(member.id) is not probe or not self._still_meant(probe):
+            return
+        if kind is Kind.REFUSED and (
+            "address_conflict" in member.conflicts or now < member.distrust_refusals_until
+        ):
+            return
+        if probe.last_try:
+            if member.heard <= probe.evidence_at:
+                self._end(probe)
+                self._health.failed(0)
+                self._ctx.count("probe_refused")
+                self.detector.accuse(member, kind, now)
+            return
+        if probe.evidence_kind is None:
+            probe.evidence_kind = kind
+            probe.evidence_at = now
+        if not probe.indirect:
+            self._go_indirect(probe, now)
+        self._weigh(probe, now)
+
+    def _weigh(self, probe: Probe, now: float) -> None:
+        """Evidence counts when a helper saw it as well, and then must outlast the grace."""
+        if probe.evidence_kind is None or self._ctx.timers.is_set(Timer.GRACE, probe.member.id):
+            return
+        if not any(outcome in (Outcome.REFUSED, Outcome.NOT_ME) for outcome in probe.helpers.values()):
+            return
+        again = max(now, probe.evidence_at + self._ctx.params.grace)
+        patience = self._ctx.params.direct_max * self._health.factor
+        self._ctx.timers.clear(Timer.REPEAT, probe.member.id)
+        self._ctx.timers.set(again, Timer.GRACE, probe.member.id)
+        self._ctx.timers.set(max(probe.deadline, again + patience), Timer.PROBE_END, probe.member.id)
+
+    def _still_meant(self, probe: Probe) -> bool:
+        """Whether the member is still there, live, and where it was when the probe began."""
+        member = probe.member
+        if self._table.get(member.id) is member and member.is_live and member.address == probe.address:
+            return True
+        self._end(probe)
+        return False
+
+    def _end(self, probe: Probe) -> None:
+        subject = probe.member.id
+        if self._running.get(subject) is probe:
+            del self._running[subject]
+            for timer in (Timer.DIRECT, Timer.REPEAT, Timer.GRACE, Timer.PROBE_END):
+                self._ctx.timers.clear(timer, subject)
+        for seq in probe.seqs:
+            self._pings.forget(seq)
+        self._requests.pop(probe.request, None)
+        if probe.stream:
+            self._streams.unwatch(probe.stream)
+            self._ctx.effects.append(Close(probe.stream))
+            probe.stream = 0

@@ -1,0 +1,193 @@
+"""What travels: facts, each signed by the node that states it.
+
+A *fact* is the very bytes that were signed (`raw`), what they say (`body`) and a 64-bit hash of
+them. Facts are compared, stored and relayed as bytes; nobody re-encodes another's fact, so a
+field that this version does not know survives its way through this node.
+
+Making, reading and checking the bytes is the work of a `Notary`, given to core from outside:
+`wire.identity` has the real one (msgpack, Ed25519), the simulator a stand-in of the same size.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from gossip.core.types import ID_BYTES, MAX_VERSION, Address, NodeId
+
+__all__ = [
+    "MAX_FACT_BYTES",
+    "MAX_NAME_BYTES",
+    "MAX_PAYLOAD_BYTES",
+    "MAX_TAGS_BYTES",
+    "Accusation",
+    "Body",
+    "Deletion",
+    "EventRecord",
+    "Fact",
+    "Key",
+    "MemberRecord",
+    "Notary",
+    "Opaque",
+    "ServiceRecord",
+    "key_of",
+]
+
+MAX_FACT_BYTES = 1_100
+"""A whole signed fact, so that it always fits a datagram of 1,200 bytes."""
+MAX_NAME_BYTES = 64
+MAX_TAGS_BYTES = 640
+MAX_PAYLOAD_BYTES = 512
+"""A user event's payload."""
+
+Id: TypeAlias = Annotated[bytes, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
+Version: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
+Short: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME_BYTES)]
+Host: TypeAlias = Annotated[str, Meta(max_length=45)]
+Port: TypeAlias = Annotated[int, Meta(ge=0, le=65_535)]
+Labels: TypeAlias = Annotated[dict[str, Annotated[str, Meta(max_length=512)]], Meta(max_length=64)]
+
+
+class MemberRecord(Struct, frozen=True, array_like=True, tag=1, gc=False):
+    """Who a node is, where it listens, and how far its other records count."""
+
+    owner: Id
+    version: Version
+    """The incarnation."""
+    public_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
+    exchange_key: Annotated[bytes, Meta(max_length=32)]
+    """Empty today: the room for a key-exchange key, so that adding one changes no layout."""
+    name: Short
+    host: Host
+    port: Port
+    tags: Labels
+    protocol_min: Annotated[int, Meta(ge=0, le=255)]
+    protocol_max: Annotated[int, Meta(ge=0, le=255)]
+    boot: int
+    """Random 63 bits, new in every life: two lives of one key are told apart by it."""
+    floor: Annotated[int, Meta(ge=0, le=MAX_VERSION)]
+    """Other records of this owner with a version below it are void."""
+    birth: Annotated[int, Meta(ge=0, le=MAX_VERSION)]
+    """The first incarnation ever; settles who keeps a name."""
+    phase: Annotated[int, Meta(ge=0, le=2)]
+    ephemeral: bool
+    """Has no disk: its identity ends with the process."""
+
+    @property
+    def address(self) -> Address:
+        return (self.host, self.port)
+
+
+class ServiceRecord(Struct, frozen=True, array_like=True, tag=2, gc=False):
+    """One instance of a service, on the node that owns the record."""
+
+    owner: Id
+    version: Version
+    key: Short
+    """The instance id, unique on its node."""
+    name: Short
+    host: Annotated[str, Meta(max_length=255)]
+    """Empty: reachable at the node's own address."""
+    port: Port
+    tags: Annotated[tuple[Annotated[str, Meta(max_length=255)], ...], Meta(max_length=64)]
+    meta: Labels
+    weight: Annotated[int, Meta(ge=0, le=65_535)]
+
+
+class Deletion(Struct, frozen=True, array_like=True, tag=3, gc=False):
+    """The owner has taken the service of that key away."""
+
+    owner: Id
+    version: Version
+    key: Short
+
+
+class EventRecord(Struct, frozen=True, array_like=True, tag=4, gc=False):
+    """A user event: a record with a short life, so that it cannot run twice."""
+
+    owner: Id
+    version: Version
+    name: Short
+    payload: Annotated[bytes, Meta(max_length=MAX_PAYLOAD_BYTES)]
+
+
+class Accusation(Struct, frozen=True, array_like=True, tag=5, gc=False):
+    """What `owner` says of `subject`; counted once per owner, believed by nobody unseen."""
+
+    owner: Id
+    subject: Id
+    incarnation: Version
+    kind: Annotated[int, Meta(ge=0, le=3)]
+
+
+class Opaque(Struct, frozen=True, array_like=True, gc=False):
+    """A record of a kind this version does not know: kept, relayed and fingerprinted unread."""
+
+    kind: int
+    owner: Id
+    version: Version
+    key: Short
+
+
+Body: TypeAlias = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | Opaque
+Key: TypeAlias = tuple[int, str]
+"""What a record is about, within its owner: (family, key). A deletion has its service's key."""
+
+
+class Fact(msgspec.Struct, frozen=True, gc=False):
+    """Signed bytes, what they say, and their 64-bit hash."""
+
+    raw: bytes
+    body: Body
+    hash: int
+
+
+def key_of(body: ServiceRecord | Deletion | MemberRecord | EventRecord | Opaque) -> Key:
+    """The slot this record competes for; the newest version of an owner's key wins."""
+    if isinstance(body, MemberRecord):
+        return (1, "")
+    if isinstance(body, ServiceRecord | Deletion):
+        return (2, body.key)
+    if isinstance(body, EventRecord):
+        return (4, str(body.version))
+    return (body.kind, body.key)
+
+
+class Notary(Protocol):
+    """Makes and checks facts for one node. Pure: the same input gives the same answer."""
+
+    @property
+    def id(self) -> NodeId:
+        """This node's id: the hash of its public key."""
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes."""
+
+    def issue(self, body: Body) -> Fact:
+        """Encode and sign what this node says.
+
+        Raises:
+            LimitError: if the result is over `MAX_FACT_BYTES`.
+        """
+
+    def parse(self, raw: bytes) -> Fact:
+        """Read a fact without checking its signature (one lookup may make the check needless).
+
+        Raises:
+            RemoteProtocolError: if the bytes are no fact, or a bound is broken.
+        """
+
+    def verify(self, fact: Fact, public_key: bytes) -> bool:
+        """Whether `fact` was signed by `public_key`. A member record is also checked to own its id."""
+
+    def sign(self, data: bytes) -> bytes:
+        """64 bytes over `data`, in a domain of its own (never valid as a fact)."""
+
+    def check(self, public_key: bytes, signature: bytes, data: bytes) -> bool:
+        """Whether `signature` is `sign(data)` by `public_key`."""
+
+    def place(self, owner: NodeId, key: Key) -> int:
+        """A 64-bit hash of (owner, key) alone: where the record stands in the buckets."""

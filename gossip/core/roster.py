@@ -1,0 +1,159 @@
+"""Visible changes: the member table and the catalog change together, and watchers are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gossip.core.catalog import Catalog, status_of
+from gossip.core.context import Context
+from gossip.core.events import Event, EventKind
+from gossip.core.members import Member, MemberTable
+from gossip.core.records import Deletion, Fact, Key, MemberRecord, ServiceRecord, key_of
+from gossip.core.types import Address, Status
+
+__all__ = ["Roster"]
+
+
+class Roster:
+    """The one writer of members, services and what is said about them to watchers."""
+
+    def __init__(self, ctx: Context, table: MemberTable, catalog: Catalog) -> None:
+        self._ctx = ctx
+        self._table = table
+        self._catalog = catalog
+
+    def add(self, member: Member) -> None:
+        self._table.add(member)
+        self._check_conflicts(member.name, member.address)
+        if member.is_live:
+            self._tell(EventKind.MEMBER_JOINED, member)
+
+    def forget(self, member: Member) -> None:
+        """Drop a tombstone, with everything its owner said."""
+        for key in list(member.services):
+            self._drop_service(member, key)
+        self._table.remove(member)
+
+    def set_status(
+        self, member: Member, status: Status, kind: EventKind, now: float, detail: str = ""
+    ) -> None:
+        """Hold `member` as `status` from now on, and say so as an event of `kind`."""
+        self._table.set_status(member, status, now)
+        self._check_conflicts(member.name, member.address)
+        self._tell(kind, member, detail)
+        self._touch_services(member)
+
+    def set_record(self, member: Member, fact: Fact) -> bool:
+        """Take the member's newer record; True if it says something new besides its incarnation."""
+        old = member.record
+        self._table.set_record(member, fact)
+        new = member.record
+        if new.floor > old.floor:
+            void = [key for key, held in member.services.items() if held.body.version < new.floor]  # type: ignore[union-attr]
+            for key in void:
+                self._drop_service(member, key, tell=True)
+        if (old.name, old.address) != (new.name, new.address):
+            self._check_conflicts(old.name, old.address)
+            self._check_conflicts(new.name, new.address)
+        visible = _visible_part(old) != _visible_part(new)
+        if (old.phase, old.host, old.name) != (new.phase, new.host, new.name):
+            self._touch_services(member)
+        return visible
+
+    def tell_updated(self, member: Member) -> None:
+        self._tell(EventKind.MEMBER_UPDATED, member)
+
+    def put(self, member: Member, fact: Fact) -> None:
+        """Take a newer service record or deletion (or an opaque record) of `member`."""
+        body = fact.body
+        assert not isinstance(body, MemberRecord)  # noqa: S101 - the caller's table of kinds
+        key = key_of(body)  # type: ignore[arg-type]
+        old = member.services.get(key)
+        was = old.body if old is not None and isinstance(old.body, ServiceRecord) else None
+        self._table.set_service(member, key, fact)
+        if was is not None and (not isinstance(body, ServiceRecord) or body.name != was.name):
+            self._catalog.remove(member, key, was)
+            self._tell_service(EventKind.SERVICE_DEREGISTERED, member, was)
+            was = None
+        if not isinstance(body, ServiceRecord):
+            return
+        self._catalog.put(member, key, body)
+        if was is None:
+            self._tell_service(EventKind.SERVICE_REGISTERED, member, body)
+        elif _content(was) != _content(body):
+            self._tell_service(EventKind.SERVICE_CHANGED, member, body)
+
+    def flag(self, member: Member, word: str, *, on: bool) -> None:
+        """Raise or lower one of the conflict flags, or `degraded`."""
+        if word == "degraded":
+            if member.degraded is on:
+                return
+            member.degraded = on
+        else:
+            if (word in member.conflicts) is on:
+                return
+            member.conflicts = tuple(w for w in member.conflicts if w != word) + ((word,) if on else ())
+        self._tell(EventKind.MEMBER_FLAGGED, member, ("+" if on else "-") + word)
+
+    def _drop_service(self, member: Member, key: Key, *, tell: bool = False) -> None:
+        fact = member.services[key]
+        self._table.set_service(member, key, None)
+        if isinstance(fact.body, ServiceRecord):
+            self._catalog.remove(member, key, fact.body)
+            if tell:
+                self._tell_service(EventKind.SERVICE_DEREGISTERED, member, fact.body)
+
+    def _touch_services(self, member: Member) -> None:
+        for fact in member.services.values():
+            if isinstance(fact.body, ServiceRecord):
+                self._tell_service(EventKind.SERVICE_CHANGED, member, fact.body, status_of(member))
+
+    def _tell(self, kind: EventKind, member: Member, detail: str = "") -> None:
+        self._table.index += 1
+        self._ctx.notify(Event(kind, member.id, member.name, detail=detail, index=self._table.index))
+
+    def _tell_service(self, kind: EventKind, member: Member, record: ServiceRecord, detail: str = "") -> None:
+        if kind is not EventKind.SERVICE_CHANGED and not member.is_live:
+            return
+        index = self._catalog.touch(record.name)
+        self._ctx.notify(
+            Event(kind, member.id, record.name, record.key, member.name, detail=detail, index=index)
+        )
+
+    def _check_conflicts(self, name: str, address: Address) -> None:
+        me = self._table.me
+        named = [member for member in self._table.named(name) if member.is_live]
+        placed = self._table.at(address)
+        if me.name == name:
+            named.append(me)
+        if me.address == address:
+            placed.append(me)
+        self._flag_all(named, "name_conflict")
+        self._flag_all(placed, "address_conflict")
+        for member in self._table.named(name):
+            if not member.is_live:
+                member.conflicts = ()
+
+    def _flag_all(self, group: Iterable[Member], word: str) -> None:
+        members = list(group)
+        for member in members:
+            self.flag(member, word, on=len(members) > 1)
+
+
+def _visible_part(record: MemberRecord) -> tuple[object, ...]:
+    """What watchers care about: a raised incarnation without any other change is no event."""
+    return (
+        record.name,
+        record.host,
+        record.port,
+        record.tags,
+        record.phase,
+        record.protocol_min,
+        record.protocol_max,
+    )
+
+
+def _content(record: ServiceRecord | Deletion) -> tuple[object, ...]:
+    if isinstance(record, Deletion):
+        return ()
+    return (record.host, record.port, record.tags, record.meta, record.weight)

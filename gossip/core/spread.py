@@ -1,0 +1,121 @@
+"""When news leaves: at once after a quiet moment, the rest by ticks, and with every ping and ack.
+
+The first news after a silence of 5 ms leaves when the input that brought it has been handled;
+what comes within the next 5 ms goes together at their end. An allowance of eager packets keeps
+a storm from becoming one packet per change; what exceeds it waits for the ticks.
+"""
+
+from __future__ import annotations
+
+from gossip.core.broadcast import Broadcasts, Item, Slot
+from gossip.core.context import Context
+from gossip.core.effects import Close, Dial, Write
+from gossip.core.members import Member, MemberTable
+from gossip.core.messages import Gossip, Page
+from gossip.core.params import PACKET_OVERHEAD_BYTES
+from gossip.core.timers import Timer
+from gossip.core.types import NodeId
+
+__all__ = ["GOSSIP_BASE_BYTES", "Spread"]
+
+GOSSIP_BASE_BYTES = 24
+"""Kind, sender and the list's header of a `Gossip` body."""
+EAGER_WINDOW = 0.100
+"""Seconds over which `Params.eager_budget` counts."""
+
+
+class Spread:
+    """One node's outgoing news."""
+
+    def __init__(self, ctx: Context, table: MemberTable) -> None:
+        self._ctx = ctx
+        self._table = table
+        self.queue = Broadcasts(ctx.params)
+        self._fresh: list[Item] = []
+        self._quiet_until = float("-inf")
+        self._window_from = float("-inf")
+        self._window_used = 0
+
+    def news(
+        self, slot: Slot, raw: bytes, *, member: bool, own: bool, source: NodeId | None, eager: bool = True
+    ) -> None:
+        """Queue something that changed this node's state. What changed nothing is never passed on."""
+        item = self.queue.add(slot, raw, member=member, own=own, source=source)
+        if eager:
+            self._fresh.append(item)
+
+    def settle(self, now: float) -> None:
+        """Called when an input has been handled: send what may leave at once, arm the timers."""
+        if self._fresh:
+            if now >= self._quiet_until:
+                self.flush(now)
+            elif not self._ctx.timers.is_set(Timer.EAGER):
+                self._ctx.timers.set(self._quiet_until, Timer.EAGER)
+        if len(self.queue) and not self._ctx.timers.is_set(Timer.GOSSIP):
+            self._ctx.timers.set(now + self._ctx.params.gossip_interval, Timer.GOSSIP)
+
+    def flush(self, now: float) -> None:
+        """Send the fresh news to the eager fanout."""
+        self._quiet_until = now + self._ctx.params.eager_quiet
+        if now - self._window_from >= EAGER_WINDOW:
+            self._window_from, self._window_used = now, 0
+        fresh, self._fresh = self._fresh, []
+        peers = self._table.n - 1
+        fanout = min(self._ctx.params.eager_fanout(self._table.n), peers)
+        for lead in fresh:
+            missing = fanout - lead.sends
+            if missing <= 0 or not self.queue.holds(lead.slot):
+                continue
+            for target in self.queue.untold(lead, self._table.live, missing, self._ctx.rng):
+                if self._window_used >= self._ctx.params.eager_budget:
+                    # The rest goes together when the allowance is renewed, unless ticks are first.
+                    self._fresh = [item for item in fresh if item.sends < fanout]
+                    self._quiet_until = self._window_from + EAGER_WINDOW
+                    return
+                self._window_used += 1
+                self._tell(target, fresh)
+
+    def tick(self) -> None:
+        """A gossip interval has passed: tell a few peers, beginning with the least-sent news."""
+        peers = self._table.n - 1
+        for _ in range(len(self.queue) + 1):
+            lead = self.queue.head(peers)
+            if lead is None:
+                return
+            targets = self.queue.untold(lead, self._table.live, self._ctx.params.gossip_fanout, self._ctx.rng)
+            if targets:
+                for target in targets:
+                    self._tell(target, None)
+                return
+            self.queue.go_round(lead, peers)
+
+    def piggyback(self, target: NodeId, room: int) -> tuple[bytes, ...]:
+        """News for `target` that fits `room` bytes of a packet that leaves anyway."""
+        return self.queue.pick(target, room, self._table.n - 1)
+
+    def room(self, member: Member | None, base: int, *, trial: bool = False) -> int:
+        """Bytes left for news in a packet to `member` whose other fields take `base`.
+
+        A trial may be as large as the path is hoped to carry: its ack proves that it does.
+        """
+        params = self._ctx.params
+        large = trial or (member is not None and member.proven)
+        return (params.packet_bytes_proven if large else params.packet_bytes) - PACKET_OVERHEAD_BYTES - base
+
+    def _tell(self, target: NodeId, only: list[Item] | None) -> None:
+        member = self._table.get(target)
+        if member is None:
+            return
+        news = self.queue.pick(target, self.room(member, GOSSIP_BASE_BYTES), self._table.n - 1, only)
+        if news:
+            self.deliver(member, news)
+
+    def deliver(self, member: Member, news: tuple[bytes, ...]) -> None:
+        """Send facts to one member, by whichever transport reaches it."""
+        if not member.degraded:
+            self._ctx.send(member.address, Gossip(self._ctx.notary.id, news))
+            return
+        stream = self._ctx.next_stream()
+        self._ctx.effects.append(Dial(stream, member.address, self._ctx.params.direct_max))
+        self._ctx.effects.append(Write(stream, Page(news, b"", last=True)))
+        self._ctx.effects.append(Close(stream))

@@ -1,0 +1,187 @@
+"""What differs between two views, found at a cost of what differs.
+
+A view is a set of records, each standing at a place that is a hash of (owner, key) alone. Each
+live record's 64-bit hash is xored into one of 256 buckets. Two nodes compare their buckets (2 KiB
+whatever they hold), and list the hashes of those that differ: 8 bytes a record. A bucket too long
+to list cheaply is first split 256-fold again. Then only records that differ travel.
+
+Hidden records (of the dead and the left, and deletions) are listed apart from live ones, and are
+in no fingerprint: the same record live on one side and hidden on the other means that the two
+disagree about its owner, and is settled by accusations, not by the record.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from gossip.core.members import Member, MemberTable
+from gossip.core.records import Deletion, Fact, Key, Notary
+from gossip.core.types import HEAD_BYTES, NodeId
+
+__all__ = ["Difference", "Digest", "bucket_of"]
+
+BUCKETS = 256
+SPLIT_OVER = BUCKETS
+"""A bucket is split above this many records: where its fingerprints (8 bytes each) cost less than
+its listing (8 bytes a record). Splitting at 32, at 10,000 records, would cost 2 KiB a difference."""
+
+ListedBucket = tuple[int, bytes, bytes]
+
+
+def bucket_of(owner: NodeId, key: Key) -> int:
+    """The place of a record among 65,536 fine buckets; its high byte is the coarse one."""
+    family, name = key
+    return zlib.crc32(f"{family}/{name}".encode(), zlib.crc32(owner)) & 0xFFFF
+
+
+class Held(NamedTuple):
+    """One record of the view, as a digest sees it."""
+
+    fact: Fact
+    key: Key
+    live: bool
+    member: Member
+
+
+class Difference(NamedTuple):
+    """What one side learns from the other's listing."""
+
+    wants: list[int]
+    """Hashes of records that are missing here."""
+    haves: list[Held]
+    """Records held here that the listing lacks."""
+    tell: list[Member]
+    """Hidden here and live there: they should hear what is held against these."""
+    ask: list[NodeId]
+    """Live here and hidden there."""
+
+
+class Digest:
+    """A view at one instant, in buckets. Costs a walk over the view: made when a repair begins."""
+
+    def __init__(self, table: MemberTable) -> None:
+        self._coarse: list[dict[int, Held]] = [{} for _ in range(BUCKETS)]
+        self._marks = [0] * BUCKETS
+        self.fingerprint = table.fingerprint
+        self._enter(table.me, live=True)
+        for member in table:
+            self._enter(member, live=member.is_live)
+
+    def _enter(self, member: Member, *, live: bool) -> None:
+        owner = member.id
+        self._put(owner, (1, ""), member.fact, member, live)
+        for key, fact in member.services.items():
+            self._put(owner, key, fact, member, live and not isinstance(fact.body, Deletion))
+
+    def _put(self, owner: NodeId, key: Key, fact: Fact, member: Member, live: bool) -> None:
+        coarse = bucket_of(owner, key) >> 8
+        self._coarse[coarse][fact.hash] = Held(fact, key, live, member)
+        if live:
+            self._marks[coarse] ^= fact.hash
+
+    def marks(self) -> bytes:
+        """The fingerprints of the 256 coarse buckets, 2,048 bytes."""
+        return b"".join(mark.to_bytes(HEAD_BYTES, "big") for mark in self._marks)
+
+    def answer(self, theirs: bytes) -> tuple[list[ListedBucket], list[tuple[int, bytes]]]:
+        """Given the peer's `marks`: the buckets that differ, listed, and those to be split first."""
+        listed, split = [], []
+        for coarse in _differing(self._marks, theirs):
+            if len(self._coarse[coarse]) > SPLIT_OVER:
+                split.append((coarse, _join(self._fine_marks(coarse))))
+            else:
+                listed.append(_listing(coarse, self._coarse[coarse].values()))
+        return listed, split
+
+    def list_fine(self, coarse: int, theirs: bytes) -> list[ListedBucket]:
+        """Given the peer's fine marks of one coarse bucket: the fine buckets that differ, listed."""
+        groups: dict[int, list[Held]] = {}
+        for held in self._coarse[coarse].values():
+            groups.setdefault(bucket_of(held.member.id, held.key) & 0xFF, []).append(held)
+        return [
+            _listing(BUCKETS + (coarse << 8 | fine), groups.get(fine, ()))
+            for fine in _differing(self._fine_marks(coarse), theirs)
+        ]
+
+    def compare(self, listed: Iterable[ListedBucket]) -> Difference:
+        """What differs between the peer's listing and this view."""
+        difference = Difference([], [], [], [])
+        for bucket, live, hidden in listed:
+            self._compare_bucket(bucket, live, hidden, difference)
+        return difference
+
+    def _compare_bucket(self, bucket: int, live: bytes, hidden: bytes, out: Difference) -> None:
+        mine = self._bucket(bucket)
+        seen: dict[int, bool] = {}
+        for hashes, is_live in ((live, True), (hidden, False)):
+            for record in _split(hashes):
+                seen[record] = is_live
+                held = mine.get(record)
+                if held is None:
+                    out.wants.append(record)
+                elif held.key == (1, "") and held.live != is_live:
+                    if is_live:
+                        out.tell.append(held.member)
+                    else:
+                        out.ask.append(held.member.id)
+        out.haves.extend(held for record, held in mine.items() if record not in seen)
+
+    def find(self, record: int) -> Held | None:
+        for group in self._coarse:
+            held = group.get(record)
+            if held is not None:
+                return held
+        return None
+
+    def places(self, buckets: Iterable[int], notary: Notary) -> dict[int, Held]:
+        """Records of the given buckets by their place hash."""
+        return {
+            notary.place(held.member.id, held.key): held
+            for bucket in buckets
+            for held in self._bucket(bucket).values()
+        }
+
+    def _bucket(self, bucket: int) -> dict[int, Held]:
+        if bucket < BUCKETS:
+            return self._coarse[bucket]
+        fine = bucket - BUCKETS
+        return {
+            record: held
+            for record, held in self._coarse[fine >> 8].items()
+            if bucket_of(held.member.id, held.key) == fine
+        }
+
+    def _fine_marks(self, coarse: int) -> list[int]:
+        marks = [0] * BUCKETS
+        for held in self._coarse[coarse].values():
+            if held.live:
+                marks[bucket_of(held.member.id, held.key) & 0xFF] ^= held.fact.hash
+        return marks
+
+
+def _listing(bucket: int, group: Iterable[Held]) -> ListedBucket:
+    live: list[int] = []
+    hidden: list[int] = []
+    for held in group:
+        (live if held.live else hidden).append(held.fact.hash)
+    return bucket, _join(live), _join(hidden)
+
+
+def _differing(mine: list[int], theirs: bytes) -> list[int]:
+    return [
+        place
+        for place, mark in enumerate(mine)
+        if mark.to_bytes(HEAD_BYTES, "big") != theirs[place * HEAD_BYTES : (place + 1) * HEAD_BYTES]
+    ]
+
+
+def _join(hashes: Iterable[int]) -> bytes:
+    return b"".join(record.to_bytes(HEAD_BYTES, "big") for record in hashes)
+
+
+def _split(hashes: bytes) -> Iterator[int]:
+    """The 8-byte hashes of a listing; a ragged end is no hash."""
+    for at in range(0, len(hashes) - HEAD_BYTES + 1, HEAD_BYTES):
+        yield int.from_bytes(hashes[at : at + HEAD_BYTES], "big")

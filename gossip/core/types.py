@@ -1,0 +1,82 @@
+"""Ids, addresses and statuses: the words every other module is written in."""
+
+from __future__ import annotations
+
+import enum
+from typing import TypeAlias
+
+__all__ = [
+    "HEAD_BYTES",
+    "ID_BYTES",
+    "MAX_VERSION",
+    "Address",
+    "Kind",
+    "NodeId",
+    "Outcome",
+    "Phase",
+    "Status",
+    "StreamId",
+    "show_address",
+]
+
+NodeId: TypeAlias = bytes
+"""A node's identity: the first 16 bytes of a hash of its public key (see `wire.identity`)."""
+
+Address: TypeAlias = tuple[str, int]
+"""(IP literal, port). Never a host name: names are resolved by the shell before core sees them."""
+
+StreamId: TypeAlias = int
+"""A stream's number, given out by core, unique for the life of the process."""
+
+ID_BYTES = 16
+HEAD_BYTES = 8
+"""Length of the hashes of a view: record hashes, place hashes, fingerprints."""
+
+MAX_VERSION = 2**53 - 1
+"""Incarnations and versions stay exact in JSON and in a float; a larger one is malformed."""
+
+
+class Status(enum.IntEnum):
+    """What one node holds of another. The order is that of increasing finality."""
+
+    ALIVE = 0
+    SUSPECT = 1
+    DEAD = 2
+    LEFT = 3
+
+    @property
+    def label(self) -> str:
+        """The word that people and JSON see."""
+        return self.name.lower()
+
+
+class Phase(enum.IntEnum):
+    """What a member says of its own life in its record."""
+
+    RUNNING = 0
+    LEAVING = 1
+    RESTARTING = 2
+
+
+class Kind(enum.IntEnum):
+    """What an accusation is founded on."""
+
+    SILENT = 0
+    REFUSED = 1
+    NOT_ME = 2
+    GAVE_UP = 3
+
+
+class Outcome(enum.IntEnum):
+    """What a helper met when it probed for somebody else."""
+
+    ACKED = 0
+    SILENT = 1
+    REFUSED = 2
+    NOT_ME = 3
+
+
+def show_address(address: Address) -> str:
+    """`host:port`, with the brackets that an IPv6 literal needs."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,60 @@
+"""User events: records with a short life, told at most once to each watcher.
+
+An event is known by its owner and version, so a copy that comes late, or twice, is no new event.
+Events are kept for a while to recognise copies; when one is forgotten, its owner's floor rises to
+its version, and nothing at or below the floor is accepted again. They travel by gossip alone:
+who was not there does not hear them (use a service's metadata or a tag for state).
+"""
+
+from __future__ import annotations
+
+from gossip.core.context import Context
+from gossip.core.events import Event, EventKind
+from gossip.core.members import Member
+from gossip.core.records import EventRecord, Fact
+from gossip.core.spread import Spread
+from gossip.core.types import NodeId
+
+__all__ = ["UserEvents"]
+
+
+class UserEvents:
+    """The events that this node has lately heard of."""
+
+    def __init__(self, ctx: Context, spread: Spread) -> None:
+        self._ctx = ctx
+        self._spread = spread
+        self._recent: dict[tuple[NodeId, int, int], tuple[Member, float]] = {}
+
+    def is_news(self, member: Member, body: EventRecord, fact: Fact) -> bool:
+        return body.version > member.event_floor and (body.owner, body.version, fact.hash) not in self._recent
+
+    def take(self, member: Member, body: EventRecord, fact: Fact, source: NodeId | None, now: float) -> None:
+        """An event that is news here: tell the watchers and pass it on."""
+        self._recent[(body.owner, body.version, fact.hash)] = (member, now)
+        while len(self._recent) > self._ctx.params.events_max:
+            self._forget(next(iter(self._recent)))
+        self._ctx.notify(
+            Event(
+                EventKind.EVENT_RECEIVED,
+                member.id,
+                body.name,
+                node=member.name,
+                payload=body.payload,
+                index=body.version,
+            )
+        )
+        slot = ("event", body.owner, body.version, fact.hash)
+        self._spread.news(slot, fact.raw, member=False, own=source is None, source=source)
+
+    def expire(self, now: float) -> None:
+        """Forget events whose life is over."""
+        while self._recent:
+            first = next(iter(self._recent))
+            if now - self._recent[first][1] < self._ctx.params.event_life:
+                return
+            self._forget(first)
+
+    def _forget(self, which: tuple[NodeId, int, int]) -> None:
+        member, _ = self._recent.pop(which)
+        member.event_floor = max(member.event_floor, which[1])

@@ -1,0 +1,170 @@
+"""The disk's one worker: what is to be kept goes through here, in order, off the event loop.
+
+Registrations come in bursts and an fsync costs milliseconds, so everything that arrived while the
+disk was busy is written with one fsync (a group commit). Only then is each made visible, in the
+order in which they were signed, and whoever waits for it woken.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, TypeVar
+
+import trio
+
+from gossip.errors import GossipError, LimitError, StoreError
+from gossip.store import StoredRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gossip.core.types import Address
+    from gossip.store import Store
+
+__all__ = ["Journal"]
+
+MAX_WAITING = 1_024
+"""Records that may wait for the disk; who brings more waits for room."""
+MAX_GROUP = 256
+"""Records in one write."""
+RETRY_SECONDS = 1.0
+"""After a counter that could not be saved: versions are reserved far ahead, so there is time."""
+
+T = TypeVar("T")
+
+_log = logging.getLogger("gossip.store")
+
+
+class _Item:
+    __slots__ = ("commit", "done", "entry", "problem")
+
+    def __init__(self, entry: StoredRecord, commit: Callable[[], None]) -> None:
+        self.entry = entry
+        self.commit = commit
+        self.done = trio.Event()
+        self.problem: GossipError | None = None
+
+
+class Journal:
+    """Writes to a store.
+
+    Args:
+        birth: saved beside the counter, as is `floor`.
+        committed: called after each group has become visible.
+        live: everything that is worth keeping, for when the log has grown.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        birth: int,
+        floor: int,
+        committed: Callable[[], None],
+        live: Callable[[], Sequence[StoredRecord]],
+    ) -> None:
+        self._store = store
+        self._birth = birth
+        self._floor = floor
+        self._committed = committed
+        self._live = live
+        self._items: deque[_Item] = deque()
+        self._ceiling: int | None = None
+        self._addresses: Sequence[Address] | None = None
+        self._is_idle = True
+        self._work = trio.lowlevel.ParkingLot()
+        self._room = trio.lowlevel.ParkingLot()
+        self._rest = trio.lowlevel.ParkingLot()
+
+    async def append(self, entry: StoredRecord, commit: Callable[[], None]) -> None:
+        """Returns when `entry` is on disk and `commit` has been called.
+
+        A caller that is cancelled in between does not hold the record up.
+
+        Raises:
+            StoreError: the disk did not take it; `commit` is not called.
+            GossipError: what `commit` raised.
+        """
+        while len(self._items) >= MAX_WAITING:
+            await self._room.park()
+        item = _Item(entry, commit)
+        self._items.append(item)
+        self._work.unpark()
+        await item.done.wait()
+        if item.problem is not None:
+            raise item.problem
+
+    def save_counter(self, ceiling: int) -> None:
+        """Reserve the versions up to `ceiling`, before any record that waits is written."""
+        self._ceiling = max(ceiling, self._ceiling or 0)
+        self._work.unpark()
+
+    def save_remembered(self, addresses: Sequence[Address]) -> None:
+        """Keep these addresses for the next start."""
+        self._addresses = addresses
+        self._work.unpark()
+
+    async def settle(self) -> None:
+        """Returns when all that was asked for so far has been tried."""
+        while self._items or self._ceiling is not None or self._addresses is not None or not self._is_idle:
+            await self._rest.park()
+
+    async def run(self) -> None:
+        """Work until cancelled; a write that has begun is ended first."""
+        while True:
+            self._is_idle = False
+            if self._ceiling is not None:
+                await self._write_counter(self._ceiling)
+            if self._items:
+                await self._write_group()
+            if self._addresses is not None:
+                addresses, self._addresses = self._addresses, None
+                await self._try("the addresses of other members", self._store.save_remembered, addresses)
+            if self._items or self._ceiling is not None or self._addresses is not None:
+                continue
+            self._is_idle = True
+            self._rest.unpark_all()
+            await self._work.park()
+
+    async def _write_counter(self, ceiling: int) -> None:
+        try:
+            await trio.to_thread.run_sync(self._store.save_counter, ceiling, self._birth, self._floor)
+        except StoreError as problem:
+            _log.error("store_failed", extra={"fields": {"detail": str(problem)}})
+            # Records need not wait for the counter: they have versions that are reserved already.
+            if not self._items:
+                with trio.move_on_after(RETRY_SECONDS):
+                    await self._work.park()
+        else:
+            if self._ceiling == ceiling:
+                self._ceiling = None
+
+    async def _write_group(self) -> None:
+        group = [self._items.popleft() for _ in range(min(MAX_GROUP, len(self._items)))]
+        self._room.unpark(count=len(group))
+        problem: GossipError | None = None
+        try:
+            await trio.to_thread.run_sync(self._store.append, [item.entry for item in group])
+        except (StoreError, LimitError) as failure:
+            problem = failure
+            _log.error("store_failed", extra={"fields": {"detail": str(problem)}})
+        for item in group:
+            item.problem = problem
+            if problem is None:
+                try:
+                    item.commit()
+                except GossipError as refusal:
+                    item.problem = refusal
+            item.done.set()
+        if problem is None:
+            self._committed()
+            if self._store.wants_compaction:
+                await self._try("a shorter log", self._store.compact, self._live())
+
+    async def _try(self, what: str, write: Callable[[Sequence[T]], None], content: Sequence[T]) -> None:
+        """Write what is useful but not promised to anybody."""
+        try:
+            await trio.to_thread.run_sync(write, content)
+        except GossipError as problem:
+            detail = f"{what} could not be saved: {problem}"
+            _log.warning("store_failed", extra={"fields": {"detail": detail}})

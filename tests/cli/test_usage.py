@@ -1,0 +1,153 @@
+"""Wrong usage: one line on standard error that says where to look, status 2, and nobody is asked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gossip.cli.parser import CHECK_OPTIONS, build_parser, subparsers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.cli.conftest import Ran
+    from tests.client.scripted import ScriptedAgent
+
+    Run = Callable[..., Ran]
+
+COMMANDS = subparsers(build_parser())
+
+WRONG = [
+    ("", "say what to do"),
+    ("--json", "unrecognized"),
+    ("frobnicate", "there is no command 'frobnicate'"),
+    ("agent --profile fast", "invalid choice"),
+    ("agent extra", "unrecognized arguments: extra"),
+    ("agent --key-file k --insecure", "not allowed with"),
+    ("members --status gone", "invalid choice"),
+    ("members --tag zone", "'zone' is not KEY=VALUE"),
+    ("members --tag =a", "'=a' is not KEY=VALUE"),
+    ("members n1", "unrecognized arguments: n1"),
+    ("members --stat alive", "unrecognized arguments: --stat"),
+    ("info n1", "unrecognized"),
+    ("join", "required: ADDRESS"),
+    ("leave now", "unrecognized"),
+    ("evict", "required: NAME|ID"),
+    ("rtt", "required: B"),
+    ("rtt a b c", "unrecognized arguments: c"),
+    ("register --port 1", "required: NAME"),
+    ("register web", "required: --port"),
+    ("register web --port 0", "'0' is not a port, 1 to 65535"),
+    ("register web --port 65536", "is not a port"),
+    ("register web --port http", "is not a port"),
+    ("register web --port 1 --weight -1", "argument --weight"),
+    ("register web --port 1 --weight=-1", "'-1' is not a whole number"),
+    ("register web --port 1 --meta k", "'k' is not KEY=VALUE"),
+    ("deregister", "required: ID"),
+    ("services web", "unrecognized"),
+    ("lookup", "required: NAME"),
+    ("lookup web --wait 30", "'30' is no duration"),
+    ("lookup web --wait soon", "'soon' is no duration"),
+    ("lookup web --wait=-1s", "duration"),
+    ("watch", "required: NAME"),
+    ("watch web --exec", "expected one argument"),
+    ("event", "required: NAME"),
+    ("event a b c", "unrecognized arguments: c"),
+    ("events deploy", "unrecognized"),
+    ("version please", "unrecognized"),
+    ("completion", "required: shell"),
+    ("completion tcsh", "invalid choice"),
+]
+
+
+@pytest.mark.parametrize(("line", "says"), WRONG, ids=[line or "nothing" for line, _ in WRONG])
+def test_wrong_usage_is_one_line(agent: ScriptedAgent, gossip: Run, line: str, says: str) -> None:
+    ran = gossip(*line.split())
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.count("\n") == 1
+    assert says in ran.err
+    command = line.split(maxsplit=1)[0] if line and line.split(maxsplit=1)[0] in COMMANDS else ""
+    assert f"(see '{f'gossip {command}'.strip()} --help')" in ran.err
+    assert agent.asked == []
+
+
+def test_every_command_has_an_example_of_wrong_usage() -> None:
+    assert {line.split()[0] for line, _ in WRONG if line} >= set(COMMANDS)
+
+
+@pytest.mark.parametrize("option", CHECK_OPTIONS)
+def test_check_options_are_refused_by_name(agent: ScriptedAgent, gossip: Run, option: str) -> None:
+    ran = gossip("register", "web", "--port", "1", option, "x")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(f"gossip register: {option}: health checks come in a later release")
+    assert ran.err.count("\n") == 1
+    assert agent.asked == []
+
+
+@pytest.mark.parametrize("name", ["", *COMMANDS])
+def test_help_is_there_with_an_example(gossip: Run, name: str) -> None:
+    ran = gossip(*name.split(), "--help")
+    assert (ran.status, ran.err) == (0, "")
+    assert f"example:\n  gossip {name}".strip() in ran.out or f"$(gossip {name}" in ran.out
+    assert "--check-http" not in ran.out
+
+
+def test_help_lists_every_command(gossip: Run) -> None:
+    out = gossip("--help").out
+    assert all(f"  {name}" in out and summary in out for name, (summary, _) in COMMANDS.items())
+
+
+def test_every_command_that_asks_the_agent_can_be_told_its_socket() -> None:
+    with_socket = {name for name, (_, parser) in COMMANDS.items() if "--socket" in parser.format_help()}
+    assert with_socket == set(COMMANDS) - {"version", "completion"}
+
+
+# -- gossip agent ----------------------------------------------------------------------------------
+
+LATER = [
+    ("--key-file", "k"),
+    ("--http", "127.0.0.1:0"),
+    ("--dns", "127.0.0.1:0"),
+    ("--command-checks", "off"),
+    ("--http-list-self-as", "consul"),
+    ("--invite", "token"),
+]
+
+
+@pytest.mark.parametrize("option", LATER, ids=[flag for flag, _ in LATER])
+def test_what_comes_in_a_later_release_stops_the_agent_with_one_line(
+    gossip: Run, option: tuple[str, str]
+) -> None:
+    ran = gossip("agent", "--dev", *option)
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(f"gossip: {option[0]}: ")
+    assert "not in this release" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_check_reads_the_configuration_and_stops(
+    gossip: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    monkeypatch.delenv("GOSSIP_SOCKET")
+    file = f"{tmp_path}/gossip.toml"
+    with open(file, "w") as opened:  # noqa: PTH123 - one line for a fixture
+        opened.write('name = "n1"\nbind = "127.0.0.1:0"\n')
+    options = ["--tag", "zone=a", "--join", "127.0.0.1:1", "--data-dir", f"{tmp_path}/data"]
+    ran = gossip("agent", "--config", file, *options, "--check")
+    assert (ran.status, ran.out, ran.err) == (0, "the configuration is valid\n", "")
+
+    with open(file, "a") as opened:  # noqa: PTH123
+        opened.write("nmae = 3\n")
+    ran = gossip("agent", "--config", file, "--check")
+    assert (ran.status, ran.out) == (2, "")
+    assert f"{file}:3" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("flag", ["--bind nowhere:x", "--tag zone", "--advertise :::"])
+def test_a_wrong_value_stops_the_agent_with_one_line(gossip: Run, flag: str) -> None:
+    ran = gossip("agent", "--dev", *flag.split(), "--check")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.startswith(f"gossip: {flag.split(maxsplit=1)[0]}: ")
+    assert ran.err.count("\n") == 1

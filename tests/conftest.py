@@ -1,0 +1,63 @@
+"""Profiles of Hypothesis, and the `seed` of tests that draw for themselves.
+
+Everything is repeatable by default: Hypothesis derives its examples from the test, `seed` is derived
+from the test's name. To look for what nobody has seen yet:
+
+    scripts/test --hypothesis-profile=search tests/core
+    TESTS_SEED=$RANDOM scripts/test tests/core
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import zlib
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+# No deadline: on a shared machine, a slow example says something about the neighbours.
+hypothesis.settings.register_profile("default", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile(
+    "ci", parent=hypothesis.settings.get_profile("default"), max_examples=200
+)
+hypothesis.settings.register_profile(
+    "search", derandomize=False, deadline=None, print_blob=True, max_examples=5_000
+)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+SEED = pytest.StashKey[int]()
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A number to make a `random.Random` of: TESTS_SEED, else one that depends on the test's name only.
+
+    A test that fails says in its report with which seed.
+    """
+    given = os.environ.get("TESTS_SEED")
+    value = int(given) if given else zlib.crc32(request.node.nodeid.encode())
+    request.node.stash[SEED] = value
+    return value
+
+
+@pytest.fixture
+def rng(seed: int) -> random.Random:
+    """The generator that core is given in tests."""
+    return random.Random(seed)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Adds the replay line to the report of a failed test that had a seed."""
+    report = yield
+    if report.failed and SEED in item.stash:
+        line = f"TESTS_SEED={item.stash[SEED]} scripts/test '{item.nodeid}'"
+        report.sections.append(("replay", line))
+    return report

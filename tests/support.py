@@ -1,0 +1,75 @@
+"""What tests of every kind share: where the checkout is, how programs run, which peers are there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+__all__ = ["ROOT", "clean_environment", "requires_program", "run_program", "run_python"]
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The checkout."""
+
+
+def requires_program(name: str) -> str:
+    """The path of a program that this test talks to; without it the test is skipped.
+
+    With TESTS_NO_SKIP=1, as in CI, it fails instead: a suite that skips what it cannot find is
+    green on a machine where it checked nothing. (Not GOSSIP_NO_SKIP: an agent refuses a GOSSIP_ variable
+    that is no setting of its own.)
+    """
+    path = shutil.which(name)
+    if path is not None:
+        return path
+    if os.environ.get("TESTS_NO_SKIP") == "1":
+        pytest.fail(f"{name} is not installed, and TESTS_NO_SKIP=1 forbids to skip", pytrace=False)
+    pytest.skip(f"{name} is not installed")
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment, without what would change how a started Python or gossip behaves."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYTHON", "PYTEST_", "TESTS_", "COVERAGE_", "COV_", "GOSSIP_", "HYPOTHESIS_"))
+    }
+    return kept | dict(extra or {})
+
+
+def run_program(
+    command: Sequence[str],
+    *,
+    cwd: Path = ROOT,
+    timeout: float = 60.0,
+    extra: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Runs a program to its end, within `timeout` seconds, and returns what it printed and its status."""
+    return subprocess.run(
+        list(command),
+        cwd=cwd,
+        env=clean_environment(extra),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def run_python(
+    *arguments: str,
+    cwd: Path = ROOT,
+    timeout: float = 60.0,
+    extra: Mapping[str, str] | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """The same, for this very Python; the checkout is importable when `cwd` is its root."""
+    return run_program([sys.executable, *arguments], cwd=cwd, timeout=timeout, extra=extra)
