@@ -19,13 +19,17 @@ OURS = frozenset({"run", "parser", "config", "check"})
 
 def agent(options: Namespace) -> int:
     """Runs the agent of this host until it is told to stop; with `--check` only reads its configuration."""
-    from gossip.config import load
+    from gossip.config import Config, load
 
     flags = {name: value for name, value in vars(options).items() if name not in OURS}
-    config = load([Path(file) for file in options.config], os.environ, flags)
+
+    def read() -> Config:
+        return load([Path(file) for file in options.config], os.environ, flags)
+
+    config = read()
     if options.check:
         say("the configuration is valid")
         return 0
     from gossip.agent import run
 
-    return run(config)
+    return run(config, reload=read)

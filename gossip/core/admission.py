@@ -193,6 +193,7 @@ class Admission:
             self._try_next(attempt)
             return
         self._own.settled = True
+        self._repair.joined(now)
         self._remembered.pop(opener.address, None)
         self._ended(attempt, "")
 

@@ -94,6 +94,16 @@ class Broadcasts:
             item.have[source] = None
             item.told[source] = None
 
+    def heard_all(self, source: NodeId) -> None:
+        """`source` is given the whole view: whoever joins after news arose need not be told of it.
+
+        In a storm of joins this decides whether the sends go where they are needed: most nodes
+        know an item from their own join, pass nothing on, and only the earliest lack it.
+        """
+        for item in self._items.values():
+            item.have[source] = None
+            item.told[source] = None
+
     def head(self, peers: int) -> Item | None:
         """The item that should be sent next, or None; those sent often enough are dropped."""
         for sends, tier in enumerate(self._tiers):

@@ -58,18 +58,20 @@ class Detector:
 
     # -- accusations ------------------------------------------------------------------------
 
-    def admits(self, accuser: NodeId, now: float) -> bool:
-        """Whether this accuser counts: held alive or suspect here, and within its rate."""
-        if accuser == self._ctx.notary.id:
-            return True
-        member = self._table.get(accuser)
-        if member is None or not member.is_live:
-            return False
-        credit = min(ACCUSE_BURST, member.accuse_credit + (now - member.accuse_at) / self._ctx.params.period)
-        if credit < 1.0:
+    def admits(self, accuser: Member, member: Member, now: float) -> bool:
+        """Whether a live accuser's new word against `member` is within its rates; if so, it is charged.
+
+        One a period over all, with a burst of three; against the same member one in the longest
+        patience, so that nobody can keep a member under suspicion that refutes.
+        """
+        patience = self._ctx.params.suspicion_max(self._table.n)
+        lately = {who: at for who, at in member.accused_at.items() if now - at < patience}
+        credit = accuser.accuse_credit + (now - accuser.accuse_at) / self._ctx.params.period
+        if accuser.id in lately or credit < 1.0:
             self._ctx.count("accusation_rate")
             return False
-        member.accuse_credit, member.accuse_at = credit - 1.0, now
+        accuser.accuse_credit, accuser.accuse_at = min(ACCUSE_BURST, credit) - 1.0, now
+        member.accused_at = {**lately, accuser.id: now}
         return True
 
     def accuse(self, member: Member, kind: Kind, now: float) -> None:
@@ -234,8 +236,9 @@ class LastLook:
     def acked(self, _seq: int, now: float) -> None:
         self._detector.look_answered(self.member, now)
 
-    def evidence(self, _kind: Kind, now: float) -> None:
-        self._detector.look_ended(self.member.id, now)
+    def evidence(self, kind: Kind, now: float) -> None:
+        if kind is Kind.NOT_ME or self.member.believes_refusals(now):
+            self._detector.look_ended(self.member.id, now)
 
 
 def _kind(fact: Fact) -> Kind:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import cast
 
-from gossip.core.context import Context
+from gossip.core.context import Context, refusing
 from gossip.core.detector import Detector
 from gossip.core.events import EventKind
 from gossip.core.members import Member, MemberTable
@@ -32,7 +32,6 @@ from gossip.core.timers import Timer
 from gossip.core.transitions import Action, News, judge
 from gossip.core.types import NodeId, Phase, Status
 from gossip.core.user_events import UserEvents
-from gossip.errors import RemoteProtocolError
 
 __all__ = ["Intake"]
 
@@ -77,22 +76,32 @@ class Intake:
             how many changed this node's state.
         """
         changed = 0
-        for raw in news:
-            known = self._recent.get(raw) or self._older.get(raw)
-            if known is not None:
-                if source is not None:
-                    self._spread.queue.heard(_slot(known), raw, source)
-                continue
-            try:
-                fact = self._ctx.notary.parse(raw)
-                settled, news_here = self._apply(fact, source, now, quiet=quiet)
-            except RemoteProtocolError as error:
-                self._ctx.count(error.reason)
-                continue
+        for fact in self._fresh(news, source, now):
+            settled, news_here = self._apply(fact, source, now, quiet=quiet)
             changed += news_here
             if settled:
                 self._remember(fact)
         return changed
+
+    def _fresh(self, news: Iterable[bytes], source: NodeId | None, now: float) -> list[Fact]:
+        """What is not a copy of something settled: members first, since the rest is about them."""
+        fresh: dict[bytes, Fact] = {}
+        for raw in news:
+            known = self._recent.get(raw) or self._older.get(raw)
+            if known is None:
+                with refusing(self._ctx):
+                    fresh[raw] = self._ctx.notary.parse(raw)
+                continue
+            if source is not None:
+                self._spread.queue.heard(_slot(known), raw, source)
+            if isinstance(known.body, Accusation) and known.body.subject == self._own.id:
+                # Whoever still says it has not heard the answer.
+                self._own.accused(known.body, source, now)
+        return sorted(fresh.values(), key=_rank)
+
+    def shared_all(self, peer: NodeId) -> None:
+        """`peer` is being given all that is known here."""
+        self._spread.queue.heard_all(peer)
 
     def forget_recent(self) -> None:
         """What was settled is open again: a member was removed, a suspicion ended."""
@@ -157,8 +166,7 @@ class Intake:
     def _changed(self, member: Member, fact: Fact, action: Action, now: float) -> None:
         record = cast("MemberRecord", fact.body)
         self._detector.learn_from(member, record, now)
-        was = member.status
-        if action is not Action.UPDATE or was is not Status.SUSPECT:
+        if action is not Action.UPDATE:
             self._detector.acquit(member)
         visible = self._roster.set_record(member, fact)
         if action is Action.LEAVE:
@@ -238,7 +246,7 @@ class Intake:
         if body.subject == self._own.id:
             # About me I answer anyone that I know: two halves of a cluster that was cut in two
             # each hold the other dead, and only answers bring them back.
-            return self._own_accusation(body, fact, accuser, now), False
+            return self._own_accusation(body, fact, accuser, source, now), False
         member = self._table.get(body.subject)
         if member is None:
             return False, False
@@ -249,8 +257,10 @@ class Intake:
             return True, False
         return False, self._accept(member, fact, accuser, action, source, now)
 
-    def _own_accusation(self, body: Accusation, fact: Fact, accuser: Member, now: float) -> bool:
-        return not self._verified(fact, accuser.record.public_key) or self._own.accused(body, now)
+    def _own_accusation(
+        self, body: Accusation, fact: Fact, accuser: Member, source: NodeId | None, now: float
+    ) -> bool:
+        return self._verified(fact, accuser.record.public_key) and self._own.accused(body, source, now)
 
     def _accept(
         self, member: Member, fact: Fact, accuser: Member, action: Action, source: NodeId | None, now: float
@@ -265,7 +275,7 @@ class Intake:
             if source is not None:
                 self.fetch(source, now)
             return False
-        if not self._detector.admits(accuser.id, now):
+        if not self._detector.admits(accuser, member, now):
             return False
         if action is Action.SUSPECT:
             self._detector.suspect(member, fact, source, now)
@@ -283,6 +293,11 @@ def _beats(version: int, fact: Fact, held: Fact) -> bool:
     """Newest wins; of one version, the larger hash of the signed bytes."""
     other = cast("ServiceRecord", held.body).version
     return version > other or (version == other and fact.hash > held.hash)
+
+
+def _rank(fact: Fact) -> bool:
+    """Sorts member records before everything else."""
+    return not isinstance(fact.body, MemberRecord)
 
 
 def _slot(fact: Fact) -> tuple[object, ...]:

@@ -30,6 +30,7 @@ class Member:
         "accusations",
         "accuse_at",
         "accuse_credit",
+        "accused_at",
         "agreed",
         "answered_at",
         "conflicts",
@@ -74,6 +75,8 @@ class Member:
         self.distrust_refusals_until = float("-inf")
         self.accuse_credit = 3.0
         self.accuse_at = float("-inf")
+        self.accused_at: dict[NodeId, float] = {}
+        """Whose word against this member was counted lately, and when."""
         self.event_floor = 0
         self.answered_at = float("-inf")
 
@@ -109,6 +112,10 @@ class Member:
         if self.record.ephemeral:
             flags.append("ephemeral")
         return tuple(flags)
+
+    def believes_refusals(self, now: float) -> bool:
+        """Whether a refusal at its address says anything of this member, and not of another or a liar."""
+        return "address_conflict" not in self.conflicts and now >= self.distrust_refusals_until
 
     def sample_rtt(self, rtt: float) -> None:
         """Smooth a round trip in (Jacobson 1988: gains 1/8 and 1/4)."""

@@ -315,6 +315,20 @@ class Node:
         self._now = now
         self._own.publish(fact)
 
+    @property
+    def deletions(self) -> int:
+        """How many deletions of services this node remembers; `raise_floor` lets it forget them."""
+        return self._own.deletions
+
+    def next_version(self) -> int:
+        """A number above everything this node has said: the floor-to-be of what is signed next."""
+        return self._own.next_version()
+
+    def raise_floor(self, floor: int, now: float) -> None:
+        """Void this node's service records below `floor`; see `Own.raise_floor`."""
+        self._now = now
+        self._own.raise_floor(floor)
+
     def set_tags(self, tags: dict[str, str], now: float) -> None:
         """Change this node's tags."""
         self._now = now

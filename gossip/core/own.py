@@ -127,17 +127,21 @@ class Own:
             ("record", self.me.id, (1, "")), self.me.fact.raw, member=True, own=True, source=None
         )
 
-    def accused(self, accusation: Accusation, now: float) -> bool:
-        """Somebody accuses this node: refute by a higher incarnation, unless it is old news."""
+    def accused(self, accusation: Accusation, source: NodeId | None, now: float) -> bool:
+        """Somebody accuses this node: refute by a higher incarnation, unless that was done before.
+
+        Then the accuser, and `source` who still repeats it, are shown the record that answers it.
+
+        Returns:
+            whether the matter is settled: false if this node never had the accused incarnation.
+        """
         mine = self.me.record
         if accusation.incarnation > mine.version:
             self._ctx.count("accusation_future")
             return False
-        accuser = self._table.get(accusation.owner)
         if accusation.incarnation < mine.version:
-            if accuser is not None and now - accuser.answered_at >= self._ctx.params.period:
-                accuser.answered_at = now
-                self._ctx.send(accuser.address, Gossip(self.me.id, (self.me.fact.raw,)))
+            for who in dict.fromkeys((accusation.owner, source)):
+                self._answer(None if who is None else self._table.get(who), now)
             return True
         if mine.phase == Phase.LEAVING or self.yielded:
             return True
@@ -145,6 +149,12 @@ class Own:
         self._health.refuted(accusation.owner, self._ctx.params.suspicion_max(self._table.n), now)
         self.restate(above=accusation.incarnation)
         return True
+
+    def _answer(self, member: Member | None, now: float) -> None:
+        """Show `member` this node's record, at most once a period."""
+        if member is not None and now - member.answered_at >= self._ctx.params.period:
+            member.answered_at = now
+            self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,)))
 
     def met_own_record(self, other: MemberRecord, fact: Fact, now: float) -> None:
         """A member record under this node's key that it did not write, or wrote in a former life."""
@@ -238,6 +248,22 @@ class Own:
         if not self.yielded:
             slot = ("record", self.me.id, key_of(body))
             self._spread.news(slot, fact.raw, member=False, own=True, source=None)
+
+    @property
+    def deletions(self) -> int:
+        """How many deletions this node remembers."""
+        return sum(isinstance(fact.body, Deletion) for fact in self.me.services.values())
+
+    def raise_floor(self, floor: int) -> None:
+        """Void every service record below `floor`, deletions included: all that lives is above it.
+
+        Raises:
+            RefusedError: if a living service is below.
+        """
+        for fact in self.me.services.values():
+            if isinstance(fact.body, ServiceRecord) and fact.body.version < floor:
+                raise RefusedError(f"service {fact.body.key!r} is below the floor; sign it again first")
+        self.restate(floor=floor)
 
     def met_own_service(self, body: ServiceRecord | Deletion | Opaque, fact: Fact) -> None:
         """A record of this node that it does not hold: deleted by it, or lost by its disk."""

@@ -5,7 +5,7 @@ indirect round begins: helpers are asked, a stream is tried, the ping is repeate
 at 60 % of the period). What comes back decides:
 
 - any ack, from the member or through a helper: alive;
-- an ack over the stream alone: alive, and flagged `degraded`;
+- an ack over the stream alone, and no datagram until the period ends: alive, flagged `degraded`;
 - a refusal or a stranger, seen by this node and by one helper, and once more after a grace:
   accused on evidence;
 - nothing until the period ends: accused of silence.
@@ -54,6 +54,7 @@ class Probe:
         "indirect",
         "last_try",
         "member",
+        "over_stream",
         "request",
         "seqs",
         "started",
@@ -78,6 +79,8 @@ class Probe:
         """The grace is over: the next refusal settles it."""
         self.stream: StreamId = 0
         self.stream_seq = 0
+        self.over_stream = False
+        """It answered on the stream: alive, and `degraded` if datagrams stay silent to the end."""
 
     # as the asker of pings
     def acked(self, _seq: int, now: float) -> None:
@@ -97,7 +100,8 @@ class Probe:
             and frame.sender == self.member.id
             and frame.address == self.address
         ):
-            self._prober.succeeded(self, now, degraded=True)
+            self.over_stream = True
+            self.member.heard = now
 
     def closed(self, reason: str, now: float) -> None:
         self.stream = 0
@@ -177,6 +181,8 @@ class Prober:
         probe = self._running.get(subject)
         if probe is None or not self._still_meant(probe):
             return
+        if probe.over_stream:
+            return
         if probe.member.heard > probe.evidence_at:
             self._end(probe)
             return
@@ -184,9 +190,12 @@ class Prober:
         self._ping_again(probe, now)
 
     def ended(self, subject: NodeId, now: float) -> None:
-        """The period is over and nobody answered: accuse."""
+        """The period is over and nobody answered by datagram: accuse, unless the stream did."""
         probe = self._running.get(subject)
         if probe is None:
+            return
+        if probe.over_stream:
+            self.succeeded(probe, now, degraded=True)
             return
         self._end(probe)
         if self._still_meant(probe):
@@ -261,11 +270,9 @@ class Prober:
     def met(self, probe: Probe, kind: Kind, now: float) -> None:
         """This node met a refusal or a stranger where the member should be."""
         member = probe.member
-        if self._running.get(member.id) is not probe or not self._still_meant(probe):
+        if self._running.get(member.id) is not probe or not self._still_meant(probe) or probe.over_stream:
             return
-        if kind is Kind.REFUSED and (
-            "address_conflict" in member.conflicts or now < member.distrust_refusals_until
-        ):
+        if kind is Kind.REFUSED and not member.believes_refusals(now):
             return
         if probe.last_try:
             if member.heard <= probe.evidence_at:
@@ -294,9 +301,14 @@ class Prober:
         self._ctx.timers.set(max(probe.deadline, again + patience), Timer.PROBE_END, probe.member.id)
 
     def _still_meant(self, probe: Probe) -> bool:
-        """Whether the member is still there, live, and where it was when the probe began."""
+        """Whether the member is still there, live, and in the life that the probe is about."""
         member = probe.member
-        if self._table.get(member.id) is member and member.is_live and member.address == probe.address:
+        if (
+            self._table.get(member.id) is member
+            and member.is_live
+            and member.incarnation == probe.incarnation
+            and member.address == probe.address
+        ):
             return True
         self._end(probe)
         return False

@@ -33,6 +33,9 @@ __all__ = ["Conversation", "Repair"]
 PAGE_BYTES = 49_152
 """Facts per page: about 25 ms of signatures to check at the other end, and then others' turn."""
 HAVES_MAX = 32_768
+HASTE = 10.0
+"""Seconds after a join in which a disagreement is repaired four times as soon: in a storm of joins
+the views of most are a few records short for a moment, and waiting is all that full views take."""
 OPENERS_MAX = 64
 """Conversations served at one time; more openers are told to come back."""
 
@@ -271,6 +274,7 @@ class Repair:
         self._agreed_at = float("-inf")
         self._disagreeing: dict[NodeId, bytes] = {}
         self._jitter = 0.0
+        self._hasty_until = float("-inf")
         self._backoff: dict[NodeId, Backoff] = {}
         self.view_disagrees = False
         """The last repair changed nothing on either side, and the views still differ."""
@@ -300,11 +304,17 @@ class Repair:
     def consider(self, now: float, drain_time: float) -> None:
         """Once a period: repair if nobody has agreed for too long."""
         wait = max(self.ctx.params.sync_wait, drain_time) + self._jitter
+        if now < self._hasty_until:
+            wait /= 4
         if self._opener is not None or not self._disagreeing or now - self._agreed_at < wait:
             return
         for member in self._candidates(now):
             self.open(member, now)
             return
+
+    def joined(self, now: float) -> None:
+        """This node has joined: what was on its way meanwhile it may have missed, so look sooner."""
+        self._hasty_until = now + HASTE
 
     def open(self, member: Member, now: float) -> None:
         """Repair with `member`, unless a conversation is under way."""
@@ -382,9 +392,12 @@ class Repair:
         """Answer a hello whose sender is welcome: from here on the stream is a conversation."""
         server = Server(self, stream, hello.sender)
         self.served += 1
+        # What comes of it shows in the next pings; until then a repair of one's own would be the same again.
+        self._agreed_at = now
         self.sessions.watch(stream, server)
         server.changed += self.intake.take((hello.record,), hello.sender, now)
         listed, split = server.view().answer(hello.buckets)
+        self.intake.shared_all(hello.sender)
         server.listed.extend(bucket for bucket, _, _ in listed)
         server.write(self.listing(tuple(listed), tuple(split)))
 

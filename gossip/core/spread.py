@@ -20,6 +20,10 @@ __all__ = ["GOSSIP_BASE_BYTES", "Spread"]
 
 GOSSIP_BASE_BYTES = 24
 """Kind, sender and the list's header of a `Gossip` body."""
+TICK_PACKETS = 8
+"""Packets that one peer is told in one tick at most: enough to empty a long queue in a second."""
+FRESH_TOGETHER = 4
+"""So many facts fit any packet."""
 EAGER_WINDOW = 0.100
 """Seconds over which `Params.eager_budget` counts."""
 
@@ -73,7 +77,9 @@ class Spread:
                     self._quiet_until = self._window_from + EAGER_WINDOW
                     return
                 self._window_used += 1
-                self._tell(target, fresh)
+                # More than a packet holds goes least-sent first, so that none is told twice
+                # before another is told once.
+                self._tell(target, fresh if len(fresh) <= FRESH_TOGETHER else None)
 
     def tick(self) -> None:
         """A gossip interval has passed: tell a few peers, beginning with the least-sent news."""
@@ -85,7 +91,9 @@ class Spread:
             targets = self.queue.untold(lead, self._table.live, self._ctx.params.gossip_fanout, self._ctx.rng)
             if targets:
                 for target in targets:
-                    self._tell(target, None)
+                    for _ in range(TICK_PACKETS):
+                        if not self._tell(target, None):
+                            break
                 return
             self.queue.go_round(lead, peers)
 
@@ -102,13 +110,15 @@ class Spread:
         large = trial or (member is not None and member.proven)
         return (params.packet_bytes_proven if large else params.packet_bytes) - PACKET_OVERHEAD_BYTES - base
 
-    def _tell(self, target: NodeId, only: list[Item] | None) -> None:
+    def _tell(self, target: NodeId, only: list[Item] | None) -> bool:
+        """Send one packet of news to `target`; False if there was nothing that it lacks."""
         member = self._table.get(target)
         if member is None:
-            return
+            return False
         news = self.queue.pick(target, self.room(member, GOSSIP_BASE_BYTES), self._table.n - 1, only)
         if news:
             self.deliver(member, news)
+        return bool(news)
 
     def deliver(self, member: Member, news: tuple[bytes, ...]) -> None:
         """Send facts to one member, by whichever transport reaches it."""
