@@ -115,6 +115,8 @@ process is started inside a measurement. What differs:
   at once; its event stream would hold member events back for 1 to 3 s. Its agents keep nothing on disk.
 - kinship has no daemon: each node is a small asyncio process that starts a node, says so, joins, and writes
   its events to a pipe. It has no command line to time, and keeps nothing on disk.
+- A killed process on a host that lives answers pings with "port unreachable", which gossip takes as a hint;
+  the others wait for their timeouts, as gossip would for a host that is gone.
 - CPU is that of the whole process while the harness listens but says nothing; PSS is low where many processes
   share one binary, as they do here.
 """

@@ -168,7 +168,7 @@ class Agent:
             saved.remembered,
         )
         self._floor = floor
-        self._journal = Journal(store, birth, floor, self._flush, self._registrar.saved)
+        self._journal = Journal(store, birth, floor, self._flush, lambda: self._registrar.saved())
         sources = {
             key: source for key, (source, fact) in self._kept.items() if isinstance(fact.body, ServiceRecord)
         }

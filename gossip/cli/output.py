@@ -95,6 +95,7 @@ def say_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         ]
         last = line[-1]
         print(GAP.join([*shown, paint(_cut(last.text, room), last.colour)]).rstrip())
+    sys.stdout.flush()
 
 
 def say_pairs(pairs: Sequence[tuple[str, str]]) -> None:

@@ -87,8 +87,8 @@ def services(options: Namespace) -> int:
                 if options.json:
                     say_json(newest)
                 else:
+                    say(f"{_clock()}  {_counted(len(newest['services']), 'service')}")
                     _show_services(options, newest["services"])
-                    say()
 
 
 def _show_services(options: Namespace, found: list[Message]) -> None:
@@ -185,14 +185,20 @@ def _run(command: str, value: Message) -> None:
 
 
 def _show_change(value: Message) -> None:
+    found = value["instances"]
+    say(f"{_clock()}  {plain(value['service'])}: {_counted(len(found), 'instance')}")
+    if found:
+        say_table(("ADDRESS", "STATUS", "NODE", "ID", "TAGS"), (_instance_row(each) for each in found))
+
+
+def _clock() -> str:
     import time
 
-    count = len(value["instances"])
-    clock = paint(time.strftime("%H:%M:%S"), "dim")
-    say(f"{clock}  {plain(value['service'])}: {count} instance{'' if count == 1 else 's'}")
-    if value["instances"]:
-        say_table(("ADDRESS", "STATUS", "NODE", "ID", "TAGS"), (_instance_row(i) for i in value["instances"]))
-        sys.stdout.flush()
+    return paint(time.strftime("%H:%M:%S"), "dim")
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
 
 
 def _instance_row(instance: Message) -> list[Cell]:

@@ -33,7 +33,9 @@ __all__ = ["Admission"]
 
 BUSY_TRIES = 8
 ADDRESSES_PER_SEED = 8
-LONELY_FIRST = 1.0
+LONELY = 0
+"""The timer's subject for the retries of a node that knows nobody; attempts have numbers from 1."""
+LONELY_FIRST = 0.25
 """Seconds until the first retry of the seeds while nobody is known; it doubles to seed_interval."""
 
 
@@ -138,6 +140,11 @@ class Admission:
     def try_seeds(self, now: float) -> None:
         """Try every seed that is not a live member already."""
         self._seeds_at = now
+        if self._seeds and self._table.n == 1:
+            # Agents that start together find each other as soon as the seed is up.
+            jitter = 0.75 + self._ctx.rng.random() / 2
+            self._ctx.timers.set(now + self._lonely_wait * jitter, Timer.SEEDS, LONELY)
+            self._lonely_wait = min(2 * self._lonely_wait, self._ctx.params.seed_interval)
         for seed in self._seeds:
             if not any(self._table.at(address) for address in self._seed_addresses.get(seed, ())):
                 self._resolve(Attempt(seed, asked=False))
@@ -197,8 +204,12 @@ class Admission:
         self._remembered.pop(opener.address, None)
         self._ended(attempt, "")
 
-    def try_again(self, number: int, _now: float) -> None:
-        """A busy seed asked for a delay, which is over."""
+    def try_again(self, number: int, now: float) -> None:
+        """A delay is over: a busy seed's, or this node's own while it knows nobody."""
+        if number == LONELY:
+            if self._table.n == 1:
+                self.try_seeds(now)
+            return
         attempt = self._attempts.pop(number, None)
         if attempt is not None:
             self._try_next(attempt)
@@ -316,17 +327,14 @@ class Admission:
     def consider(self, now: float) -> None:
         """Once a period: try the seeds, or one remembered address, if it is their time."""
         n = self._table.n
-        if n == 1:
-            wait, chance = self._lonely_wait, 1.0
-        else:
-            wait, chance = self._ctx.params.seed_interval, min(1.0, 3.0 / n)
+        if n > 1:
             self._lonely_wait = LONELY_FIRST
-        if self._seeds and now - self._seeds_at >= wait:
-            self._seeds_at = now
-            if n == 1:
-                self._lonely_wait = min(2 * self._lonely_wait, self._ctx.params.seed_interval)
-            if self._ctx.rng.random() < chance:
-                self.try_seeds(now)
+            if self._seeds and now - self._seeds_at >= self._ctx.params.seed_interval:
+                self._seeds_at = now
+                if self._ctx.rng.random() < min(1.0, 3.0 / n):
+                    self.try_seeds(now)
+        elif not self._ctx.timers.is_set(Timer.SEEDS, LONELY):
+            self.try_seeds(now)
         if now - self._reconnect_at >= self._ctx.params.reconnect_interval:
             self._reconnect_at = now
             self._reconnect()

@@ -152,6 +152,8 @@ class Offer(Struct, frozen=True, array_like=True, tag=18, gc=False):
     """(place hash, version, record hash) of records that the listing lacks."""
     accuse: Annotated[tuple[Id, ...], Meta(max_length=16_384)]
     """Members live with me and hidden with you: send what you hold against them."""
+    graves: Annotated[tuple[tuple[Mark, int, Mark], ...], Meta(max_length=40_000)] = ()
+    """As `haves`, of members that are dead or left here: of use only to who holds something older."""
 
 
 class Page(Struct, frozen=True, array_like=True, tag=19, gc=False):

@@ -57,6 +57,8 @@ class Conversation:
         self.gave = 0
         """Facts that the peer asked for."""
         self.quiet = False
+        self.must_answer = False
+        """The peer waits for an offer, were it empty."""
 
     def view(self) -> Digest:
         if self.digest is None:
@@ -75,46 +77,67 @@ class Conversation:
             self.write(self.repair.listing(tuple(fine)))
             self.awaited += 1
         difference = digest.compare(listing.buckets)
-        if not (difference.wants or difference.haves or difference.tell or difference.ask):
+        if not (
+            difference.wants or difference.haves or difference.tell or difference.ask or self.must_answer
+        ):
             return
         charges = [raw for member in difference.tell for raw in self.repair.detector.charges(member)]
         self.send_pages(charges, (), last=False)
-        haves = tuple(self._have(held) for held in difference.haves[:HAVES_MAX])
+        lacking = difference.haves[:HAVES_MAX]
+        haves = tuple(self._have(held) for held in lacking if held.member.is_live)
+        graves = tuple(self._have(held) for held in lacking if not held.member.is_live)
         wants = b"".join(want.to_bytes(HEAD_BYTES, "big") for want in difference.wants)
-        self.write(Offer(wants, haves, tuple(difference.ask)))
+        self.write(Offer(wants, haves, tuple(difference.ask), graves))
         self.awaited += 1
 
     def answer_offer(self, offer: Offer) -> None:
         """Give what is wanted, unless the asker holds something newer; ask for what is newer there."""
         digest = self.view()
-        theirs = {
-            int.from_bytes(place, "big"): (version, int.from_bytes(mark, "big"))
-            for place, version, mark in offer.haves
-        }
-        mine = digest.places(self.listed, self.repair.ctx.notary) if theirs else {}
-        beaten: dict[int, None] = {}
-        wants: list[int] = []
-        given: dict[bytes, Held] = {}
-        for place, (version, mark) in theirs.items():
-            held = mine.get(place)
-            if held is None or (version, mark) > (_version(held.fact), held.fact.hash):
-                wants.append(mark)
-                if held is not None:
-                    beaten[held.fact.hash] = None
-            else:
-                # Whoever offers an older version is answered with what beats it.
-                given[held.fact.raw] = held
+        wants, beaten, given = self._weigh(offer)
+        # Who wants a record of a member that is hidden here must know that member: nobody needs the
+        # tombstone of a stranger, and handed on and on it would never end.
+        place_of = self.repair.ctx.notary.place
+        known = {place_of(accused, (1, "")) for accused in offer.accuse}
+        known.update(int.from_bytes(place, "big") for place, _, _ in offer.haves)
         for at in range(0, len(offer.wants) - HEAD_BYTES + 1, HEAD_BYTES):
             wanted = int.from_bytes(offer.wants[at : at + HEAD_BYTES], "big")
             held = None if wanted in beaten else digest.find(wanted)
-            if held is not None:
+            if held is not None and (held.member.is_live or place_of(held.member.id, (1, "")) in known):
                 given[held.fact.raw] = held
         self.gave += len(given)
         facts = [held.fact.raw for held in sorted(given.values(), key=lambda held: held.key[0])]
-        facts += [raw for accused in offer.accuse for raw in self.repair.charges_of(accused)]
+        # The record of a member that is dead here comes with what is held against it.
+        accused = dict.fromkeys(held.member.id for held in given.values() if held.key == (1, ""))
+        for subject in accused | dict.fromkeys(offer.accuse):
+            facts += self.repair.charges_of(subject)
         self.send_pages(facts, wants, last=True)
         if wants:
             self.awaited += 1
+
+    def _weigh(self, offer: Offer) -> tuple[list[int], set[int], dict[bytes, Held]]:
+        """What is offered, against what is held at the same places.
+
+        Returns:
+            hashes that are wanted, hashes of own records that these beat, and records that beat the offered.
+        """
+        wants: list[int] = []
+        beaten: set[int] = set()
+        given: dict[bytes, Held] = {}
+        offered = [*offer.haves, *offer.graves]
+        mine = self.view().places(self.listed, self.repair.ctx.notary) if offered else {}
+        for number, (place, version, mark) in enumerate(offered):
+            held = mine.get(int.from_bytes(place, "big"))
+            record = int.from_bytes(mark, "big")
+            if held is None:
+                if number < len(offer.haves):
+                    wants.append(record)
+            elif (version, record) > (_version(held.fact), held.fact.hash):
+                wants.append(record)
+                beaten.add(held.fact.hash)
+            else:
+                # Whoever offers an older version is answered with what beats it.
+                given[held.fact.raw] = held
+        return wants, beaten, given
 
     def answer_page(self, page: Page, now: float) -> None:
         self.changed += self.repair.intake.take(page.news, self.peer, now, quiet=self.quiet)
@@ -225,6 +248,10 @@ class Opener(Conversation):
 
 class Server(Conversation):
     """The side that was called."""
+
+    def __init__(self, repair: Repair, stream: StreamId, peer: NodeId) -> None:
+        super().__init__(repair, stream, peer)
+        self.must_answer = True
 
     def opened(self, now: float) -> None:
         """It was open from the start."""

@@ -64,7 +64,7 @@ TABLE: dict[tuple[News, Age], dict[Status, Action]] = {
     (News.RECORD, Age.NEWER): {_A: Action.UPDATE, _S: Action.REFUTE, _D: Action.REVIVE, _L: Action.REVIVE},
     (News.RECORD, Age.SAME): {_A: Action.DROP, _S: Action.DROP, _D: Action.DROP, _L: Action.DROP},
     (News.RECORD, Age.OLDER): {_A: Action.DROP, _S: Action.DROP, _D: Action.DROP, _L: Action.DROP},
-    (News.LEAVING, Age.NEWER): {_A: Action.LEAVE, _S: Action.LEAVE, _D: Action.LEAVE, _L: Action.LEAVE},
+    (News.LEAVING, Age.NEWER): {_A: Action.LEAVE, _S: Action.LEAVE, _D: Action.LEAVE, _L: Action.UPDATE},
     (News.LEAVING, Age.SAME): {_A: Action.LEAVE, _S: Action.LEAVE, _D: Action.LEAVE, _L: Action.DROP},
     (News.LEAVING, Age.OLDER): {_A: Action.DROP, _S: Action.DROP, _D: Action.DROP, _L: Action.DROP},
     (News.ACCUSATION, Age.NEWER): {_A: Action.FETCH, _S: Action.FETCH, _D: Action.FETCH, _L: Action.FETCH},

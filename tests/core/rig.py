@@ -93,7 +93,7 @@ class Peer:
             "protocol_max": 1,
             "boot": 1,
             "floor": 0,
-            "birth": INCARNATION,
+            "birth": 1,
             "phase": 0,
             "ephemeral": False,
         }
@@ -214,9 +214,12 @@ class Rig:
         return peers
 
     def quieten(self) -> None:
-        """Empty the node's queue, as if all had been told."""
-        self.node._spread.queue.__init__(self.node.params)  # type: ignore[misc]
-        self.node._spread._fresh.clear()
+        """Empty the node's queue, as if all had been told, and forget what peers have got."""
+        queue = self.node._spread.queue
+        for slot in list(queue._items):
+            queue.drop(slot)
+        for peer in self.peers:
+            peer.heard.clear()
 
     def moved(self, peer: Peer, address: Address) -> None:
         """The peer listens there from now on; nobody is at its old address."""

@@ -1,0 +1,93 @@
+"""Probing on behalf of a peer."""
+
+from __future__ import annotations
+
+import pytest
+
+from gossip.core.messages import Ping, PingRequest, Report
+from gossip.core.types import Address, NodeId, Outcome
+from tests.core.rig import Peer, Rig
+
+PATIENCE_MS = 1_000
+
+
+def ask(rig: Rig, asker: Peer, target: NodeId, address: Address, seq: int = 9) -> None:
+    rig.feed(PingRequest(seq, asker.id, target, address, PATIENCE_MS), asker)
+
+
+@pytest.fixture
+def rig() -> Rig:
+    return Rig()
+
+
+def test_a_helper_pings_and_reports_the_ack(rig: Rig) -> None:
+    asker, target = rig.members(2)
+    ask(rig, asker, target.id, target.address)
+    (ping,) = target.got(Ping)
+    assert ping.target == target.id
+    rig.run(0.1)
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED)]
+    assert not rig.node._pings._expected
+
+
+def test_a_helper_that_met_silence_says_so_in_time(rig: Rig) -> None:
+    """Scenario 8: at 80 % of the patience, so that the asker hears it before the end."""
+    asker, target = rig.members(2)
+    target.acks = False
+    rig.run(0.5)
+    asker.heard.clear()
+    begun = rig.now
+    ask(rig, asker, target.id, target.address)
+    took = rig.run_until(lambda: asker.got(Report))
+    assert took == pytest.approx(0.8)
+    assert rig.now - begun == pytest.approx(0.8)
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    rig.run(2)
+    assert len(asker.got(Report)) == 1
+
+
+def test_a_helper_that_was_refused_says_so_at_once(rig: Rig) -> None:
+    asker, target = rig.members(2)
+    target.refuses = True
+    ask(rig, asker, target.id, target.address)
+    rig.run(0.1)
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.REFUSED)]
+
+
+def test_a_helper_asked_for_whom_it_does_not_know_answers_and_pings_nobody(rig: Rig) -> None:
+    """Scenario 4."""
+    (asker,) = rig.members(1)
+    stranger = rig.peer("stranger")
+    ask(rig, asker, stranger.id, stranger.address)
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    assert stranger.heard == []
+    rig.run(3)
+    assert rig.node.counters["accused"] == 0
+
+
+def test_a_helper_asked_for_itself_answers(rig: Rig) -> None:
+    """Scenario 4."""
+    (asker,) = rig.members(1)
+    ask(rig, asker, rig.id, ("10.0.0.1", 7_946))
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED)]
+
+
+def test_nobody_can_aim_a_helper_at_an_address_of_their_own_choice(rig: Rig) -> None:
+    asker, target = rig.members(2)
+    elsewhere = rig.peer("victim")
+    ask(rig, asker, target.id, elsewhere.address)
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    assert elsewhere.heard == []
+
+
+def test_favours_are_bounded(rig: Rig) -> None:
+    asker, target = rig.members(2)
+    target.acks = False
+    for number in range(300):
+        ask(rig, asker, target.id, target.address, seq=number)
+    assert len(target.got(Ping)) == 256
+    assert [report.seq for report in asker.got(Report)] == list(range(256, 300))
+    rig.run(1.0)
+    assert len(asker.got(Report)) == 300
+    ask(rig, asker, target.id, target.address, seq=1_000)
+    assert len(target.got(Ping)) >= 257
