@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import cast
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ from gossip.core.records import Deletion, Fact, ServiceRecord
 from sim.host import Host
 from sim.world import World
 
-__all__ = ["BASE_BYTES", "DIFFERENCE_BYTES", "DIFFERENCES", "RECORDS", "SUMMARY", "Row", "measure", "rows"]
+__all__ = ["BASE_BYTES", "DIFFERENCES", "DIFFERENCE_BYTES", "RECORDS", "SUMMARY", "Row", "measure", "rows"]
 
 SUMMARY = "What a repair costs between two nodes that differ in d of 10,000 records."
 RECORDS = 10_000
@@ -78,13 +79,14 @@ def measure(differences: int, records: int = RECORDS, *, seed: int = 0, real_key
         _give(other, [fact for fact in behind if fact is not None])
     before, opened = _bytes(hosts), _repairs(hosts)
     seconds = world.run_until(world.converged, LIMIT)
-    assert all(_records(host) == _records(first) for host in hosts), world.describe()
+    if _records(first) != _records(second):
+        raise AssertionError(f"one view, two sets of records\n{world.describe()}")
     world.run(CALM)
     spent = _bytes(hosts) - before
     return Row(differences, seconds, _repairs(hosts) - opened, travels, spent - travels)
 
 
-def rows(real_keys: bool = True) -> list[Row]:  # noqa: FBT002 - read by position nowhere
+def rows(real_keys: bool = True) -> list[Row]:
     """The whole table."""
     return [measure(differences, real_keys=real_keys) for differences in DIFFERENCES]
 
@@ -121,8 +123,7 @@ def _choose(
     pool = [(host, fact) for host, held in facts.items() for fact in held]
     for turn, (host, fact) in enumerate(world.rng.sample(pool, differences)):
         notary, version = host.node._ctx.notary, host.node._own.next_version()  # noqa: SLF001 - no other way to lag
-        body = fact.body
-        assert isinstance(body, ServiceRecord)
+        body = cast("ServiceRecord", fact.body)
         if turn % 3 == 0:
             lag[fact.raw] = (None, fact)
         elif turn % 3 == 1:

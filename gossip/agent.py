@@ -16,7 +16,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import trio
@@ -33,12 +32,14 @@ from gossip.core.own import Self as Who
 from gossip.core.params import PROFILES
 from gossip.core.records import ServiceRecord
 from gossip.core.types import show_address
-from gossip.errors import GossipError, RemoteProtocolError
+from gossip.errors import GossipError
+from gossip.host import machine_id, rss_bytes
 from gossip.journal import Journal
+from gossip.log import note
 from gossip.net.bind import bind
 from gossip.net.driver import Driver
 from gossip.notify import notify
-from gossip.registrar import Registrar, newest
+from gossip.registrar import Registrar, newest, read_saved
 from gossip.store import Store
 from gossip.wire.identity import Identity
 from gossip.wire.seal import SESSION_BYTES, ClearSealer
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
 
     from gossip.api.methods import Registration
     from gossip.config import Config
-    from gossip.core.records import Fact
     from gossip.core.types import Address, NodeId
+    from gossip.store import StoredRecord
 
 __all__ = ["Agent", "run"]
 
@@ -66,11 +67,6 @@ REMEMBER_SECONDS = 30.0
 _MOVES = frozenset(
     {EventKind.MEMBER_JOINED, EventKind.MEMBER_UPDATED, EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT}
 )
-_log = logging.getLogger("gossip")
-
-
-def _note(level: int, event: str, **fields: object) -> None:
-    _log.log(level, event, extra={"fields": fields})
 
 
 class Agent:
@@ -133,11 +129,11 @@ class Agent:
     def _build(self, parts: contextlib.AsyncExitStack) -> None:
         config = self.config
         self._store = store = (
-            Store.memory() if config.data_dir is None else Store.open(config.data_dir, _machine_id())
+            Store.memory() if config.data_dir is None else Store.open(config.data_dir, machine_id())
         )
         parts.callback(store.close)
         for warning in store.saved.warnings:
-            _note(logging.WARNING, "data_dir", detail=warning)
+            note(logging.WARNING, "data_dir", detail=warning)
         identity = Identity(store.seed, config.cluster)
         endpoints = bind(config.bind)
         for endpoint in endpoints:
@@ -151,7 +147,7 @@ class Agent:
         birth = saved.birth or incarnation
         ceiling = incarnation + LEASE
         store.save_counter(ceiling, birth, floor)
-        self._kept = newest(_read(identity, store))
+        self._kept = newest(read_saved(identity, store.saved.records))
 
         self._started = trio.current_time()
         self.node = Node(
@@ -168,7 +164,7 @@ class Agent:
             saved.remembered,
         )
         self._floor = floor
-        self._journal = Journal(store, birth, floor, self._flush, lambda: self._registrar.saved())
+        self._journal = Journal(store, birth, floor, self._flush, self._saved)
         sources = {
             key: source for key, (source, fact) in self._kept.items() if isinstance(fact.body, ServiceRecord)
         }
@@ -197,7 +193,7 @@ class Agent:
                     parts.cancel_scope.cancel()
         finally:
             self._finished.set()
-            _note(logging.INFO, "agent_stopped", name=self.config.name, id=self.node.id.hex())
+            note(logging.INFO, "agent_stopped", name=self.config.name, id=self.node.id.hex())
 
     async def _restore_services(self) -> None:
         """What the disk kept is the node's already; the rest is work for the journal."""
@@ -212,7 +208,7 @@ class Agent:
         await self._registrar.reconcile(self.config.services)
 
     def _say_ready(self) -> None:
-        _note(
+        note(
             logging.INFO,
             "agent_started",
             name=self.config.name,
@@ -227,7 +223,7 @@ class Agent:
 
     async def _wind_up(self) -> None:
         notify("STOPPING=1")
-        _note(logging.INFO, "agent_stopping", name=self.config.name, id=self.node.id.hex())
+        note(logging.INFO, "agent_stopping", name=self.config.name, id=self.node.id.hex())
         if self._farewell is not None and not self._has_left:
             await self._part(self._farewell)
         with trio.move_on_after(SETTLE_SECONDS):
@@ -246,6 +242,9 @@ class Agent:
 
     def _flush(self) -> None:
         self._driver.flush()
+
+    def _saved(self) -> list[StoredRecord]:
+        return self._registrar.saved()
 
     def _happened(self, event: Event) -> None:
         log.log_event(event)
@@ -291,7 +290,7 @@ class Agent:
             flags=node.flags,
             view=views.View(f"{node.fingerprint:016x}", None if agreement is None else round(agreement, 4)),
             queue=node.queue,
-            rss_bytes=_rss_bytes(),
+            rss_bytes=rss_bytes(),
             counters={**node.counters, "wakeups": self._driver.wakeups},
         )
 
@@ -369,7 +368,7 @@ class Agent:
         keep = ("services", "tags", "log_level", "log_format")
         for name in type(config).__slots__:
             if name not in keep and getattr(config, name) != getattr(self.config, name):
-                _note(
+                note(
                     logging.WARNING, "reload", setting=name, detail="takes effect when the agent is restarted"
                 )
         log.set_up(config.log_level, config.log_format)
@@ -377,7 +376,7 @@ class Agent:
             self.node.set_tags(dict(config.tags), self._driver.now())
             self._flush()
         await self._registrar.reconcile(config.services)
-        _note(logging.INFO, "reloaded", services=len(config.services))
+        note(logging.INFO, "reloaded", services=len(config.services))
 
 
 def run(config: Config, reload: Callable[[], Config] | None = None) -> int:
@@ -409,7 +408,7 @@ async def _obey(
 ) -> None:
     is_stopping = False
     async for number in received:
-        _note(logging.INFO, "signal", name=signal.Signals(number).name)
+        note(logging.INFO, "signal", name=signal.Signals(number).name)
         if number == signal.SIGHUP:
             await _reload(agent, reload)
         elif is_stopping:
@@ -422,53 +421,15 @@ async def _obey(
 
 async def _reload(agent: Agent, reload: Callable[[], Config] | None) -> None:
     if reload is None:
-        _note(logging.WARNING, "reload", detail="this agent was started without anything to reload")
+        note(logging.WARNING, "reload", detail="this agent was started without anything to reload")
         return
     try:
         await agent.reload(await trio.to_thread.run_sync(reload))
     except GossipError as problem:
         # What runs is better than nothing: the old settings stand.
-        _note(logging.ERROR, "reload_failed", detail=str(problem))
+        note(logging.ERROR, "reload_failed", detail=str(problem))
 
 
 def _advertised(config: Config, bound: Address) -> Address:
     host, port = config.advertise or choose_advertise(config.bind)
     return host, port or bound[1]
-
-
-def _read(identity: Identity, store: Store) -> list[tuple[str, Fact]]:
-    """The services that the disk kept; what cannot be read is told and left behind."""
-    found = []
-    for record in store.saved.records:
-        try:
-            fact = identity.parse(record.raw)
-        except RemoteProtocolError as problem:
-            _note(logging.WARNING, "data_dir", detail=f"a saved service cannot be read: {problem}")
-            continue
-        if identity.verify(fact, identity.public_key):
-            found.append((record.source, fact))
-        else:
-            # So it is after a change of the cluster's name, which every signature covers.
-            _note(
-                logging.WARNING,
-                "data_dir",
-                detail="a saved service was not signed by this node in this cluster",
-            )
-    return found
-
-
-def _machine_id() -> str:
-    """What tells this machine from a copy of it; empty if the system does not say."""
-    try:
-        text = Path("/etc/machine-id").read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return ""
-    return "" if text == "uninitialized" else text
-
-
-def _rss_bytes() -> int | None:
-    try:
-        pages = Path("/proc/self/statm").read_text(encoding="ascii").split()[1]
-    except OSError:
-        return None
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 import trio
 
 from gossip.errors import GossipError, LimitError, StoreError
+from gossip.log import note
 from gossip.store import StoredRecord
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ RETRY_SECONDS = 1.0
 """After a counter that could not be saved: versions are reserved far ahead, so there is time."""
 
 T = TypeVar("T")
-
-_log = logging.getLogger("gossip.store")
 
 
 class _Item:
@@ -130,7 +129,7 @@ class Journal:
         try:
             await trio.to_thread.run_sync(self._store.save_counter, ceiling, self._birth, self._floor)
         except StoreError as problem:
-            _log.error("store_failed", extra={"fields": {"detail": str(problem)}})
+            note(logging.ERROR, "store_failed", detail=str(problem))
             # Records need not wait for the counter: they have versions that are reserved already.
             if not self._items:
                 with trio.move_on_after(RETRY_SECONDS):
@@ -147,7 +146,7 @@ class Journal:
             await trio.to_thread.run_sync(self._store.append, [item.entry for item in group])
         except (StoreError, LimitError) as failure:
             problem = failure
-            _log.error("store_failed", extra={"fields": {"detail": str(problem)}})
+            note(logging.ERROR, "store_failed", detail=str(problem))
         for item in group:
             item.problem = problem
             if problem is None:
@@ -167,4 +166,4 @@ class Journal:
             await trio.to_thread.run_sync(write, content)
         except GossipError as problem:
             detail = f"{what} could not be saved: {problem}"
-            _log.warning("store_failed", extra={"fields": {"detail": detail}})
+            note(logging.WARNING, "store_failed", detail=detail)

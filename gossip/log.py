@@ -1,8 +1,7 @@
 """Log lines on standard error: text for people, or one JSON object a line.
 
-`logging` does the levels; an event's name is the message, and what belongs to it are its fields:
-`_log.info("member_joined", extra={"fields": {"name": "n2"}})`. Every line has `time` (RFC 3339, UTC),
-`level` and `event`.
+`logging` does the levels; an event's name is the message, and what belongs to it are its fields. Every
+line has `time` (RFC 3339, UTC), `level` and `event`.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from gossip.core.events import Event, EventKind
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ["log_event", "set_up"]
+__all__ = ["log_event", "note", "set_up"]
 
 _log = logging.getLogger("gossip")
 _WARNINGS = frozenset(
@@ -83,11 +82,17 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
     _log.setLevel(level.upper())
 
 
+def note(level: int, event: str, /, **fields: object) -> None:
+    """Write one line: `note(logging.INFO, "agent_started", name="n1")`."""
+    if _log.isEnabledFor(level):
+        _log.log(level, event, extra={"fields": fields})
+
+
 def log_event(event: Event) -> None:
     """Write what the node tells, the moment it happens."""
     level = logging.WARNING if event.kind in _WARNINGS or not event.ok else logging.INFO
     if _log.isEnabledFor(level):
-        _log.log(level, event.kind.value, extra={"fields": _fields(event)})
+        note(level, event.kind.value, **_fields(event))
 
 
 def _fields(event: Event) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from gossip.api.methods import Registration
 from gossip.core.records import Deletion, Fact, ServiceRecord
-from gossip.errors import GossipError, NotFoundError, RefusedError
+from gossip.errors import GossipError, NotFoundError, RefusedError, RemoteProtocolError
+from gossip.log import note
 from gossip.store import StoredRecord
 
 if TYPE_CHECKING:
@@ -21,13 +22,12 @@ if TYPE_CHECKING:
     from gossip.config import ServiceDefinition
     from gossip.core.node import Node
     from gossip.journal import Journal
+    from gossip.wire.identity import Identity
 
-__all__ = ["API", "FILE", "SESSION", "Registrar", "newest"]
+__all__ = ["API", "FILE", "SESSION", "Registrar", "newest", "read_saved"]
 
 API, FILE, SESSION = "api", "file", "session"
 """Who asked for a service: a program, a file, or a program that wants it gone with its connection."""
-
-_log = logging.getLogger("gossip")
 
 
 def newest(facts: Iterable[tuple[str, Fact]]) -> dict[str, tuple[str, Fact]]:
@@ -45,6 +45,27 @@ def newest(facts: Iterable[tuple[str, Fact]]) -> dict[str, tuple[str, Fact]]:
 def _version(fact: Fact) -> int:
     assert isinstance(fact.body, ServiceRecord | Deletion)  # noqa: S101 - chosen by `newest`
     return fact.body.version
+
+
+def read_saved(identity: Identity, records: Iterable[StoredRecord]) -> list[tuple[str, Fact]]:
+    """The services that the disk kept; what cannot be read is told and left behind."""
+    found = []
+    for record in records:
+        try:
+            fact = identity.parse(record.raw)
+        except RemoteProtocolError as problem:
+            note(logging.WARNING, "data_dir", detail=f"a saved service cannot be read: {problem}")
+            continue
+        if identity.verify(fact, identity.public_key):
+            found.append((record.source, fact))
+        else:
+            # So it is after a change of the cluster's name, which every signature covers.
+            note(
+                logging.WARNING,
+                "data_dir",
+                detail="a saved service was not signed by this node in this cluster",
+            )
+    return found
 
 
 class Registrar:
@@ -118,7 +139,7 @@ class Registrar:
         for key, each in wanted.items():
             if self._sources.get(key, FILE) != FILE:
                 detail = "a program has registered this id: deregister it, or give the file's another"
-                _log.warning("service_refused", extra={"fields": {"id": key, "detail": detail}})
+                note(logging.WARNING, "service_refused", id=key, detail=detail)
                 continue
             registration = Registration(
                 each.name, each.port, each.id, each.address, tuple(each.tags), dict(each.meta), each.weight
@@ -143,7 +164,7 @@ class Registrar:
         except NotFoundError:
             self._sources.pop(key, None)
         except GossipError as problem:
-            _log.error("service_refused", extra={"fields": {"id": key, "detail": str(problem)}})
+            note(logging.ERROR, "service_refused", id=key, detail=str(problem))
 
     async def _keep(self, key: str, fact: Fact, source: str) -> None:
         def publish() -> None:

@@ -93,7 +93,16 @@ class Connection:
     async def _converse(self) -> None:
         held = bytearray()
         streak = self._hub.streak
-        while data := await streak.receive(self, self._sock, READ_BYTES):
+        while data := (
+            streak.at_once(self, self._sock, READ_BYTES) or await streak.receive(self, self._sock, READ_BYTES)
+        ):
+            if not held and data.find(b"\n") == len(data) - 1:
+                # One whole request, as from a client that waits for each answer.
+                self._answer_one(data)
+                if self.is_flushing or self._calls.pending >= MAX_PENDING:
+                    await self._catch_up()
+                streak.answered(self)
+                continue
             lines = data.split(b"\n")
             if held:
                 held += lines[0]
@@ -112,6 +121,15 @@ class Connection:
             streak.answered(self)
         if held:
             await self._answer([bytes(held)])
+
+    def _answer_one(self, line: bytes) -> None:
+        self._corked = True
+        result = self._calls.line(line)
+        self._corked = False
+        if result is not None:
+            self._put(result)
+        if self._out:
+            self._flush()
 
     async def _answer(self, lines: list[bytes]) -> bool:
         """Answer each line; False if one was too long to be a request."""

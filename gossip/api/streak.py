@@ -39,21 +39,35 @@ class Streak:
         self._answered = 0.0
         self._turn_ends = 0.0
 
+    def at_once(self, connection: object, sock: socket.socket, size: int) -> bytes | None:
+        """What the client of a streak sends within a moment, or None: then `receive` it.
+
+        Raises:
+            OSError: the connection is broken.
+        """
+        if self._holder is not connection or self._length < self._needed or self._is_turn_over():
+            return None
+        until = self._answered + SPIN_SECONDS
+        receive = sock.recv
+        while True:
+            try:
+                data = receive(size)
+            except BlockingIOError:
+                if perf_counter() > until:
+                    self._length = 0
+                    self._needed = min(LONGEST, self._needed * 2)
+                    return None
+                os.sched_yield()
+            else:
+                self._needed = SHORTEST
+                return data
+
     async def receive(self, connection: object, sock: socket.socket, size: int) -> bytes:
         """What the client sends next; empty if it has closed.
 
         Raises:
             OSError: the connection is broken.
         """
-        if self._holder is connection and self._length >= self._needed:
-            data = self._spin(sock, size)
-            if data is not None:
-                if perf_counter() > self._turn_ends:
-                    await trio.lowlevel.checkpoint()
-                    self._turn_ends = perf_counter() + TURN_SECONDS
-                return data
-            self._length = 0
-            self._needed = min(LONGEST, self._needed * 2)
         while True:
             await trio.lowlevel.wait_readable(sock)
             try:
@@ -85,16 +99,5 @@ class Streak:
             self._length = 0
         self._turn_ends = now + TURN_SECONDS
 
-    def _spin(self, sock: socket.socket, size: int) -> bytes | None:
-        until = self._answered + SPIN_SECONDS
-        receive = sock.recv
-        while True:
-            try:
-                data = receive(size)
-            except BlockingIOError:
-                if perf_counter() > until:
-                    return None
-                os.sched_yield()
-            else:
-                self._needed = SHORTEST
-                return data
+    def _is_turn_over(self) -> bool:
+        return self._answered > self._turn_ends

@@ -137,10 +137,11 @@ class Intake:
         held, status = (0, None) if member is None else (member.incarnation, member.status)
         action = judge(news, status, held, body.version)
         if member is not None and body.version == held:
-            # One owner, one version, two texts: everybody keeps the one with the larger hash.
+            # One owner, one version, two texts: everybody keeps the one with the larger hash, but a
+            # leaving one before any other, since it was obeyed by whoever had it first.
             if fact.raw == member.fact.raw:
                 return True, False
-            if fact.hash > member.fact.hash and action is Action.DROP:
+            if action is Action.DROP and _rank_of_twin(fact) > _rank_of_twin(member.fact):
                 action = Action.UPDATE
         if action is Action.DROP or not self._acceptable(body, member):
             return member is not None, False
@@ -183,7 +184,7 @@ class Intake:
         if body.protocol_min > PROTOCOL_MAX or body.protocol_max < PROTOCOL_MIN:
             self._ctx.count("protocol_range")
             return False
-        if (body.host, body.port) == self._own.me.address and body.phase == Phase.RUNNING:
+        if (body.host, body.port) == self._own.me.address and body.phase != Phase.LEAVING:
             # Nobody but this node is there. A former identity of this very host is never learnt.
             self._ctx.count("own_address")
             return member is not None and member.is_live
@@ -298,6 +299,11 @@ def _beats(version: int, fact: Fact, held: Fact) -> bool:
 def _rank(fact: Fact) -> bool:
     """Sorts member records before everything else."""
     return not isinstance(fact.body, MemberRecord)
+
+
+def _rank_of_twin(fact: Fact) -> tuple[bool, int]:
+    """Of two member records of one version, the higher one counts."""
+    return cast("MemberRecord", fact.body).phase == Phase.LEAVING, fact.hash
 
 
 def _slot(fact: Fact) -> tuple[object, ...]:
