@@ -51,7 +51,7 @@ class _Lines(logging.Formatter):
 
 class _Json(_Lines):
     def format(self, record: logging.LogRecord) -> str:
-        return json.dumps(self.fields(record), separators=(",", ":"), ensure_ascii=False, default=str)
+        return json.dumps(self.fields(record), separators=(",", ":"), default=str)
 
 
 class _Text(_Lines):

@@ -10,6 +10,7 @@ that reads nothing for `STALL_SECONDS` while something waits for it is dropped.
 from __future__ import annotations
 
 import contextlib
+import socket
 import time
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -20,7 +21,6 @@ from gossip.api.calls import SLICE_SECONDS, Calls
 from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failure
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Coroutine
 
     from gossip.api.methods import Backend, Lookups
@@ -37,6 +37,7 @@ FLUSH_BYTES = 262_144
 WATCH_BYTES = 262_144
 MAX_PENDING = 64
 STALL_SECONDS = 120.0
+LINGER_SECONDS = 1.0
 
 _encode = msgspec.json.Encoder().encode
 
@@ -116,7 +117,7 @@ class Connection:
             elif not held:
                 held += data
             if len(held) > MAX_LINE_BYTES:
-                self._overlong()
+                await self._overlong()
                 return
             streak.answered(self)
         if held:
@@ -138,7 +139,7 @@ class Connection:
         until = time.perf_counter() + SLICE_SECONDS
         for line in lines:
             if len(line) > MAX_LINE_BYTES:
-                self._overlong()
+                await self._overlong()
                 return False
             result = answer(line)
             if result is not None:
@@ -162,11 +163,17 @@ class Connection:
         while self.is_flushing or self._calls.pending >= MAX_PENDING:
             await self._changed.park()
 
-    def _overlong(self) -> None:
-        # Where the next line would begin is not worth waiting for.
+    async def _overlong(self) -> None:
+        """Say so, and end: where the next line would begin is not worth waiting for."""
         problem = RpcError(INVALID_REQUEST, f"a line is at most {MAX_LINE_BYTES} bytes", "limit")
         self._corked = False
         self._reply(failure(None, problem))
+        await self._catch_up()
+        self._sock.shutdown(socket.SHUT_WR)
+        # A socket that is closed with unread data takes the answer away from the client again.
+        with trio.move_on_after(LINGER_SECONDS):
+            while await self._hub.streak.receive(self, self._sock, READ_BYTES):
+                pass
 
     # ------------------------------------------------------------------------------------- writing
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from msgspec import Raw
 
-    from gossip.core.node import Node
-
 __all__ = [
     "CHANGES",
     "READS",
@@ -84,8 +82,8 @@ class Backend(Protocol):
     """What the methods need of the agent."""
 
     @property
-    def node(self) -> Node:
-        """Read between inputs only: in one go, without awaiting."""
+    def node(self) -> views.Reads:
+        """What may be read."""
 
     def info(self) -> views.Info:
         """The answer of `agent.info`."""

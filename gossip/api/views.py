@@ -7,7 +7,7 @@ round trip become milliseconds.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -18,9 +18,9 @@ from gossip.core.types import Status, show_address
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gossip.core.catalog import Instance
-    from gossip.core.members import Member
-    from gossip.core.node import Node
+    from gossip.core.catalog import Catalog, Instance
+    from gossip.core.members import Member, MemberTable
+    from gossip.core.types import NodeId
 
 __all__ = [
     "Addresses",
@@ -30,6 +30,7 @@ __all__ = [
     "Lookup",
     "MemberView",
     "Members",
+    "Reads",
     "ServiceView",
     "Services",
     "View",
@@ -44,6 +45,24 @@ __all__ = [
     "services",
     "tally",
 ]
+
+
+class Reads(Protocol):
+    """What local programs may see of `core.node.Node`. Read between inputs: in one go, without awaiting."""
+
+    catalog: Catalog
+
+    @property
+    def id(self) -> NodeId: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def members(self) -> MemberTable: ...
+    @property
+    def flags(self) -> tuple[str, ...]: ...
+    def find(self, who: str) -> Member: ...
+    def rtt(self, a: NodeId | None, b: NodeId) -> float | None: ...
+    def near(self, instances: Sequence[Instance]) -> list[Instance]: ...
 
 
 class MemberView(Struct, frozen=True, gc=False):
@@ -185,13 +204,13 @@ def member(each: Member, now: float, wall: float) -> MemberView:
     )
 
 
-def itself(node: Node, now: float, wall: float) -> MemberView:
+def itself(node: Reads, now: float, wall: float) -> MemberView:
     """The node that is asked is a member too; the flag `self` says which."""
     row = member(node.members.me, now, wall)
     return msgspec.structs.replace(row, flags=tuple(dict.fromkeys(("self", *node.flags))))
 
 
-def members(node: Node, now: float, wall: float) -> Members:
+def members(node: Reads, now: float, wall: float) -> Members:
     """Everyone, the node that is asked first."""
     rows = [itself(node, now, wall)]
     rows.extend(member(each, now, wall) for each in node.members)
@@ -214,7 +233,7 @@ def instance(each: Instance) -> InstanceView:
     )
 
 
-def instances(node: Node, question: Lookup) -> Instances:
+def instances(node: Reads, question: Lookup) -> Instances:
     """What a lookup of one service gives, in the catalog's order or nearest first."""
     found: Sequence[Instance] = node.catalog.lookup(
         question.service, question.tags, question.any, question.no_suspect
@@ -224,7 +243,7 @@ def instances(node: Node, question: Lookup) -> Instances:
     return Instances([instance(each) for each in found], node.catalog.index_of(question.service))
 
 
-def services(node: Node) -> Services:
+def services(node: Reads) -> Services:
     """Every service that has an instance which a lookup would give."""
     rows = []
     for name in node.catalog.names():
@@ -234,13 +253,13 @@ def services(node: Node) -> Services:
     return Services(rows, node.catalog.index)
 
 
-def tally(node: Node) -> dict[str, int]:
+def tally(node: Reads) -> dict[str, int]:
     """How many members have each status, oneself included."""
     counts = {status.label: node.members.counts[status] for status in Status}
     counts[node.members.me.status.label] += 1
     return counts
 
 
-def reachable(node: Node) -> int:
+def reachable(node: Reads) -> int:
     """How many instances in the whole cluster a lookup would give."""
     return sum(len(node.catalog.lookup(name)) for name in node.catalog.names())

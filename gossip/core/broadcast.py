@@ -12,7 +12,7 @@ and services each have a fair share of every packet, so that neither starves the
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from gossip.core.params import Params
@@ -61,6 +61,8 @@ class Broadcasts:
         self._items: dict[Slot, Item] = {}
         self._tiers: list[dict[Slot, Item]] = []
         self._relays = 0
+        self._members = 0
+        """Items about members; the others are about services and events."""
         self.pruned = 0
         """Relays dropped for want of room; repair brings what they said."""
 
@@ -73,6 +75,7 @@ class Broadcasts:
         item = Item(slot, raw, member=member, own=own, source=source)
         self._items[slot] = item
         self._tier(0)[slot] = item
+        self._members += member
         if not own:
             self._relays += 1
             if self._relays > RELAYS_MAX:
@@ -137,7 +140,9 @@ class Broadcasts:
         limit = self.limit(peers)
         chosen: list[Item] = []
         left = budget
-        shares = {True: budget // 2, False: budget - budget // 2}
+        mixed = 0 < self._members < len(self._items)
+        share = budget // 2 if mixed else budget
+        shares = {True: share, False: share}
         late: list[Item] = []
         for item in self._queue(limit) if only is None else only:
             if target in item.told or (only is not None and self._items.get(item.slot) is not item):
@@ -146,7 +151,8 @@ class Broadcasts:
                 if left < 80:
                     break
                 continue
-            if item.cost > shares[item.member]:
+            if item.cost > shares[item.member] and (chosen or late):
+                # The first is due, however large; after it, each kind has its half.
                 late.append(item)
                 continue
             shares[item.member] -= item.cost
@@ -157,7 +163,7 @@ class Broadcasts:
                 left -= item.cost
                 chosen.append(item)
         for item in chosen:
-            self._charge(item, target, peers, limit)
+            self._charge(item, target, limit)
         return tuple(item.raw for item in chosen)
 
     def untold(self, item: Item, peers: Sequence[NodeId], count: int, rng: random.Random) -> list[NodeId]:
@@ -174,15 +180,18 @@ class Broadcasts:
                     break
         return list(drawn)
 
-    def _queue(self, limit: int) -> list[Item]:
-        order: list[Item] = []
+    def _queue(self, limit: int) -> Iterator[Item]:
+        """Least-sent first, own before relayed; lazily, since a packet is soon full."""
         for tier in self._tiers[:limit]:
-            if tier:
-                order.extend(item for item in tier.values() if item.own)
-                order.extend(item for item in tier.values() if not item.own)
-        return order
+            if not tier:
+                continue
+            if self._relays < len(self._items):
+                yield from (item for item in tier.values() if item.own)
+                yield from (item for item in tier.values() if not item.own)
+            else:
+                yield from tier.values()
 
-    def _charge(self, item: Item, target: NodeId, peers: int, limit: int) -> None:
+    def _charge(self, item: Item, target: NodeId, limit: int) -> None:
         if self._tier(item.sends).pop(item.slot, None) is None:
             return
         item.sends += 1
@@ -191,7 +200,10 @@ class Broadcasts:
             self._finish(item)
             return
         self._tier(item.sends)[item.slot] = item
-        if len(item.told) >= peers:
+
+    def next_round(self, peers: int) -> None:
+        """Begin again with what everybody was told: once a tick, so that repeats are not lost together."""
+        for item in [item for item in self._items.values() if len(item.told) >= peers]:
             self.go_round(item, peers)
 
     def go_round(self, item: Item, peers: int) -> None:
@@ -209,11 +221,13 @@ class Broadcasts:
         if self._items.get(item.slot) is item:
             del self._items[item.slot]
             self._relays -= not item.own
+            self._members -= item.member
 
     def _forget(self, item: Item) -> None:
         if item.sends < len(self._tiers):
             self._tiers[item.sends].pop(item.slot, None)
         self._relays -= not item.own
+        self._members -= item.member
 
     def _tier(self, sends: int) -> dict[Slot, Item]:
         while len(self._tiers) <= sends:

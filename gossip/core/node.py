@@ -240,7 +240,9 @@ class Node:
         self._health.start_doubt()
         self._prober.forgive()
         self._pings.forgive()
-        self._detector.extend(max(0.0, lost), now)
+        # Suspicions run by the monotonic clock, which ran on while this node was late, and did not
+        # move in a gap: to extend them by that would suspend judgement for as long as a wall clock jumps.
+        self._detector.extend(max(0.0, late), now)
 
     def tick(self, now: float) -> None:
         """Fire every timer that is due."""

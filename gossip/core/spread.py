@@ -1,8 +1,9 @@
 """When news leaves: at once after a quiet moment, the rest by ticks, and with every ping and ack.
 
 The first news after a silence of 5 ms leaves when the input that brought it has been handled;
-what comes within the next 5 ms goes together at their end. An allowance of eager packets keeps
-a storm from becoming one packet per change; what exceeds it waits for the ticks.
+what comes within the next 5 ms goes together at their end. While news keeps coming that window
+doubles, up to half a tick, so that a storm fills its packets instead of sending one per change; an
+allowance of eager packets bounds what is left.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ GOSSIP_BASE_BYTES = 24
 """Kind, sender and the list's header of a `Gossip` body."""
 TICK_PACKETS = 8
 """Packets that one peer is told in one tick at most: enough to empty a long queue in a second."""
+STREAK_FREE = 1
+"""So many flushes may follow one another closely before the window between them grows."""
 FRESH_TOGETHER = 4
 """So many facts fit any packet."""
 EAGER_WINDOW = 0.100
@@ -37,6 +40,8 @@ class Spread:
         self.queue = Broadcasts(ctx.params)
         self._fresh: list[Item] = []
         self._quiet_until = float("-inf")
+        self._streak = 0
+        self._flushed_at = float("-inf")
         self._window_from = float("-inf")
         self._window_used = 0
 
@@ -60,14 +65,19 @@ class Spread:
 
     def flush(self, now: float) -> None:
         """Send the fresh news to the eager fanout."""
-        self._quiet_until = now + self._ctx.params.eager_quiet
+        params = self._ctx.params
+        self._streak = self._streak + 1 if now - self._flushed_at < params.gossip_interval else 0
+        self._flushed_at = now
+        growth = 2.0 ** min(16, max(0, self._streak - STREAK_FREE))
+        self._quiet_until = now + min(params.eager_quiet * growth, params.gossip_interval / 2)
         if now - self._window_from >= EAGER_WINDOW:
             self._window_from, self._window_used = now, 0
         fresh, self._fresh = self._fresh, []
         peers = self._table.n - 1
         fanout = min(self._ctx.params.eager_fanout(self._table.n), peers)
         for lead in fresh:
-            missing = fanout - lead.sends
+            # Whoever sent it here counts: if several did meanwhile, it is spreading without this node.
+            missing = fanout - lead.sends - max(0, len(lead.have) - 1)
             if missing <= 0 or not self.queue.holds(lead.slot):
                 continue
             for target in self.queue.untold(lead, self._table.live, missing, self._ctx.rng):
@@ -84,6 +94,7 @@ class Spread:
     def tick(self) -> None:
         """A gossip interval has passed: tell a few peers, beginning with the least-sent news."""
         peers = self._table.n - 1
+        self.queue.next_round(peers)
         for _ in range(len(self.queue) + 1):
             lead = self.queue.head(peers)
             if lead is None:

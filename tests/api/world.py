@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-import gossip
 import trio
+
+import gossip
 from gossip.api import views
 from gossip.core.catalog import Catalog, Instance
 from gossip.core.context import Context
@@ -42,7 +43,9 @@ class FakeNode:
         self._roster = Roster(self._ctx, self.members, self.catalog)
         self._owners: dict[NodeId, Identity] = {self.identity.id: self.identity}
         self._version = 1_000
-        self.members.me = Member(self.identity.issue(self._record(self.identity, "n0", 7_000)), Status.ALIVE, 0.0)
+        self.members.me = Member(
+            self.identity.issue(self._record(self.identity, "n0", 7_000)), Status.ALIVE, 0.0
+        )
         self.counters: dict[str, int] = {}
         self.health = 0
         self.flags: tuple[str, ...] = ()
@@ -89,7 +92,9 @@ class FakeNode:
     def shout(self, name: str, payload: bytes) -> int:
         self._version += 1
         self._ctx.notify(
-            Event(EventKind.EVENT_RECEIVED, self.id, name, node=self.name, payload=payload, index=self._version)
+            Event(
+                EventKind.EVENT_RECEIVED, self.id, name, node=self.name, payload=payload, index=self._version
+            )
         )
         return self._version
 
@@ -102,6 +107,11 @@ class FakeNode:
         member = self.members.me if id == self.id else self.members.get(id)
         assert member is not None
         return member
+
+    @property
+    def saved_version(self) -> int:
+        """The last version that was signed."""
+        return self._version
 
     # What the socket reads.
 
@@ -118,19 +128,18 @@ class FakeNode:
         return self.members.me.incarnation
 
     def find(self, word: str) -> Member:
-        for member in self.members:
+        everybody: list[Member] = [self.members.me, *self.members]
+        for member in everybody:
             if word in (member.name, member.id.hex()):
                 return member
         raise NotFoundError(f"no member {word!r}")
 
     def rtt(self, a: NodeId | None, b: NodeId) -> float | None:
-        return self.rtts.get(b)
+        # Only distances from this node are known here.
+        return self.rtts.get(b) if a in (None, self.id) else None
 
     def near(self, found: Sequence[Instance]) -> list[Instance]:
         return sorted(found, key=lambda each: self.rtts.get(each.owner, 9.0))
-
-    def agreement(self) -> float | None:
-        return None
 
 
 class FakeAgent:
@@ -138,7 +147,7 @@ class FakeAgent:
 
     def __init__(self) -> None:
         self.node = FakeNode()
-        self.told: Callable[[Event], None] = lambda event: None
+        self.told: Callable[[Event], None] = lambda _event: None
         self.disk: trio.Event | None = None
         self.problem: GossipError | None = None
         self.ended = trio.Event()

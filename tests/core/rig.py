@@ -206,11 +206,13 @@ class Rig:
         return peer
 
     def members(self, count: int) -> list[Peer]:
-        """So many peers, known to the node and alive; it has no news left to tell of them."""
+        """So many peers, known to the node and alive; it has no news left, and news would leave at once."""
         peers = [self.peer() for _ in range(count)]
         for peer in peers:
             self.hear(peer, peer.current)
         self.quieten()
+        self.run(1.25 * self.node.params.gossip_interval)
+        self.quieten_peers()
         return peers
 
     def quieten(self) -> None:
@@ -218,6 +220,10 @@ class Rig:
         queue = self.node._spread.queue
         for slot in list(queue._items):
             queue.drop(slot)
+        self.quieten_peers()
+
+    def quieten_peers(self) -> None:
+        """Forget what peers have got so far."""
         for peer in self.peers:
             peer.heard.clear()
 
@@ -288,18 +294,21 @@ class Rig:
     def run(self, seconds: float) -> list[Effect]:
         """Let time pass: timers fire, peers answer. What the node asked for meanwhile is returned."""
         before = len(self.effects)
-        until = self.now + seconds
-        while True:
-            at = min(self.node.next_deadline(), self._due[0][0] if self._due else math.inf)
-            if at > until:
-                break
+        self._run_to(self.now + seconds)
+        return self.effects[before:]
+
+    def _next(self) -> float:
+        """When something is due."""
+        return min(self.node.next_deadline(), self._due[0][0] if self._due else math.inf)
+
+    def _run_to(self, until: float) -> None:
+        while (at := self._next()) <= until:
             self.now = max(self.now, at)
             if self._due and self._due[0][0] <= self.now:
                 heapq.heappop(self._due)[2]()
             else:
                 self.do(self.node.tick)
         self.now = until
-        return self.effects[before:]
 
     def run_until(self, predicate: Callable[[], object], limit: float = 120.0) -> float:
         """Let time pass until it holds, asked after every wake-up; how long it took.
@@ -307,11 +316,10 @@ class Rig:
         Raises:
             AssertionError: if it does not hold within `limit` seconds.
         """
-        begun = self.now
+        begun, end = self.now, self.now + limit
         while not predicate():
-            assert self.now - begun < limit, f"not within {limit} s; {self.node.counters}"
-            at = min(self.node.next_deadline(), self._due[0][0] if self._due else math.inf)
-            self.run(min(max(0.0, at - self.now), begun + limit - self.now))
+            assert self.now < end, f"not within {limit} s; {self.node.counters}"
+            self._run_to(min(max(self.now, self._next()), end))
         return self.now - begun
 
     def later(self, delay: float, action: Callable[[], Any]) -> None:

@@ -237,7 +237,9 @@ def test_no_schedule_breaks_the_budget_the_limit_or_the_promise_to_tell_nobody_t
         match step:
             case ("add", slot, int(size), bool(member), bool(own), source):
                 origin = PEERS[source] if isinstance(source, int) else None
-                item = add(queue, slot, size, member=member, own=own, source=origin, text=str(number).encode())
+                item = add(
+                    queue, slot, size, member=member, own=own, source=origin, text=str(number).encode()
+                )
                 live[slot] = item
                 told[id(item)] = Counter()
             case ("pick", int(to), int(budget)):

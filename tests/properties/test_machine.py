@@ -396,7 +396,7 @@ class Trouble(RuleBasedStateMachine):
         """All that run agree on who is alive, and on what there is."""
         world = self.world
         running = world.running()
-        if not world.converged() or any(host.node.queue for host in running):
+        if not world.converged() or any(host.node.queue or suspects(host.node) for host in running):
             return False
         wanted = {
             (host.id, key, name, port)
@@ -420,6 +420,10 @@ def offered(node: Node) -> set[tuple[NodeId, str, str, int]]:
         for name in node.catalog.names()
         for instance in node.catalog.lookup(name)
     }
+
+
+def suspects(node: Node) -> bool:
+    return any(member.status is Status.SUSPECT for member in node.members)
 
 
 def pick(hosts: Sequence[Host], place: int) -> Host | None:

@@ -1,0 +1,186 @@
+"""The worker between the agent and the disk: grouped, in order, and patient with a failing disk."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+import trio
+
+from gossip.errors import NotFoundError, StoreError
+from gossip.journal import Journal
+from gossip.store import Store, StoredRecord
+
+
+class SlowStore(Store):
+    """Writes what it is told in memory, when it is let; fails when it is told to."""
+
+    def __init__(self) -> None:
+        kept = Store.memory()
+        super().__init__(kept.seed, kept.saved)
+        self.gate = threading.Semaphore(0)
+        self.written: list[str] = []
+        self.groups: list[int] = []
+        self.compactions: list[Sequence[StoredRecord]] = []
+        self.counters: list[int] = []
+        self.remembered: Sequence[tuple[str, int]] = ()
+        self.problem: StoreError | None = None
+        self.grown = False
+
+    @property
+    def wants_compaction(self) -> bool:
+        return self.grown
+
+    def append(self, entries: Sequence[StoredRecord]) -> None:
+        assert self.gate.acquire(timeout=10)
+        if self.problem is not None:
+            raise self.problem
+        self.groups.append(len(entries))
+        self.written += [entry.raw.decode() for entry in entries]
+
+    def compact(self, entries: Sequence[StoredRecord]) -> None:
+        self.grown = False
+        self.compactions.append(list(entries))
+
+    def save_counter(self, ceiling: int, birth: int, floor: int) -> None:
+        if self.problem is not None:
+            raise self.problem
+        assert (birth, floor) == (5, 6)
+        self.counters.append(ceiling)
+
+    def save_remembered(self, addresses: Sequence[tuple[str, int]]) -> None:
+        self.remembered = addresses
+
+
+class Scene:
+    """A journal over a slow store, and the book of what became visible."""
+
+    def __init__(self) -> None:
+        self.store = SlowStore()
+        self.committed: list[str] = []
+        self.groups = 0
+        self.journal = Journal(self.store, 5, 6, self._group, lambda: [StoredRecord("api", b"live")])
+
+    def _group(self) -> None:
+        self.groups += 1
+
+    async def append(self, word: str) -> None:
+        # What is visible is on disk.
+        def commit() -> None:
+            assert word in self.store.written
+            self.committed.append(word)
+
+        await self.journal.append(StoredRecord("api", word.encode()), commit)
+        assert word in self.committed
+
+
+async def test_what_waits_is_written_together_and_made_visible_in_order(nursery: trio.Nursery) -> None:
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    words = [f"{n:03}" for n in range(50)]
+    with trio.fail_after(10):
+        async with trio.open_nursery() as writers:
+            for word in words:
+                writers.start_soon(scene.append, word)
+                await trio.testing.wait_all_tasks_blocked()
+            scene.store.gate.release(2)
+    assert scene.committed == scene.store.written == words
+    assert scene.store.groups == [1, 49]
+    assert scene.groups == 2
+
+
+async def test_a_failing_disk_is_told_to_each_and_passes(nursery: trio.Nursery) -> None:
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    scene.store.problem = StoreError("the disk is full")
+    scene.store.gate.release(100)
+    refused = []
+
+    async def attempt(word: str) -> None:
+        try:
+            await scene.append(word)
+        except StoreError as problem:
+            refused.append(str(problem))
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as writers:
+            for word in "abc":
+                writers.start_soon(attempt, word)
+        assert refused == ["the disk is full"] * 3
+        assert scene.committed == []
+        scene.store.problem = None
+        await scene.append("d")
+    assert scene.committed == ["d"]
+
+
+async def test_what_cannot_be_made_visible_is_told(nursery: trio.Nursery) -> None:
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    scene.store.gate.release(9)
+
+    def commit() -> None:
+        raise NotFoundError("gone")
+
+    with trio.fail_after(10), pytest.raises(NotFoundError):
+        await scene.journal.append(StoredRecord("api", b"x"), commit)
+
+
+async def test_one_who_is_cancelled_does_not_hold_his_record_up(nursery: trio.Nursery) -> None:
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    async with trio.open_nursery() as writers:
+        writers.start_soon(scene.append, "x")
+        await trio.testing.wait_all_tasks_blocked()
+        writers.cancel_scope.cancel()
+    scene.store.gate.release()
+    with trio.fail_after(10):
+        await scene.journal.settle()
+    assert scene.committed == ["x"]
+
+
+async def test_who_brings_too_much_waits_for_room(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gossip.journal.MAX_WAITING", 4)
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as writers:
+            for n in range(40):
+                writers.start_soon(scene.append, f"{n}")
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert len(scene.journal._items) <= 4
+            scene.store.gate.release(100)
+    assert sorted(scene.committed, key=int) == [f"{n}" for n in range(40)]
+
+
+async def test_a_grown_log_is_rewritten(nursery: trio.Nursery) -> None:
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    scene.store.grown = True
+    scene.store.gate.release(9)
+    with trio.fail_after(10):
+        await scene.append("x")
+        await scene.journal.settle()
+    assert scene.store.compactions == [[StoredRecord("api", b"live")]]
+
+
+async def test_counters_and_addresses(nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossip.journal.RETRY_SECONDS", 0.01)
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    scene.journal.save_counter(7)
+    scene.journal.save_counter(9)
+    scene.journal.save_remembered([("192.0.2.1", 7)])
+    with trio.fail_after(10):
+        await scene.journal.settle()
+    assert scene.store.counters[-1] == 9
+    assert scene.store.remembered == [("192.0.2.1", 7)]
+    scene.store.problem = StoreError("full")
+    scene.journal.save_counter(11)
+    await trio.sleep(0.05)
+    scene.store.problem = None
+    with trio.fail_after(10):
+        await scene.journal.settle()
+    assert scene.store.counters[-1] == 11

@@ -1,0 +1,276 @@
+"""Watches: every visible state in order, and the truth for those who are too slow."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import trio
+
+from gossip.api import connection as connection_module
+from gossip.api import views
+from gossip.api import watch as watch_module
+from gossip.api.views import Lookup
+from gossip.api.watch import Watches
+from gossip.core.types import Status
+from tests.api.served import request, served
+from tests.api.world import FakeAgent
+
+
+class Inbox:
+    """A watcher's end that takes as much as it is allowed to."""
+
+    def __init__(self) -> None:
+        self.room = 1_000_000
+        self.lines: list[dict[str, Any]] = []
+
+    def offer(self, line: bytes) -> bool:
+        if self.room <= 0:
+            return False
+        self.room -= 1
+        assert line.endswith(b"\n")
+        message = json.loads(line)
+        assert message["jsonrpc"] == "2.0"
+        self.lines.append(message["params"])
+        return True
+
+
+def random_change(agent: FakeAgent, rng: random.Random, owners: list[bytes]) -> None:
+    """Something that may or may not be seen in a lookup."""
+    node, owner = agent.node, rng.choice(owners)
+    match rng.randrange(8):
+        case 0 | 1 | 2:
+            node.put(
+                owner,
+                f"k{rng.randrange(3)}",
+                rng.choice(["web", "db"]),
+                rng.randrange(1, 4),
+                rng.choice([(), ("a",), ("a", "b")]),
+            )
+        case 3:
+            node.delete(owner, f"k{rng.randrange(3)}")
+        case 4:
+            node.shout("noise", b"")
+        case _:
+            if owner != node.id:
+                node.set_status(owner, rng.choice(list(Status)))
+    agent.flush()
+
+
+QUESTIONS = [
+    Lookup("web"),
+    Lookup("web", ("a",)),
+    Lookup("db", any=True),
+    Lookup("db", no_suspect=True),
+    Lookup("web", ("b", "a"), any=True),
+    Lookup("none"),
+]
+
+
+def test_98_a_watch_sees_every_visible_state_in_order_with_one_index(rng: random.Random) -> None:
+    """Scenario 98, first half: what each watcher was told is what it would have looked up, state by state."""
+    agent = FakeAgent()
+    owners = [agent.node.id, *(agent.node.add(f"n{i}") for i in range(3))]
+    watches = Watches(agent)
+    agent.told = watches.happened
+    # With `any`, what changes of the hidden is seen with the next change that is no secret.
+    questions = [question for question in QUESTIONS if not question.any]
+    inboxes, expected = [Inbox() for _ in questions], []
+    for inbox, question in zip(inboxes, questions, strict=True):
+        watcher = watches.services(inbox, 1, question)
+        first = json.loads(b"{" + (watcher.topic.value() or b""))
+        expected.append([first["instances"]])
+        inbox.lines.append(first)
+    for _ in range(400):
+        random_change(agent, rng, owners)
+        for states, question in zip(expected, questions, strict=True):
+            now = looked_up(agent, question)
+            if now != states[-1]:
+                states.append(now)
+    for inbox, states in zip(inboxes, expected, strict=True):
+        assert [line["instances"] for line in inbox.lines] == states
+        indices = [line["index"] for line in inbox.lines]
+        assert indices == sorted(indices)
+    assert sum(len(states) for states in expected) > 200
+
+
+def looked_up(agent: FakeAgent, question: Lookup) -> Any:
+    return json.loads(msgspec.json.encode(views.instances(agent.node, question)))["instances"]
+
+
+def test_a_watch_of_any_status_has_caught_up_at_each_visible_change(rng: random.Random) -> None:
+    agent = FakeAgent()
+    owners = [agent.node.id, *(agent.node.add(f"n{i}") for i in range(3))]
+    watches = Watches(agent)
+    agent.told = watches.happened
+    question, inbox = Lookup("db", any=True), Inbox()
+    watches.services(inbox, 1, question)
+    for port in range(1, 100):
+        for _ in range(5):
+            random_change(agent, rng, owners)
+        agent.node.put(agent.node.id, "sure", "db", port)
+        agent.flush()
+        assert inbox.lines[-1]["instances"] == looked_up(agent, question)
+
+
+def test_a_watcher_that_is_behind_gets_one_resync_and_the_whole_value(rng: random.Random) -> None:
+    """Scenarios 66 and 98, second half."""
+    agent = FakeAgent()
+    owners = [agent.node.id, agent.node.add("n1")]
+    watches = Watches(agent)
+    agent.told = watches.happened
+    slow, quick = Inbox(), Inbox()
+    watcher = watches.services(slow, 1, Lookup("web"))
+    watches.services(quick, 1, Lookup("web"))
+    slow.room = 3
+    for _ in range(200):
+        random_change(agent, rng, owners)
+    assert watcher.behind
+    assert len(slow.lines) == 3
+    slow.room = 1_000
+    for line in watcher.resync():
+        assert slow.offer(line)
+    assert slow.lines[3] == {"watch": 1, "resync": True}
+    assert slow.lines[4] == quick.lines[-1]
+    assert not watcher.behind
+    before = len(quick.lines)
+    for _ in range(50):
+        random_change(agent, rng, owners)
+    assert slow.lines[5:] == quick.lines[before:]
+
+
+async def test_over_the_socket(tmp_path: Path) -> None:
+    async with served(tmp_path) as here:
+        node = here.agent.node
+        client = await here.connect()
+        first = await client.call("services.watch", service="web")
+        assert first == {"watch": 1, "instances": [], "index": 0}
+        node.put(node.id, "w", "web", 80)
+        node.put(node.id, "d", "db", 81)
+        here.agent.flush()
+        note = await client.line()
+        assert (note["method"], note["params"]["watch"]) == ("services.watch", 1)
+        assert [each["port"] for each in note["params"]["instances"]] == [80]
+        assert "id" not in note
+        assert (await client.call("services.watch", service="db"))["watch"] == 2
+        node.delete(node.id, "w")
+        here.agent.flush()
+        assert (await client.line())["params"]["instances"] == []
+
+
+async def test_a_watch_and_a_change_in_one_read_come_in_order(tmp_path: Path) -> None:
+    async with served(tmp_path) as here:
+        client = await here.connect()
+        await client.send(
+            request(1, "events.watch")
+            + request(2, "events.send", name="deploy", payload="v2")
+            + request(3, "agent.info")
+        )
+        assert (await client.line())["result"] == {"watch": 1}
+        note = await client.line()
+        assert note["params"] | {"id": 0} == {
+            "watch": 1,
+            "name": "deploy",
+            "payload": "v2",
+            "node": "n0",
+            "node_id": here.agent.node.id.hex(),
+            "id": 0,
+        }
+        assert (await client.line())["result"] == {"id": note["params"]["id"]}
+        assert (await client.line())["id"] == 3
+
+
+async def test_events_by_name(tmp_path: Path) -> None:
+    async with served(tmp_path) as here:
+        all_, one = await here.connect(), await here.connect()
+        await all_.call("events.watch")
+        await one.call("events.watch", name="b")
+        for name in "abc":
+            here.agent.send_event(name, b"\xff")
+        assert [(await all_.line())["params"]["name"] for _ in range(3)] == ["a", "b", "c"]
+        note = await one.line()
+        assert (note["params"]["name"], note["params"]["payload"]) == ("b", "�")
+        assert (await one.call("agent.info"))["name"] == "n0"
+
+
+async def test_members(tmp_path: Path) -> None:
+    async with served(tmp_path) as here:
+        client = await here.connect()
+        first = await client.call("members.watch")
+        assert [row["name"] for row in first["members"]] == ["n0"]
+        id = here.agent.node.add("n1")
+        here.agent.flush()
+        here.agent.node.set_status(id, Status.SUSPECT)
+        here.agent.flush()
+        joined, suspected = (await client.line())["params"], (await client.line())["params"]
+        assert (joined["event"], joined["member"]["name"], joined["member"]["status"]) == (
+            "member_joined",
+            "n1",
+            "alive",
+        )
+        assert (suspected["event"], suspected["member"]["status"]) == ("member_suspected", "suspect")
+        assert first["index"] < joined["index"] < suspected["index"]
+
+
+async def test_a_reader_that_stops_costs_no_memory_and_is_told_what_it_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "WATCH_BYTES", 2_000)
+    async with served(tmp_path) as here:
+        node = here.agent.node
+        client = await here.connect()
+        await client.call("services.watch", service="web")
+        await client.call("events.watch")
+        connection = next(iter(here.local._connections))
+        for n in range(6_000):
+            node.put(node.id, "w", "web", n % 60_000 + 1)
+            here.agent.flush()
+            here.agent.send_event("e", b"x" * 100)
+        assert connection._size < 4_000
+        last: int | None = None
+        resyncs: list[int] = []
+        order: list[int] = []
+        with trio.fail_after(20):
+            while last != 6_000 or len(resyncs) < 2:
+                params = (await client.line())["params"]
+                if params.get("resync"):
+                    resyncs.append(params["watch"])
+                elif "instances" in params:
+                    last = params["instances"][0]["port"]
+                    order.append(last)
+        assert sorted(resyncs) == [1, 2]
+        assert order == sorted(set(order))
+        assert len(order) < 6_000
+        # It is a watcher like any other again.
+        node.put(node.id, "w", "web", 7)
+        here.agent.flush()
+        assert (await client.line())["params"]["instances"][0]["port"] == 7
+
+
+async def test_too_many_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch_module, "MAX_WATCHES", 2)
+    async with served(tmp_path) as here:
+        client = await here.connect()
+        await client.call("services.watch", service="a")
+        await client.call("members.watch")
+        assert (await client.ask("events.watch"))["error"]["data"]["kind"] == "limit"
+
+
+async def test_watches_end_with_their_connection(tmp_path: Path) -> None:
+    async with served(tmp_path) as here:
+        client = await here.connect()
+        for method in ("members.watch", "events.watch"):
+            await client.call(method)
+        await client.call("services.watch", service="web")
+        await client.stream.aclose()
+        with trio.fail_after(10):
+            while here.local._connections:  # noqa: ASYNC110 - the socket tells nobody
+                await trio.sleep(0.001)
+        watches = here.local.watches
+        assert not watches._services
+        assert not watches._events
+        assert not watches._members.watchers
