@@ -162,11 +162,11 @@ class Puppet(Script):
 
 
 def puppet(world: World, *known_to: Host, name: str | None = None) -> tuple[Host, Puppet]:
-    """Add a puppet, and make it known to these nodes by gossip of its own."""
+    """Add a puppet, and make it known to these nodes, by gossip in another's name: nobody names itself."""
     host = world.add(name, maker=Puppet)
     core = host.agent.node
     assert isinstance(core, Puppet)
     if known_to:
-        news = core.news(core.record())
+        news = Gossip(b"somebody or else", (core.record().raw,))
         say(host, *[Send(other.address, news) for other in known_to])
     return host, core

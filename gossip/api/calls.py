@@ -24,13 +24,14 @@ from gossip.api.jsonrpc import (
     read_batch,
     read_request,
 )
-from gossip.api.methods import CHANGES, READS, WATCHES, Call, Lookups, Session, missing
+from gossip.api.methods import CHANGES, READS, WATCHES, Call, missing
 from gossip.errors import GossipError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from gossip.api.methods import Backend
+    from gossip.api.lookups import Lookups
+    from gossip.api.methods import Backend, Session
 
 __all__ = ["MAX_BATCH_ANSWER_BYTES", "Calls"]
 
@@ -75,6 +76,9 @@ class Calls:
 
     def line(self, line: bytes) -> bytes | None:
         """The answer to a line, or None if there is none, or none yet."""
+        quick = self._lookups.at_once(line)
+        if quick is not None:
+            return quick
         try:
             request = read_request(line)
         except RpcError as problem:
@@ -89,6 +93,7 @@ class Calls:
                 result = self._lookups.answer(request.params)
             except RpcError as problem:
                 return _refusal(request, problem)
+            self._lookups.note(line, request.params)
             return None if request.id is UNSET else answer(request.id, result)
         found = self._now(request)
         if found is None or isinstance(found, bytes):

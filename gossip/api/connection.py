@@ -23,7 +23,8 @@ from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failur
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
-    from gossip.api.methods import Backend, Lookups
+    from gossip.api.lookups import Lookups
+    from gossip.api.methods import Backend
     from gossip.api.streak import Streak
     from gossip.api.views import Lookup
     from gossip.api.watch import Watcher, Watches
@@ -94,16 +95,14 @@ class Connection:
     async def _converse(self) -> None:
         held = bytearray()
         streak = self._hub.streak
-        while data := (
-            streak.at_once(self, self._sock, READ_BYTES) or await streak.receive(self, self._sock, READ_BYTES)
-        ):
-            if not held and data.find(b"\n") == len(data) - 1:
-                # One whole request, as from a client that waits for each answer.
-                self._answer_one(data)
+        while True:
+            data = None if held else streak.follow(self, self._sock, READ_BYTES, self._answer_one)
+            if data is None:
                 if self.is_flushing or self._calls.pending >= MAX_PENDING:
                     await self._catch_up()
-                streak.answered(self)
-                continue
+                data = await streak.receive(self, self._sock, READ_BYTES)
+            if not data:
+                break
             lines = data.split(b"\n")
             if held:
                 held += lines[0]
@@ -123,14 +122,18 @@ class Connection:
         if held:
             await self._answer([bytes(held)])
 
-    def _answer_one(self, line: bytes) -> None:
+    def _answer_one(self, line: bytes) -> bool:
+        """Answer a line; whether another may be read. The way of most requests, so it is short."""
         self._corked = True
         result = self._calls.line(line)
         self._corked = False
         if result is not None:
-            self._put(result)
-        if self._out:
-            self._flush()
+            sent = 0 if self._size else self._send(result)
+            if sent == len(result):
+                return True
+            self._put(result[sent:])
+        self._flush()
+        return not self.is_flushing and self._calls.pending < MAX_PENDING
 
     async def _answer(self, lines: list[bytes]) -> bool:
         """Answer each line; False if one was too long to be a request."""

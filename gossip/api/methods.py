@@ -30,14 +30,11 @@ __all__ = [
     "Backend",
     "Call",
     "EventWatch",
-    "Lookups",
     "Registration",
     "Session",
     "missing",
 ]
 
-MAX_CACHED = 1_024
-MAX_CACHED_BYTES = 4 * 1_048_576
 MAX_ADDRESSES = 64
 """Addresses in one `agent.join`."""
 
@@ -253,52 +250,3 @@ def missing(method: str) -> RpcError:
     if method in _LATER or method.startswith("keys."):
         return RpcError(NO_METHOD, f"{method}: not in this release", "unsupported")
     return RpcError(NO_METHOD, f"no method {method[:64]!r}", "unknown_method")
-
-
-class Lookups:
-    """Answers to lookups, kept encoded until the service changes.
-
-    A lookup that was asked before, in the same bytes, costs two dict reads. Nearest-first lookups
-    are not kept, since round trips change without any index; nor are those that show the dead and the
-    left, which come and go without one.
-    """
-
-    def __init__(self, agent: Backend) -> None:
-        self._agent = agent
-        self._decoder = msgspec.json.Decoder(views.Lookup)
-        self._encode = msgspec.json.Encoder().encode
-        self._kept: dict[bytes, tuple[str, int, bytes]] = {}
-        self._size = 0
-
-    def answer(self, params: Raw) -> bytes:
-        """The encoded result.
-
-        Raises:
-            RpcError: the parameters are wrong.
-        """
-        text = bytes(params)
-        node = self._agent.node
-        kept = self._kept.get(text)
-        if kept is not None and node.catalog.index_of(kept[0]) == kept[1]:
-            return kept[2]
-        question = read_params(self._decoder, params)
-        value = views.instances(node, question)
-        result = self._encode(value)
-        if not (question.near or question.any):
-            self._keep(text, (question.service, value.index, result))
-        return result
-
-    def _keep(self, text: bytes, entry: tuple[str, int, bytes]) -> None:
-        self._drop(text)
-        size = len(text) + len(entry[2])
-        if size > MAX_CACHED_BYTES // 16:
-            return
-        while self._kept and (len(self._kept) >= MAX_CACHED or self._size + size > MAX_CACHED_BYTES):
-            self._drop(next(iter(self._kept)))
-        self._kept[text] = entry
-        self._size += size
-
-    def _drop(self, text: bytes) -> None:
-        entry = self._kept.pop(text, None)
-        if entry is not None:
-            self._size -= len(text) + len(entry[2])

@@ -15,7 +15,7 @@ import trio
 
 from gossip.api.connection import Connection
 from gossip.api.jsonrpc import FAILED, RpcError, failure
-from gossip.api.methods import Lookups
+from gossip.api.lookups import Lookups
 from gossip.api.streak import Streak
 from gossip.api.watch import Watches
 from gossip.errors import GossipError, NotFoundError, TransportError

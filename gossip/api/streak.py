@@ -18,6 +18,7 @@ import trio
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
 __all__ = ["Streak"]
 
@@ -39,28 +40,45 @@ class Streak:
         self._answered = 0.0
         self._turn_ends = 0.0
 
-    def at_once(self, connection: object, sock: socket.socket, size: int) -> bytes | None:
-        """What the client of a streak sends within a moment, or None: then `receive` it.
+    def follow(
+        self, connection: object, sock: socket.socket, size: int, answer: Callable[[bytes], bool]
+    ) -> bytes | None:
+        """Answer a streak's requests for as long as each follows the answer before it closely.
+
+        `answer` is given one whole line, and says whether the next may be read.
+
+        Returns:
+            What was read and is not one line (empty: the client has closed), or None: `receive` it.
 
         Raises:
             OSError: the connection is broken.
         """
-        if self._holder is not connection or self._length < self._needed or self._is_turn_over():
+        if self._holder is not connection or self._length < self._needed:
             return None
-        until = self._answered + SPIN_SECONDS
-        receive = sock.recv
-        while True:
-            try:
-                data = receive(size)
-            except BlockingIOError:
-                if perf_counter() > until:
-                    self._length = 0
-                    self._needed = min(LONGEST, self._needed * 2)
-                    return None
-                os.sched_yield()
-            else:
-                self._needed = SHORTEST
+        receive, give_way, clock = sock.recv, os.sched_yield, perf_counter
+        now = self._answered
+        while now < self._turn_ends:
+            until = now + SPIN_SECONDS
+            while True:
+                # First, because the client has only just been answered and may need this processor.
+                give_way()
+                try:
+                    data = receive(size)
+                except BlockingIOError:
+                    if clock() > until:
+                        self._length = 0
+                        self._needed = min(LONGEST, self._needed * 2)
+                        return None
+                else:
+                    break
+            self._needed = SHORTEST
+            if not data or data.find(b"\n") != len(data) - 1:
                 return data
+            may_go_on = answer(data)
+            now = self._answered = clock()
+            if not may_go_on:
+                break
+        return None
 
     async def receive(self, connection: object, sock: socket.socket, size: int) -> bytes:
         """What the client sends next; empty if it has closed.
@@ -98,6 +116,3 @@ class Streak:
         else:
             self._length = 0
         self._turn_ends = now + TURN_SECONDS
-
-    def _is_turn_over(self) -> bool:
-        return self._answered > self._turn_ends

@@ -88,7 +88,11 @@ class Introduction:
         """The ping was written when the stream was dialled."""
 
     def frame(self, frame: Frame, now: float) -> None:
-        if isinstance(frame, Ack) and frame.seq == self.try_seq and frame.sender == self.record.owner:
+        if isinstance(frame, Ack) and (frame.seq, frame.sender, frame.address) == (
+            self.try_seq,
+            self.record.owner,
+            self.record.address,
+        ):
             self._admission.introduced(self, now, degraded=True)
 
     def closed(self, _reason: str, now: float) -> None:
@@ -125,7 +129,7 @@ class Admission:
         self._waiting: dict[str, list[Attempt]] = {}
         self._introductions: dict[int, Introduction] = {}
         self._number = 0
-        self._remembered: dict[Address, None] = dict.fromkeys(remembered[-ctx.params.addresses_max :])
+        self._remembered: dict[Address, None] = dict.fromkeys(remembered[: ctx.params.addresses_max])
         self._seeds_at = float("-inf")
         self._lonely_wait = LONELY_FIRST
         self._reconnect_at = float("-inf")
@@ -200,7 +204,8 @@ class Admission:
             self._try_next(attempt)
             return
         self._own.settled = True
-        self._repair.joined(now)
+        if opener.quiet or attempt.asked:
+            self._repair.joined(now)
         self._remembered.pop(opener.address, None)
         self._ended(attempt, "")
 
@@ -340,6 +345,9 @@ class Admission:
             self._reconnect()
 
     def _reconnect(self) -> None:
+        for address in [known for known in self._remembered if self._table.knows(known)]:
+            # A member again, or one whose end is known: its record says what to do about it.
+            del self._remembered[address]
         lost = self._table.counts[Status.DEAD] + len(self._remembered)
         if not lost or self._ctx.rng.random() >= lost / self._table.n:
             return
@@ -368,9 +376,8 @@ class Admission:
 
     def remember(self, address: Address) -> None:
         """Keep the address of a member that is forgotten without having left."""
-        self._remembered[address] = None
-        if len(self._remembered) > self._ctx.params.addresses_max:
-            del self._remembered[next(iter(self._remembered))]
+        if len(self._remembered) < self._ctx.params.addresses_max:
+            self._remembered[address] = None
 
     def remembered(self) -> list[Address]:
         """Addresses worth keeping for the next life: longest-lived members first."""

@@ -54,6 +54,8 @@ class Detector:
         self._health = health
         self._probe_now = probe_now
         self._looks: dict[NodeId, LastLook] = {}
+        self._credit = ACCUSE_BURST
+        self._credit_at = float("-inf")
         self.isolated = False
 
     # -- accusations ------------------------------------------------------------------------
@@ -78,12 +80,23 @@ class Detector:
         """Say of `member`, signed, what this node met itself."""
         if self._health.doubting or not member.is_live or self._ctx.notary.id in member.accusations:
             return
+        if not self._may_speak(now):
+            return
         fact = self._issue(member, kind)
         self._ctx.count("accused")
         if member.status is Status.ALIVE:
             self.suspect(member, fact, None, now)
         else:
-            self.confirm(member, fact, None)
+            self.confirm(member, fact, None, now)
+
+    def _may_speak(self, now: float) -> bool:
+        """Whether this node's own word is within the rate that others hold it to."""
+        credit = min(ACCUSE_BURST, self._credit + (now - self._credit_at) / self._ctx.params.period)
+        if credit < 1.0:
+            self._ctx.count("accusation_held_back")
+            return False
+        self._credit, self._credit_at = credit - 1.0, now
+        return True
 
     def suspect(self, member: Member, fact: Fact, source: NodeId | None, now: float) -> None:
         """The first accusation that counts: the clock starts now, by local time."""
@@ -92,20 +105,20 @@ class Detector:
         self._roster.set_status(
             member, Status.SUSPECT, EventKind.MEMBER_SUSPECTED, now, _kind(fact).name.lower()
         )
-        self._arm(member)
+        self._arm(member, now)
         if source is not None and not self._health.doubting:
             # Confirmation does not wait for the round robin: about k nodes look at once.
             chance = self._ctx.params.suspicion_k / max(1, self._table.n - 2)
             if self._ctx.rng.random() < chance:
                 self._probe_now(member, now)
 
-    def confirm(self, member: Member, fact: Fact, source: NodeId | None) -> bool:
+    def confirm(self, member: Member, fact: Fact, source: NodeId | None, now: float) -> bool:
         """One more accuser; False if it is none, or there are enough."""
         accuser = fact.body.owner
         if accuser in member.accusations or len(member.accusations) >= ACCUSERS_MAX:
             return False
         self._hold(member, fact, source)
-        self._arm(member)
+        self._arm(member, now)
         return True
 
     def _hold(self, member: Member, fact: Fact, source: NodeId | None) -> None:
@@ -122,15 +135,16 @@ class Detector:
 
     # -- the clock --------------------------------------------------------------------------
 
-    def _arm(self, member: Member) -> None:
+    def _arm(self, member: Member, now: float) -> None:
         if member.id in self._looks:
             return
-        self._ctx.timers.set(self._deadline(member), Timer.SUSPICION, member.id)
+        self._ctx.timers.set(self._deadline(member, now), Timer.SUSPICION, member.id)
 
-    def _deadline(self, member: Member) -> float:
+    def _deadline(self, member: Member, now: float) -> float:
         assert member.suspicion is not None  # noqa: S101 - a suspect has a clock
         kinds = [_kind(fact) for fact in member.accusations.values()]
-        evidence = sum(kind in EVIDENCE for kind in kinds)
+        believed = EVIDENCE if member.believes_refusals(now) else (Kind.NOT_ME,)
+        evidence = sum(kind in believed for kind in kinds)
         return member.suspicion.deadline(
             self._ctx.params, max(1, len(kinds)), evidence, isolated=self.isolated
         )
@@ -143,8 +157,8 @@ class Detector:
         if self._health.doubting:
             self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, subject)
             return
-        if self._deadline(member) > now:
-            self._arm(member)
+        if self._deadline(member, now) > now:
+            self._arm(member, now)
             return
         look = LastLook(self, member)
         self._looks[subject] = look
@@ -206,6 +220,7 @@ class Detector:
     def extend(self, gap: float, now: float) -> None:
         """This node was not running for `gap` seconds: no clock ran meanwhile."""
         self._ctx.timers.postpone(Timer.SUSPICION, gap)
+        self._ctx.timers.postpone(Timer.RESTARTING, gap)
         for subject, look in self._looks.items():
             self._pings.forget(look.seq)
             self._ctx.timers.clear(Timer.LAST_LOOK, subject)

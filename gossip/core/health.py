@@ -76,9 +76,11 @@ class Health:
         self._heard[who] = None
 
     def start_doubt(self) -> None:
+        if not self.doubting:
+            # A doubt renewed is the same doubt: it ends with the first one's time.
+            self._periods = 0
         self.doubting = True
         self._good = 0
-        self._periods = 0
         self._heard.clear()
 
     def period_ended(self, n: int) -> bool:

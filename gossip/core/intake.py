@@ -62,6 +62,7 @@ class Intake:
         """Ask a peer for what is not known here; set by the node, since repair needs the intake."""
         self._recent: dict[bytes, Fact] = {}
         self._older: dict[bytes, Fact] = {}
+        self._guest: NodeId = b""
 
     def take(self, news: Iterable[bytes], source: NodeId | None, now: float, *, quiet: bool = False) -> int:
         """Take facts that `source` sent.
@@ -82,6 +83,14 @@ class Intake:
             if settled:
                 self._remember(fact)
         return changed
+
+    def welcome(self, record: bytes, peer: NodeId, now: float, *, quiet: bool = False) -> int:
+        """Take the own record of a peer that this node is in conversation with: it was introduced."""
+        self._guest = peer
+        try:
+            return self.take((record,), peer, now, quiet=quiet)
+        finally:
+            self._guest = b""
 
     def _fresh(self, news: Iterable[bytes], source: NodeId | None, now: float) -> list[Fact]:
         """What is not a copy of something settled: members first, since the rest is about them."""
@@ -133,22 +142,15 @@ class Intake:
                 self._own.met_own_record(body, fact, now)
             return True, False
         member = self._table.get(body.owner)
-        news = News.LEAVING if body.phase == Phase.LEAVING else News.RECORD
-        held, status = (0, None) if member is None else (member.incarnation, member.status)
-        action = judge(news, status, held, body.version)
-        if member is not None and body.version == held:
-            # One owner, one version, two texts: everybody keeps the one with the larger hash, but a
-            # leaving one before any other, since it was obeyed by whoever had it first.
-            if fact.raw == member.fact.raw:
-                return True, False
-            if action is Action.DROP and _rank_of_twin(fact) > _rank_of_twin(member.fact):
-                action = Action.UPDATE
+        if member is not None and fact.raw == member.fact.raw:
+            return True, False
+        action = _judged(body, fact, member)
         if action is Action.DROP or not self._acceptable(body, member):
             return member is not None, False
         if not self._verified(fact, body.public_key):
             return True, False
         if member is None:
-            if not self._has_room():
+            if not self._may_enter(body, source):
                 return False, False
             member = self._added(fact, action, now)
         else:
@@ -190,11 +192,16 @@ class Intake:
             return member is not None and member.is_live
         return True
 
-    def _has_room(self) -> bool:
-        if len(self._table) < self._ctx.params.members_max:
-            return True
-        self._ctx.count("members_full")
-        return False
+    def _may_enter(self, body: MemberRecord, source: NodeId | None) -> bool:
+        """Whether a node that is not known may become a member by this record."""
+        if source == body.owner != self._guest:
+            # Nobody enters by naming itself: its seed does that, once its address has answered.
+            self._ctx.count("uninvited")
+            return False
+        if len(self._table) >= self._ctx.params.members_max:
+            self._ctx.count("members_full")
+            return False
+        return True
 
     def _service(
         self, body: ServiceRecord | Deletion | Opaque, fact: Fact, source: NodeId | None, *, quiet: bool
@@ -281,13 +288,25 @@ class Intake:
         if action is Action.SUSPECT:
             self._detector.suspect(member, fact, source, now)
             return True
-        return self._detector.confirm(member, fact, source)
+        return self._detector.confirm(member, fact, source, now)
 
     def _verified(self, fact: Fact, public_key: bytes) -> bool:
         if self._ctx.notary.verify(fact, public_key):
             return True
         self._ctx.count("signature")
         return False
+
+
+def _judged(body: MemberRecord, fact: Fact, member: Member | None) -> Action:
+    """What to do about a member record that is not the one held."""
+    news = News.LEAVING if body.phase == Phase.LEAVING else News.RECORD
+    if member is None:
+        return judge(news, None, 0, body.version)
+    action = judge(news, member.status, member.incarnation, body.version)
+    # One owner, one version, two texts: everybody keeps the one with the larger hash, but a
+    # leaving one before any other, since it was obeyed by whoever had it first.
+    twins = action is Action.DROP and body.version == member.incarnation
+    return Action.UPDATE if twins and _rank_of_twin(fact) > _rank_of_twin(member.fact) else action
 
 
 def _beats(version: int, fact: Fact, held: Fact) -> bool:

@@ -172,6 +172,10 @@ class MemberTable:
         found = (self._by_id[member] for member in self._by_address.get(address, ()))
         return [member for member in found if member.is_live]
 
+    def knows(self, address: Address) -> bool:
+        """Whether any member, in whatever state, advertises `address`."""
+        return address in self._by_address
+
     # -- changes; the caller has judged them ------------------------------------------------
 
     def add(self, member: Member) -> None:

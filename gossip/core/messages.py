@@ -188,6 +188,6 @@ class Turned(Struct, frozen=True, array_like=True, tag=22, gc=False):
 
 Packet: TypeAlias = Ping | Ack | PingRequest | Report | NotMe | Gossip
 """What may be a datagram."""
-Frame: TypeAlias = Hello | Listing | Offer | Page | Busy | Verdict | Turned | Ping | Ack
+Frame: TypeAlias = Hello | Listing | Offer | Page | Busy | Verdict | Turned | Ping | Ack | Gossip
 """What may be a frame of a stream."""
 Message: TypeAlias = Packet | Frame

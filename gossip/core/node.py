@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Node", "Self"]
 
-HOUSEKEEPING_PERIODS = 60
 LEAVE_TIMEOUT = 2.0
 """Seconds after which a leaver goes, however few have heard it."""
 
@@ -121,6 +120,7 @@ class Node:
         self._packets = Packets(
             ctx,
             table,
+            self._own,
             self._health,
             self._spread,
             self._pings,
@@ -132,6 +132,7 @@ class Node:
             self._admission,
             self._sessions,
         )
+        self._prober.stream_ack = self._packets.stream_ack
         self._upkeep = Upkeep(
             ctx,
             table,

@@ -164,18 +164,20 @@ class Own:
         )
         if not newer or fact.raw == self.me.fact.raw:
             return
-        if self.settled and other.boot != mine.boot:
-            self._met_clone(other, now)
-            if self.yielded:
-                return
-        elif self.yielded:
-            return
-        self.restate(above=other.version)
-
-    def _met_clone(self, other: MemberRecord, now: float) -> None:
         self._raises = [at for at in self._raises if now - at < CLONE_WINDOW]
         self._raises.append(now)
-        yields = self.me.record.boot > other.boot or len(self._raises) > CLONE_RAISES
+        many = len(self._raises) > CLONE_RAISES
+        if not self.yielded and ((self.settled and other.boot != mine.boot) or many):
+            self._met_clone(other, many=many)
+        if not self.yielded:
+            self.restate(above=other.version)
+
+    def _met_clone(self, other: MemberRecord, *, many: bool) -> None:
+        """Another process runs with this key: the larger boot yields, and whoever raised too often.
+
+        A restored machine has even the boot of its twin, and is known only by the many raises.
+        """
+        yields = self.me.record.boot > other.boot or many
         here, there = show_address(self.me.address), show_address((other.host, other.port))
         detail = f"the key of this node is in use at {here} and at {there}"
         self._ctx.notify(

@@ -16,7 +16,8 @@ from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import Ack, Frame, Gossip, Hello, NotMe, Packet, Page, Ping, PingRequest, Report
+from gossip.core.messages import Ack, Frame, Gossip, Hello, NotMe, Packet, Ping, PingRequest, Report
+from gossip.core.own import Own
 from gossip.core.pings import PING_BASE_BYTES, Pings, sign_not_me
 from gossip.core.probe import Prober
 from gossip.core.repair import Repair
@@ -34,6 +35,7 @@ class Packets:
         self,
         ctx: Context,
         table: MemberTable,
+        own: Own,
         health: Health,
         spread: Spread,
         pings: Pings,
@@ -47,6 +49,7 @@ class Packets:
     ) -> None:
         self._ctx = ctx
         self._table = table
+        self._own = own
         self._health = health
         self._spread = spread
         self._pings = pings
@@ -85,8 +88,8 @@ class Packets:
             self._hear(frame.sender, frame.view, now)
             self._intake.take(frame.news, frame.sender, now)
             self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender)))
-        elif isinstance(frame, Page):
-            self._intake.take(frame.news, None, now)
+        elif isinstance(frame, Gossip):
+            self._gossip(frame, source, now)
         else:
             self._ctx.count("frame_unexpected")
             self._sessions.close(stream)
@@ -111,14 +114,18 @@ class Packets:
         if member is not None and member.status is not Status.ALIVE:
             charges = self._detector.charges(member)
         used = PING_BASE_BYTES + len(ping.address[0]) + sum(len(raw) + 3 for raw in charges)
-        return self._pings.ack(
-            ping, charges + self._spread.piggyback(ping.sender, self._spread.room(member, used))
-        )
+        room = self._spread.room(member, used)
+        return self._pings.ack(ping, charges + self._spread.piggyback(ping.sender, room, charges))
 
     def _ack(self, ack: Ack, _source: Address, now: float) -> None:
         self._hear(ack.sender, ack.view, now)
         self._intake.take(ack.news, ack.sender, now)
         self._pings.received_ack(ack, now)
+
+    def stream_ack(self, ack: Ack, now: float) -> None:
+        """An ack that came over a stream, already found to be the one that was awaited."""
+        self._hear(ack.sender, ack.view, now)
+        self._intake.take(ack.news, ack.sender, now)
 
     def _gossip(self, gossip: Gossip, _source: Address, now: float) -> None:
         self._hear(gossip.sender, None, now)
@@ -154,6 +161,8 @@ class Packets:
         self._health.heard(sender)
         if view is not None:
             self._repair.heard_view(member, view, now)
+            # Who holds my view has my record as I wrote it: a newer one is no former life's.
+            self._own.settled = self._own.settled or member.agreed
 
 
 class Caller:

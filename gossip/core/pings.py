@@ -83,7 +83,7 @@ class Pings:
         if full:
             used = sum(len(raw) + 3 for raw in news)
             base = PING_BASE_BYTES + len(address[0])
-            news += self._spread.piggyback(target, self._spread.room(None, base + used, trial=True))
+            news += self._spread.piggyback(target, self._spread.room(None, base + used, trial=True), news)
             size = base + sum(len(raw) + 3 for raw in news) + PACKET_OVERHEAD_BYTES
             large = size > self._ctx.params.packet_bytes
         self._expected[seq] = Expected(target, address, now, asker, large)

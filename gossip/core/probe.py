@@ -13,6 +13,7 @@ at 60 % of the period). What comes back decides:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from gossip.core.context import Context
@@ -102,6 +103,7 @@ class Probe:
         ):
             self.over_stream = True
             self.member.heard = now
+            self._prober.stream_ack(frame, now)
 
     def closed(self, reason: str, now: float) -> None:
         self.stream = 0
@@ -129,6 +131,8 @@ class Prober:
         self._streams = streams
         self._running: dict[NodeId, Probe] = {}
         self._requests: dict[int, Probe] = {}
+        self.stream_ack: Callable[[Ack, float], None]
+        """Takes what an ack says besides; set by the node, since the way in for messages needs the prober."""
         self.detector: Detector
         """Set by the node: detector and prober need each other."""
 

@@ -239,7 +239,7 @@ class Opener(Conversation):
             self.problem = "that is this agent itself"
         else:
             self.peer = listing.sender
-            self.changed += self.repair.intake.take((listing.record,), self.peer, now, quiet=self.quiet)
+            self.changed += self.repair.intake.welcome(listing.record, self.peer, now, quiet=self.quiet)
             return True
         self.repair.sessions.close(self.stream)
         self._done(self, self.problem, now)
@@ -391,7 +391,7 @@ class Repair:
         self._backoff[opener.peer] = Backoff(now + wait, wait, self.table.fingerprint, view)
         if len(self._backoff) > self.ctx.params.addresses_max:
             del self._backoff[next(iter(self._backoff))]
-        self.view_disagrees = view != self.table.fingerprint.to_bytes(HEAD_BYTES, "big")
+        self.view_disagrees = bool(view) and view != self._view()
 
     # -- the frames -------------------------------------------------------------------------
 
@@ -422,7 +422,7 @@ class Repair:
         # What comes of it shows in the next pings; until then a repair of one's own would be the same again.
         self._agreed_at = now
         self.sessions.watch(stream, server)
-        server.changed += self.intake.take((hello.record,), hello.sender, now)
+        server.changed += self.intake.welcome(hello.record, hello.sender, now)
         listed, split = server.view().answer(hello.buckets)
         self.intake.shared_all(hello.sender)
         server.listed.extend(bucket for bucket, _, _ in listed)

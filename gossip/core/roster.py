@@ -9,7 +9,7 @@ from gossip.core.context import Context
 from gossip.core.events import Event, EventKind
 from gossip.core.members import Member, MemberTable
 from gossip.core.records import Deletion, Fact, Key, MemberRecord, ServiceRecord, key_of
-from gossip.core.types import Address, Status
+from gossip.core.types import Address, Phase, Status
 
 __all__ = ["Roster"]
 
@@ -38,10 +38,12 @@ class Roster:
         self, member: Member, status: Status, kind: EventKind, now: float, detail: str = ""
     ) -> None:
         """Hold `member` as `status` from now on, and say so as an event of `kind`."""
+        was_live = member.is_live
         self._table.set_status(member, status, now)
         self._check_conflicts(member.name, member.address)
         self._tell(kind, member, detail)
-        self._touch_services(member)
+        if was_live or member.is_live:
+            self._touch_services(member)
 
     def set_record(self, member: Member, fact: Fact) -> bool:
         """Take the member's newer record; True if it says something new besides its incarnation."""
@@ -56,7 +58,7 @@ class Roster:
             self._check_conflicts(old.name, old.address)
             self._check_conflicts(new.name, new.address)
         visible = _visible_part(old) != _visible_part(new)
-        if (old.phase, old.host, old.name) != (new.phase, new.host, new.name):
+        if member.is_live and _shown_part(old) != _shown_part(new):
             self._touch_services(member)
         return visible
 
@@ -71,13 +73,17 @@ class Roster:
         old = member.services.get(key)
         was = old.body if old is not None and isinstance(old.body, ServiceRecord) else None
         self._table.set_service(member, key, fact)
+        # What is hidden with its owner changes unseen, and is told when the owner is back.
         if was is not None and (not isinstance(body, ServiceRecord) or body.name != was.name):
             self._catalog.remove(member, key, was)
-            self._tell_service(EventKind.SERVICE_DEREGISTERED, member, was)
+            if member.is_live:
+                self._tell_service(EventKind.SERVICE_DEREGISTERED, member, was)
             was = None
         if not isinstance(body, ServiceRecord):
             return
         self._catalog.put(member, key, body)
+        if not member.is_live:
+            return
         if was is None:
             self._tell_service(EventKind.SERVICE_REGISTERED, member, body)
         elif _content(was) != _content(body):
@@ -100,7 +106,7 @@ class Roster:
         self._table.set_service(member, key, None)
         if isinstance(fact.body, ServiceRecord):
             self._catalog.remove(member, key, fact.body)
-            if tell:
+            if tell and member.is_live:
                 self._tell_service(EventKind.SERVICE_DEREGISTERED, member, fact.body)
 
     def _touch_services(self, member: Member) -> None:
@@ -113,8 +119,6 @@ class Roster:
         self._ctx.notify(Event(kind, member.id, member.name, detail=detail, index=self._table.index))
 
     def _tell_service(self, kind: EventKind, member: Member, record: ServiceRecord, detail: str = "") -> None:
-        if kind is not EventKind.SERVICE_CHANGED and not member.is_live:
-            return
         index = self._catalog.touch(record.name)
         self._ctx.notify(
             Event(kind, member.id, record.name, record.key, member.name, detail=detail, index=index)
@@ -132,7 +136,8 @@ class Roster:
         self._flag_all(placed, "address_conflict")
         for member in self._table.named(name):
             if not member.is_live:
-                member.conflicts = ()
+                for word in member.conflicts:
+                    self.flag(member, word, on=False)
 
     def _flag_all(self, group: Iterable[Member], word: str) -> None:
         members = list(group)
@@ -151,6 +156,11 @@ def _visible_part(record: MemberRecord) -> tuple[object, ...]:
         record.protocol_min,
         record.protocol_max,
     )
+
+
+def _shown_part(record: MemberRecord) -> tuple[object, ...]:
+    """What a lookup shows of a living owner."""
+    return (record.name, record.host, record.phase == Phase.RESTARTING)
 
 
 def _content(record: ServiceRecord | Deletion) -> tuple[object, ...]:

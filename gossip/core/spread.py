@@ -12,7 +12,7 @@ from gossip.core.broadcast import Broadcasts, Item, Slot
 from gossip.core.context import Context
 from gossip.core.effects import Close, Dial, Write
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import Gossip, Page
+from gossip.core.messages import Gossip
 from gossip.core.params import PACKET_OVERHEAD_BYTES
 from gossip.core.timers import Timer
 from gossip.core.types import NodeId
@@ -108,9 +108,10 @@ class Spread:
                 return
             self.queue.go_round(lead, peers)
 
-    def piggyback(self, target: NodeId, room: int) -> tuple[bytes, ...]:
-        """News for `target` that fits `room` bytes of a packet that leaves anyway."""
-        return self.queue.pick(target, room, self._table.n - 1)
+    def piggyback(self, target: NodeId, room: int, besides: tuple[bytes, ...] = ()) -> tuple[bytes, ...]:
+        """News for `target` that fits `room` bytes of a packet that leaves anyway, with `besides` in it."""
+        picked = self.queue.pick(target, room, self._table.n - 1)
+        return tuple(raw for raw in picked if raw not in besides) if besides else picked
 
     def room(self, member: Member | None, base: int, *, trial: bool = False) -> int:
         """Bytes left for news in a packet to `member` whose other fields take `base`.
@@ -138,5 +139,5 @@ class Spread:
             return
         stream = self._ctx.next_stream()
         self._ctx.effects.append(Dial(stream, member.address, self._ctx.params.direct_max))
-        self._ctx.effects.append(Write(stream, Page(news, b"", last=True)))
+        self._ctx.effects.append(Write(stream, Gossip(self._ctx.notary.id, news)))
         self._ctx.effects.append(Close(stream))

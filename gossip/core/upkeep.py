@@ -77,6 +77,9 @@ class Upkeep:
 
     def restart_grace_over(self, about: Subject, now: float) -> None:
         """A member said that it restarts, some while ago: if it did not come back, it left."""
+        if self._health.doubting and isinstance(about, bytes):
+            self._ctx.timers.set(now + self._ctx.params.period, Timer.RESTARTING, about)
+            return
         member = self._table.get(about) if isinstance(about, bytes) else None
         if member is not None and member.is_live and member.record.phase == Phase.RESTARTING:
             self._detector.acquit(member)

@@ -170,6 +170,13 @@ def test_a_data_dir_that_cannot_be(tmp_path: Path) -> None:
     assert not (tmp_path / "s.sock").exists()
 
 
+def test_a_data_dir_where_nobody_may_write(tmp_path: Path) -> None:
+    """Not even root: the system's own file system refuses."""
+    text = ended_badly(Process(tmp_path, "--data-dir", "/proc/gossip"))
+    assert "/proc/gossip" in text
+    assert "--data-dir" in text
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_data_dir_that_may_not_be_written(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir(mode=0o500)

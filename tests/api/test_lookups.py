@@ -10,9 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from gossip.api import methods, views
+from gossip.api import lookups as lookups_module
+from gossip.api import views
+from gossip.api.calls import Calls
 from gossip.api.jsonrpc import RpcError
-from gossip.api.methods import Lookups
+from gossip.api.lookups import Lookups
 from gossip.core.types import Status
 from tests.api.test_watch import QUESTIONS, random_change
 from tests.api.world import FakeAgent
@@ -33,6 +35,45 @@ def test_a_kept_answer_equals_a_fresh_one(number: int) -> None:
             fresh = encode(views.instances(agent.node, question))
             assert lookups.answer(params) == fresh
             assert lookups.answer(params) == fresh
+
+
+IDS = ["1", "42", "0", "-3", "007", "1.5", '"a"', "null", "9" * 16, "9" * 30, "true", "", "5 ", " 5"]
+TAILS = [
+    ',"method":"services.lookup","params":{"service":"web"}}',
+    ',"method":"services.lookup","params":{"service":"web"}}\n',
+    ',"method":"services.lookup","params":{"service":"db","any":true}}',
+    ',"method":"services.lookup","params":{"service":"web"},"id":7}',
+    ',"method":"services.lookup","params":{"service":"web"},"jsonrpc":"1.0"}',
+    ',"method":"services.lookup","params":{"service":"web"},"method":"services.list"}',
+    ',"method":"services.list"}',
+    ',"method":"services.lookup","params":{"servic":"web"}}',
+    ',"method":"services.lookup","params":{"service":"web"}',
+]
+
+
+@given(st.lists(st.tuples(st.sampled_from(IDS), st.sampled_from(TAILS), st.booleans()), max_size=20))
+def test_a_line_that_is_not_decoded_is_answered_as_if_it_were(asked: list[tuple[str, str, bool]]) -> None:
+    agent = FakeAgent()
+    lookups = Lookups(agent)
+    quick = Calls(agent, lookups, None, None, None, None)  # type: ignore[arg-type]
+    for number, (id, tail, change) in enumerate(asked):
+        if change:
+            agent.node.put(agent.node.id, "w", "web", number + 1)
+        line = (f'{{"jsonrpc":"2.0","id":{id}' + tail).encode()
+        fresh = Calls(agent, Lookups(agent), None, None, None, None)  # type: ignore[arg-type]
+        assert quick.line(line) == fresh.line(line)
+
+
+def test_the_way_past_the_decoder_is_taken() -> None:
+    agent = FakeAgent()
+    lookups = Lookups(agent)
+    calls = Calls(agent, lookups, None, None, None, None)  # type: ignore[arg-type]
+    line = b'{"jsonrpc":"2.0","id":%d,"method":"services.lookup","params":{"service":"web"}}'
+    first = calls.line(line % 1)
+    assert first is not None
+    assert lookups.at_once(line % 23) == first.replace(b'"id":1,', b'"id":23,')
+    agent.node.put(agent.node.id, "w", "web", 80)
+    assert lookups.at_once(line % 23) is None
 
 
 def test_it_is_the_kept_one() -> None:
@@ -63,13 +104,13 @@ def test_wrong_questions_are_not_kept() -> None:
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(methods, "MAX_CACHED", 5)
+    monkeypatch.setattr(lookups_module, "MAX_CACHED", 5)
     agent = FakeAgent()
     lookups = Lookups(agent)
     for n in range(20):
         lookups.answer(Raw(b'{"service":"web%d"}' % n))
         assert len(lookups._kept) <= 5
-    monkeypatch.setattr(methods, "MAX_CACHED_BYTES", 16 * 400)
+    monkeypatch.setattr(lookups_module, "MAX_CACHED_BYTES", 16 * 400)
     for n in range(200):
         lookups.answer(Raw(b'{"service":"%b"}' % (b"x" * n)))
         assert lookups._size <= 16 * 400

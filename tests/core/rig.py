@@ -42,6 +42,8 @@ HOME: Address = ("10.0.0.1", 7_946)
 INCARNATION = 1_000
 """The node's first incarnation; peers begin with it too."""
 CEILING = 1 << 40
+USHER: NodeId = b"usher of the rig"
+"""Who introduces the members, and is none itself."""
 
 _M = TypeVar("_M", bound=Message)
 Subject: TypeAlias = "Peer | Rig | NodeId"
@@ -209,11 +211,15 @@ class Rig:
         """So many peers, known to the node and alive; it has no news left, and news would leave at once."""
         peers = [self.peer() for _ in range(count)]
         for peer in peers:
-            self.hear(peer, peer.current)
+            self.introduce(peer)
         self.quieten()
         self.run(1.25 * self.node.params.gossip_interval)
         self.quieten_peers()
         return peers
+
+    def introduce(self, peer: Peer) -> list[Effect]:
+        """Gossip of somebody else with the peer's record: nobody enters by its own word."""
+        return self.feed(Gossip(USHER, (peer.current.raw,)), ("10.255.0.1", 7_946))
 
     def quieten(self) -> None:
         """Empty the node's queue, as if all had been told, and forget what peers have got."""

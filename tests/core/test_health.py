@@ -46,7 +46,9 @@ def test_a_failed_probe_costs_one() -> None:
     assert health.score == 4
 
 
-@pytest.mark.parametrize(("missing", "heard", "cost"), [(1, 0, 2), (3, 0, 2), (3, 1, 2), (3, 2, 1), (0, 0, 1)])
+@pytest.mark.parametrize(
+    ("missing", "heard", "cost"), [(1, 0, 2), (3, 0, 2), (3, 1, 2), (3, 2, 1), (0, 0, 1)]
+)
 def test_missing_nacks_cost_at_most_one_more_and_only_if_few_were_heard(
     missing: int, heard: int, cost: int
 ) -> None:

@@ -20,10 +20,10 @@ class Asker:
     def __init__(self) -> None:
         self.answers: list[object] = []
 
-    def acked(self, seq: int, now: float) -> None:
+    def acked(self, _seq: int, _now: float) -> None:
         self.answers.append("ack")
 
-    def evidence(self, kind: Kind, now: float) -> None:
+    def evidence(self, kind: Kind, _now: float) -> None:
         self.answers.append(kind)
 
 
@@ -42,8 +42,8 @@ class Pinged:
     def not_me(self, peer: Peer, **changes: Any) -> NotMe:
         ping = self.ping
         signature = peer.notary.sign(not_me_bytes(ping.seq, ping.target, ping.address))
-        fields = {"seq": ping.seq, "address": ping.address, "record": peer.current.raw, "signature": signature}
-        return NotMe(**{**fields, **changes})
+        fields: dict[str, Any] = {"seq": ping.seq, "address": ping.address, "record": peer.current.raw}
+        return NotMe(**{**fields, "signature": signature, **changes})
 
 
 def test_an_ack_answers_once_and_nothing_is_kept() -> None:

@@ -99,7 +99,7 @@ kinds = st.sampled_from(["both", "here", "there", "older", "newer", "deleted her
 @pytest.mark.parametrize("over", [BUCKETS, 1], ids=["listed", "split"])
 @given(st.dictionaries(st.tuples(st.sampled_from([2, 3]), st.integers(0, 400).map(str)), kinds, max_size=60))
 def test_the_two_find_exactly_what_differs(over: int, wanted: dict[tuple[int, str], str]) -> None:
-    """Each record that only one side holds is found by it as held or by the other as wanted, and nothing else is."""
+    """What only one side holds is found, by it as held or by the other as wanted, and nothing else."""
     before, sync.SPLIT_OVER = sync.SPLIT_OVER, over
     try:
         here, there, only_here, only_there = [], [], [], []

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -32,12 +33,15 @@ from sim.host import Host
 from sim.latency import Uniform
 from sim.network import link
 from sim.world import World
+from tests.world import all_see, cluster
 
 LATENCY = Uniform(100, 3_000)
 QUEUE_MAX = 512 + 64
 """Relays, by the queue's own bound, and more than a node of this test has to say of itself."""
 SETTLE = 10.0
 """Seconds for which one view must last."""
+LEAVING = 3.0
+"""Seconds after which whoever leaves has ended."""
 
 EXERCISED: Counter[str] = Counter()
 """What the schedules of one run have led to: a machine in which nobody ever dies shows nothing."""
@@ -271,11 +275,14 @@ class Trouble(RuleBasedStateMachine):
         if host is not None:
             self.world.crash(host, machine=machine)
 
-    @rule(place=places)
-    def leave(self, place: int) -> None:
+    @rule(place=places, returns=st.booleans())
+    def leave(self, place: int, returns: bool) -> None:
         host = pick(self.working(), place)
         if host is not None:
             self.world.leave(host)
+        if host is not None and returns and not host.ephemeral:
+            self.world.run(LEAVING)
+            self.world.restart(host)
 
     @rule(place=places)
     def hand_over(self, place: int) -> None:
@@ -344,6 +351,15 @@ class Trouble(RuleBasedStateMachine):
     @rule(mask=st.integers(1, 62))
     def partition(self, mask: int) -> None:
         self.world.partition([[host for host in self.world.hosts if mask >> host.number & 1]])
+
+    @rule(place=places, seconds=st.sampled_from([3.0, 15.0, 45.0]))
+    def unplug(self, place: int, seconds: float) -> None:
+        """One host hears nobody, and is not heard, for a while."""
+        host = pick(self.world.hosts, place)
+        if host is not None:
+            self.world.partition([[host]])
+            self.world.run(seconds)
+            self.world.heal()
 
     @rule(place=places, other=places)
     def cut(self, place: int, other: int) -> None:
@@ -433,12 +449,35 @@ def pick(hosts: Sequence[Host], place: int) -> Host | None:
 def test_any_trouble_ends_in_one_view_and_breaks_no_rule_meanwhile() -> None:
     searching = not settings().derandomize
     EXERCISED.clear()
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Trouble,
         settings=settings(
-            max_examples=2_000 if searching else 25,
+            max_examples=2_000 if searching else 60,
             stateful_step_count=50 if searching else 40,
             suppress_health_check=list(HealthCheck),
         ),
     )
     assert [word for word in MUST_HAPPEN if not EXERCISED[word]] == []
+
+
+@pytest.mark.parametrize("seconds", [2.0, 3_600.0])
+def test_a_wall_clock_set_forward_does_not_put_off_a_burial(seconds: float) -> None:
+    """Suspicions run by the monotonic clock; once they were extended by an hour that nobody had slept."""
+    world = cluster(5)
+    a, b = world.hosts[:2]
+    world.crash(b, machine=True)
+    world.run_until(lambda: a.sees(b) is Status.SUSPECT, limit=30)
+    world.jump_wall(a, seconds)
+    world.run_until(lambda: all_see(world, b, Status.DEAD), LAN.suspicion_max(5) + 12 * LAN.period)
+
+
+def test_a_machine_that_slept_an_hour_goes_on_with_its_suspicions() -> None:
+    """Its monotonic clock stood still, so there is nothing to be made up for but what it did not hear."""
+    world = cluster(5)
+    a, b = world.hosts[:2]
+    world.crash(b, machine=True)
+    world.run_until(lambda: a.sees(b) is Status.SUSPECT, limit=30)
+    world.suspend(a)
+    world.run(3_600)
+    world.resume(a)
+    world.run_until(lambda: a.sees(b) is not Status.SUSPECT, LAN.suspicion_max(5) + 12 * LAN.period)

@@ -385,7 +385,7 @@ def test_a_new_identity_at_the_address_of_a_dead_one_outlives_its_tombstone() ->
     renewed = Peer(rig, 99, c.name, c.address)
     rig.moved(c, ("10.9.9.9", 1))
     rig.moved(renewed, renewed.address)
-    rig.hear(renewed, renewed.current)
+    rig.hear(a, renewed.current)
     rig.run(200)
     assert rig.status(c) is None
     assert rig.status(renewed) is Status.ALIVE
