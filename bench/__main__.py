@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = ("run", "report")
+COMMANDS = ("run", "report", "misses", "repair")
 
 
 def main(words: list[str]) -> int:

@@ -58,8 +58,9 @@ LAW = ((9, 2, 6_000), (9, 3, 6_000), (9, 4, 6_000), (99, 3, 600), (99, 5, 600), 
 """Where the law is shown: nodes, sends, updates."""
 SHIPPED = ((9, 30_000), (99, 30_000), (999, 2_000))
 """Where the shipped limit is: nodes, updates."""
-SPACING = 0.250
-"""Seconds from one update to the next. In less than a tick they would share packets, and thereby fates."""
+SPACING = 0.500
+"""Seconds from one update to the next: after the last tick of the one before, with which it would share
+packets, and thereby its fate."""
 PATIENCE = 3.0
 """Seconds after which whoever has not heard of an update will not."""
 NEGLIGIBLE = 1e-18
@@ -283,7 +284,7 @@ def _law_table(rows: Sequence[Row]) -> Table:
 def _shipped_table(rows: Sequence[Row]) -> Table:
     return Table(
         "Misses with the shipped limit, gossip alone",
-        ("nodes", "limit", "updates", "missed", "packets a node", "limit of peers", "they miss"),
+        ("nodes", "limit", "updates", "missed", "sends a node", "limit of peers", "they miss"),
         [
             (
                 f"{row.nodes}",
@@ -296,7 +297,7 @@ def _shipped_table(rows: Sequence[Row]) -> Table:
             )
             for row in rows
         ],
-        "Updates of which somebody never hears, without loss; the packets that each node sends for one. "
+        "Updates of which somebody never hears, without loss; and how often each node sends one. "
         "Peers (memberlist, and so serf and consul) send 4 x ceil(log10(n + 1)) times, to three different "
         "peers in each tick: their misses are computed from that rule.",
     )

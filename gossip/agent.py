@@ -39,7 +39,7 @@ from gossip.log import note
 from gossip.net.bind import bind
 from gossip.net.driver import Driver
 from gossip.notify import notify
-from gossip.registrar import Registrar, newest, read_saved
+from gossip.registrar import MAX_DELETIONS, Registrar, newest, read_saved
 from gossip.store import Store
 from gossip.wire.identity import Identity
 from gossip.wire.seal import SESSION_BYTES, ClearSealer
@@ -74,13 +74,17 @@ class Agent:
 
     It leaves the cluster when the block ends. Entering raises `GossipError` (`StoreError`,
     `TransportError`, ...) if it cannot start; nothing is left behind then.
+
+    Args:
+        max_deletions: deletions of services that it remembers before it raises its floor.
     """
 
     node: Node
     _registrar: Registrar
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, *, max_deletions: int = MAX_DELETIONS) -> None:
         self.config = config
+        self._max_deletions = max_deletions
         self._stop = trio.Event()
         self._farewell: Callable[[float], None] | None = None
         self._has_left = False
@@ -164,11 +168,11 @@ class Agent:
             saved.remembered,
         )
         self._floor = floor
-        self._journal = Journal(store, birth, floor, self._flush, self._saved)
+        self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved)
         sources = {
             key: source for key, (source, fact) in self._kept.items() if isinstance(fact.body, ServiceRecord)
         }
-        self._registrar = Registrar(self.node, self._journal, sources, trio.current_time)
+        self._registrar = Registrar(self.node, self._journal, sources, trio.current_time, self._max_deletions)
         sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
         self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
         self._socket = LocalSocket(self, listen(config.socket), config.socket)
@@ -186,6 +190,7 @@ class Agent:
                     self._flush()
                     parts.start_soon(self._socket.serve)
                     parts.start_soon(self._remember)
+                    parts.start_soon(self._registrar.run)
                     self._say_ready()
                     task_status.started()
                     await self._stop.wait()

@@ -38,8 +38,9 @@ T = TypeVar("T")
 class _Item:
     __slots__ = ("commit", "done", "entry", "problem")
 
-    def __init__(self, entry: StoredRecord, commit: Callable[[], None]) -> None:
+    def __init__(self, entry: StoredRecord | int, commit: Callable[[], None]) -> None:
         self.entry = entry
+        """A record, or a floor."""
         self.commit = commit
         self.done = trio.Event()
         self.problem: GossipError | None = None
@@ -49,7 +50,7 @@ class Journal:
     """Writes to a store.
 
     Args:
-        birth: saved beside the counter, as is `floor`.
+        ceiling: the versions that are reserved on disk already; `birth` and `floor` are saved beside it.
         committed: called after each group has become visible.
         live: everything that is worth keeping, for when the log has grown.
     """
@@ -57,17 +58,22 @@ class Journal:
     def __init__(
         self,
         store: Store,
+        ceiling: int,
         birth: int,
         floor: int,
         committed: Callable[[], None],
         live: Callable[[], Sequence[StoredRecord]],
     ) -> None:
         self._store = store
+        self._reserved = ceiling
         self._birth = birth
         self._floor = floor
         self._committed = committed
         self._live = live
         self._items: deque[_Item] = deque()
+        self._floors: deque[_Item] = deque()
+        self._is_long = False
+        self._is_writing = False
         self._ceiling: int | None = None
         self._addresses: Sequence[Address] | None = None
         self._is_idle = True
@@ -98,6 +104,30 @@ class Journal:
         self._ceiling = max(ceiling, self._ceiling or 0)
         self._work.unpark()
 
+    async def save_floor(self, floor: int, commit: Callable[[], None]) -> None:
+        """Returns when `floor` is on disk, for every later start, and `commit` has been called.
+
+        Raises:
+            StoreError: the disk did not take it; the old floor stands and `commit` is not called.
+            GossipError: what `commit` raised.
+        """
+        item = _Item(floor, commit)
+        self._floors.append(item)
+        self._work.unpark()
+        await item.done.wait()
+        if item.problem is not None:
+            raise item.problem
+
+    def shorten(self) -> None:
+        """Rewrite the log with what is worth keeping now."""
+        self._is_long = True
+        self._work.unpark()
+
+    async def written(self) -> None:
+        """Returns when every record that was brought so far has been tried."""
+        while self._items or self._is_writing:
+            await self._rest.park()
+
     def save_remembered(self, addresses: Sequence[Address]) -> None:
         """Keep these addresses for the next start."""
         self._addresses = addresses
@@ -105,7 +135,7 @@ class Journal:
 
     async def settle(self) -> None:
         """Returns when all that was asked for so far has been tried."""
-        while self._items or self._ceiling is not None or self._addresses is not None or not self._is_idle:
+        while self._has_work() or not self._is_idle:
             await self._rest.park()
 
     async def run(self) -> None:
@@ -116,44 +146,78 @@ class Journal:
                 await self._write_counter(self._ceiling)
             if self._items:
                 await self._write_group()
+                self._rest.unpark_all()
+            if self._floors:
+                await self._write_floor(self._floors.popleft())
+            if self._is_long:
+                self._is_long = False
+                await self._try("a shorter log", self._store.compact, self._live())
             if self._addresses is not None:
                 addresses, self._addresses = self._addresses, None
                 await self._try("the addresses of other members", self._store.save_remembered, addresses)
-            if self._items or self._ceiling is not None or self._addresses is not None:
+            if self._has_work():
                 continue
             self._is_idle = True
             self._rest.unpark_all()
             await self._work.park()
+
+    def _has_work(self) -> bool:
+        return bool(
+            self._items
+            or self._floors
+            or self._is_long
+            or self._ceiling is not None
+            or self._addresses is not None
+        )
 
     async def _write_counter(self, ceiling: int) -> None:
         try:
             await trio.to_thread.run_sync(self._store.save_counter, ceiling, self._birth, self._floor)
         except StoreError as problem:
             note(logging.ERROR, "store_failed", detail=str(problem))
-            # Records need not wait for the counter: they have versions that are reserved already.
-            if not self._items:
+            # Others need not wait for the counter: they have versions that are reserved already.
+            if not (self._items or self._floors):
                 with trio.move_on_after(RETRY_SECONDS):
                     await self._work.park()
         else:
+            self._reserved = max(ceiling, self._reserved)
             if self._ceiling == ceiling:
                 self._ceiling = None
+
+    async def _write_floor(self, item: _Item) -> None:
+        assert isinstance(item.entry, int)  # noqa: S101 - made by `save_floor`
+        floor = item.entry
+        # The next life begins above the ceiling, and no floor may be above a node's incarnation.
+        ceiling = max(self._reserved, floor)
+        try:
+            await trio.to_thread.run_sync(self._store.save_counter, ceiling, self._birth, floor)
+        except StoreError as problem:
+            item.problem = problem
+            note(logging.ERROR, "store_failed", detail=str(problem))
+        else:
+            self._reserved, self._floor = ceiling, floor
+            _commit(item)
+        item.done.set()
+        if item.problem is None:
+            self._committed()
 
     async def _write_group(self) -> None:
         group = [self._items.popleft() for _ in range(min(MAX_GROUP, len(self._items)))]
         self._room.unpark(count=len(group))
         problem: GossipError | None = None
+        entries = [item.entry for item in group if isinstance(item.entry, StoredRecord)]
+        self._is_writing = True
         try:
-            await trio.to_thread.run_sync(self._store.append, [item.entry for item in group])
+            await trio.to_thread.run_sync(self._store.append, entries)
         except (StoreError, LimitError) as failure:
             problem = failure
             note(logging.ERROR, "store_failed", detail=str(problem))
+        finally:
+            self._is_writing = False
         for item in group:
             item.problem = problem
             if problem is None:
-                try:
-                    item.commit()
-                except GossipError as refusal:
-                    item.problem = refusal
+                _commit(item)
             item.done.set()
         if problem is None:
             self._committed()
@@ -167,3 +231,10 @@ class Journal:
         except GossipError as problem:
             detail = f"{what} could not be saved: {problem}"
             note(logging.WARNING, "store_failed", detail=detail)
+
+
+def _commit(item: _Item) -> None:
+    try:
+        item.commit()
+    except GossipError as refusal:
+        item.problem = refusal

@@ -10,8 +10,11 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import trio
+
 from gossip.api.methods import Registration
 from gossip.core.records import Deletion, Fact, ServiceRecord
+from gossip.core.types import Phase
 from gossip.errors import GossipError, NotFoundError, RefusedError, RemoteProtocolError
 from gossip.log import note
 from gossip.store import StoredRecord
@@ -24,10 +27,21 @@ if TYPE_CHECKING:
     from gossip.journal import Journal
     from gossip.wire.identity import Identity
 
-__all__ = ["API", "FILE", "SESSION", "Registrar", "newest", "read_saved"]
+__all__ = ["API", "FILE", "MAX_DELETIONS", "SESSION", "Registrar", "newest", "read_saved"]
 
 API, FILE, SESSION = "api", "file", "session"
 """Who asked for a service: a program, a file, or a program that wants it gone with its connection."""
+
+MAX_DELETIONS = 1_024
+"""Deletions that a node remembers before it raises its floor to forget them. The others take no new
+service of a node of which they hold 8,192 records and deletions; at least half of that may live."""
+SPREAD_SECONDS = 2.0
+"""How long what was signed again may travel ahead of the floor: who hears of the floor first misses
+those services until he is told of them."""
+SIGN_AT_ONCE = 256
+"""Records that are signed in one go, a few 10 ms; others have their turn in between."""
+SPREAD_LOOK_SECONDS = 0.1
+"""How often is looked, only then, whether it has been told."""
 
 
 def newest(facts: Iterable[tuple[str, Fact]]) -> dict[str, tuple[str, Fact]]:
@@ -74,16 +88,42 @@ class Registrar:
     Args:
         sources: who asked for the services that the disk kept, by service id.
         now: the clock that the node lives by.
+        max_deletions: how many deletions this node remembers before it forgets them.
     """
 
     def __init__(
-        self, node: Node, journal: Journal, sources: dict[str, str], now: Callable[[], float]
+        self,
+        node: Node,
+        journal: Journal,
+        sources: dict[str, str],
+        now: Callable[[], float],
+        max_deletions: int = MAX_DELETIONS,
     ) -> None:
         self._node = node
         self._journal = journal
         self._sources = sources
         self._now = now
+        self._max_deletions = max_deletions
         self._under_way: Counter[str] = Counter()
+        self._is_signing_anew = False
+        self._may_sign = trio.lowlevel.ParkingLot()
+        """Where changes wait while everything that lives is signed again."""
+        self._landed = trio.lowlevel.ParkingLot()
+        self._has_deleted = False
+        self._deleted = trio.lowlevel.ParkingLot()
+
+    async def run(self) -> None:
+        """Forget deletions whenever they have become many. Asleep until there is one more; never returns."""
+        while True:
+            if self._node.deletions > self._max_deletions:
+                try:
+                    await self._forget_deletions()
+                except GossipError as problem:
+                    # Nothing is lost: the next deletion is the next attempt.
+                    note(logging.WARNING, "deletions_kept", detail=str(problem))
+            while not self._has_deleted:
+                await self._deleted.park()
+            self._has_deleted = False
 
     def saved(self) -> list[StoredRecord]:
         """All that is worth keeping on disk."""
@@ -111,6 +151,7 @@ class Registrar:
         held = self._held(key)
         if held and self._sources.get(key) == source and not self._under_way[key] and _says(held, wanted):
             return key, held.version
+        await self._turn()
         fact = self._node.prepare_service(
             key, wanted.name, wanted.address, wanted.port, wanted.tags, wanted.meta, wanted.weight
         )
@@ -124,6 +165,7 @@ class Registrar:
             NotFoundError: this node has no such service.
             StoreError: the disk did not take it; nothing has changed.
         """
+        await self._turn()
         await self._keep(key, self._node.prepare_deletion(key), self._sources.get(key, API))
 
     async def release(self, key: str) -> None:
@@ -157,6 +199,63 @@ class Registrar:
             wanted = Registration(old.name, old.port, old.key, old.host, old.tags, old.meta, old.weight)
             await self._attempt(old.key, self.register(wanted, source))
 
+    async def _turn(self) -> None:
+        """Wait until what lives is not being signed again: it would otherwise undo a change on its way."""
+        while self._is_signing_anew:
+            await self._may_sign.park()
+
+    async def _forget_deletions(self) -> None:
+        """Sign what lives again, above a new floor, and void everything below by it.
+
+        At each step a crash leaves either the old floor with its deletions, or the new floor with
+        all that lives above it. Changes wait only while what lives is signed; those that come later
+        are above the floor by themselves.
+
+        Raises:
+            GossipError: it cannot be done now; the deletions stay.
+        """
+        floor = await self._sign_all_above()
+        with trio.move_on_after(SPREAD_SECONDS):
+            while self._node.queue:  # noqa: ASYNC110 - core says nothing when its queue has run empty
+                await trio.sleep(SPREAD_LOOK_SECONDS)
+        if self._node.me.record.phase != Phase.RUNNING:
+            raise RefusedError("this agent is leaving: it will not come to need them")
+        await self._journal.save_floor(floor, lambda: self._node.raise_floor(floor, self._now()))
+        self._journal.shorten()
+        note(logging.INFO, "deletions_forgotten", floor=floor)
+
+    async def _sign_all_above(self) -> int:
+        """A new floor, above which everything lives from now on, on disk as in the view."""
+        self._is_signing_anew = True
+        try:
+            # Also what its caller has given up after it was signed: the journal still brings it.
+            while self._under_way:
+                await self._landed.park()
+            await self._journal.written()
+            floor = self._node.next_version()
+            living = [fact.body for fact in self._node.saved() if isinstance(fact.body, ServiceRecord)]
+            problems: list[GossipError] = []
+
+            async def sign(old: ServiceRecord) -> None:
+                try:
+                    fact = self._node.prepare_service(
+                        old.key, old.name, old.host, old.port, old.tags, old.meta, old.weight
+                    )
+                    await self._keep(old.key, fact, self._sources.get(old.key, API))
+                except GossipError as problem:
+                    problems.append(problem)
+
+            for first in range(0, len(living), SIGN_AT_ONCE):
+                async with trio.open_nursery() as nursery:
+                    for old in living[first : first + SIGN_AT_ONCE]:
+                        nursery.start_soon(sign, old)
+                if problems:
+                    raise problems[0]
+            return floor
+        finally:
+            self._is_signing_anew = False
+            self._may_sign.unpark_all()
+
     async def _attempt(self, key: str, change: Awaitable[object]) -> None:
         """One service of many: its fault is logged, and the others go on."""
         try:
@@ -173,6 +272,9 @@ class Registrar:
             else:
                 self._sources[key] = source
             self._node.publish(fact, self._now())
+            if isinstance(fact.body, Deletion):
+                self._has_deleted = True
+                self._deleted.unpark()
 
         self._under_way[key] += 1
         try:
@@ -181,6 +283,8 @@ class Registrar:
             self._under_way[key] -= 1
             if not self._under_way[key]:
                 del self._under_way[key]
+            if not self._under_way:
+                self._landed.unpark_all()
 
     def _held(self, key: str) -> ServiceRecord | None:
         fact = self._node.members.me.services.get((2, key))

@@ -262,7 +262,7 @@ class Connection:
 
     # --------------------------------------------------------------------------- what methods may do
 
-    def watch_services(self, question: Lookup) -> bytes:
+    def watch_services(self, question: Lookup | None) -> bytes:
         """See `Session`."""
         return self._watch(self._hub.watches.services(self, len(self._watchers) + 1, question))
 

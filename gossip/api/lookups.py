@@ -3,7 +3,7 @@
 A lookup that was asked before, in the same bytes, costs two dict reads; and if the line around it is
 written as most clients do, with the id first, it is not even decoded. Nearest-first lookups are not
 kept, since round trips change without any index; nor are those that show the dead and the left, which
-come and go without one.
+come and go without one. While the node is isolated, which each answer then says, none is kept or used.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Lookups:
             return None
         end = line.find(b",", len(_HEAD))
         entry = self._kept.get(self._tails.get(line[end:], b""))
-        if entry is None or self._agent.node.catalog.index_of(entry[0]) != entry[1]:
+        node = self._agent.node
+        if entry is None or node.catalog.index_of(entry[0]) != entry[1] or node.is_isolated:
             return None
         number = line[len(_HEAD) : end]
         if not number.isdigit() or number[0] == _ZERO or len(number) > MAX_DIGITS:
@@ -84,12 +85,12 @@ class Lookups:
         text = bytes(params)
         node = self._agent.node
         kept = self._kept.get(text)
-        if kept is not None and node.catalog.index_of(kept[0]) == kept[1]:
+        if kept is not None and node.catalog.index_of(kept[0]) == kept[1] and not node.is_isolated:
             return kept[2]
         question = read_params(self._decoder, params)
         value = views.instances(node, question)
         result = self._encode(value)
-        if not (question.near or question.any):
+        if not (question.near or question.any or value.isolated):
             self._keep(text, (question.service, value.index, result))
         return result
 

@@ -59,8 +59,8 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True):
 class Session(Protocol):
     """The connection that asks, as far as methods may know it."""
 
-    def watch_services(self, question: views.Lookup) -> bytes:
-        """Begins a watch; the answer, encoded, has its number and the value now."""
+    def watch_services(self, question: views.Lookup | None) -> bytes:
+        """Begins a watch of a lookup, or (None) of the list of services; its answer, encoded."""
 
     def watch_members(self) -> bytes:
         """The same for members."""
@@ -231,7 +231,9 @@ READS: dict[str, Method[Any, Backend, object]] = {
     "rtt": Method(_Pair, _rtt),
 }
 WATCHES: dict[str, Method[Any, Session, bytes]] = {
-    "services.watch": Method(views.Lookup, lambda session, question: session.watch_services(question)),
+    "services.watch": Method(
+        views.ServicesWatch, lambda session, params: session.watch_services(params.question())
+    ),
     "members.watch": Method(_Nothing, lambda session, _: session.watch_members()),
     "events.watch": Method(EventWatch, lambda session, params: session.watch_events(params.name)),
 }

@@ -33,6 +33,7 @@ __all__ = [
     "Reads",
     "ServiceView",
     "Services",
+    "ServicesWatch",
     "View",
     "instance",
     "instances",
@@ -60,6 +61,8 @@ class Reads(Protocol):
     def members(self) -> MemberTable: ...
     @property
     def flags(self) -> tuple[str, ...]: ...
+    @property
+    def is_isolated(self) -> bool: ...
     def find(self, who: str) -> Member: ...
     def rtt(self, a: NodeId | None, b: NodeId) -> float | None: ...
     def near(self, instances: Sequence[Instance]) -> list[Instance]: ...
@@ -105,7 +108,7 @@ class ServiceView(Struct, frozen=True, gc=False):
 
 
 class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
-    """The parameters of `services.lookup` and `services.watch`."""
+    """The parameters of `services.lookup`."""
 
     service: str
     tags: tuple[str, ...] = ()
@@ -116,6 +119,22 @@ class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
     near: bool = False
 
 
+class ServicesWatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of `services.watch`: those of a lookup, or none at all to watch the list of services."""
+
+    service: str = ""
+    tags: tuple[str, ...] = ()
+    any: bool = False
+    no_suspect: bool = False
+    near: bool = False
+
+    def question(self) -> Lookup | None:
+        """The lookup to repeat; None for the list."""
+        if not self.service:
+            return None
+        return Lookup(self.service, self.tags, self.any, self.no_suspect, self.near)
+
+
 class Members(Struct, frozen=True):
     """The answer of `members.list`."""
 
@@ -123,11 +142,13 @@ class Members(Struct, frozen=True):
     index: int
 
 
-class Instances(Struct, frozen=True):
+class Instances(Struct, frozen=True, omit_defaults=True):
     """The answer of `services.lookup`; `index` is that of this service's last change."""
 
     instances: list[InstanceView]
     index: int
+    isolated: bool = False
+    """The node that is asked hears nobody, so that this may be old. Absent while it does."""
 
 
 class Services(Struct, frozen=True):
@@ -240,7 +261,9 @@ def instances(node: Reads, question: Lookup) -> Instances:
     )
     if question.near:
         found = node.near(found)
-    return Instances([instance(each) for each in found], node.catalog.index_of(question.service))
+    return Instances(
+        [instance(each) for each in found], node.catalog.index_of(question.service), node.is_isolated
+    )
 
 
 def services(node: Reads) -> Services:

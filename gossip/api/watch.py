@@ -124,6 +124,36 @@ class _Service(_Topic):
         return b'"instances":%b,"index":%d}' % (self._instances, self._index)
 
 
+class _Names(_Topic):
+    """The list of all services, for those who watch no one of them."""
+
+    method = b"services.watch"
+
+    def __init__(self, agent: Backend) -> None:
+        super().__init__()
+        self._agent = agent
+        self._index = -1
+        self._services = b""
+
+    def refresh(self) -> None:
+        """Tell the watchers if the list has changed."""
+        index = self._agent.node.catalog.index
+        if index == self._index:
+            return
+        self._index = index
+        services = _encode(views.services(self._agent.node).services)
+        if services != self._services:
+            self._services = services
+            self.tell(self._tail())
+
+    def value(self) -> bytes:
+        self.refresh()
+        return self._tail()
+
+    def _tail(self) -> bytes:
+        return b'"services":%b,"index":%d}' % (self._services, self._index)
+
+
 class _Members(_Topic):
     method = b"members.watch"
 
@@ -154,7 +184,7 @@ class Watches:
 
     def __init__(self, agent: Backend) -> None:
         self._agent = agent
-        self._services: dict[views.Lookup, _Service] = {}
+        self._services: dict[views.Lookup | None, _Service | _Names] = {}
         self._members = _Members(agent)
         self._events: dict[str | None, _Events] = {}
 
@@ -184,10 +214,11 @@ class Watches:
         for topic in topics:
             topic.tell(tail)
 
-    def services(self, sink: Sink, number: int, question: views.Lookup) -> Watcher:
+    def services(self, sink: Sink, number: int, question: views.Lookup | None) -> Watcher:
         topic = self._services.get(question)
         if topic is None:
-            topic = self._services[question] = _Service(self._agent, question)
+            topic = _Names(self._agent) if question is None else _Service(self._agent, question)
+            self._services[question] = topic
         # Before it joins: nothing may be told to it before its number is.
         topic.refresh()
         return _join(topic, sink, number)

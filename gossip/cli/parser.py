@@ -127,6 +127,12 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     option("--http-list-self-as", metavar="NAME", help="list each agent as this service (a later release)")
     option(
+        "--leave-on-term",
+        action="store_true",
+        default=None,
+        help="leave the cluster at SIGTERM too, instead of announcing a restart",
+    )
+    option(
         "--log-level",
         metavar="LEVEL",
         choices=("debug", "info", "warning", "error"),

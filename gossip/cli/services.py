@@ -106,7 +106,10 @@ def lookup(options: Namespace) -> int:
     question = _question(options) | ({"near": True} if options.near else {})
     with Channel(options.socket) as channel:
         if options.wait is None:
-            found = channel.call("services.lookup", question)["instances"]
+            answer = channel.call("services.lookup", question)
+            found = answer["instances"]
+            if answer.get("isolated"):
+                complain("the agent hears no other member: this may be old; see 'gossip info'")
         else:
             found = _await_instances(channel, question, options.wait)
     if options.one and found:

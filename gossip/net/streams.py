@@ -51,7 +51,7 @@ class StreamOwner(Protocol):
         """A frame has come.
 
         Raises:
-            RemoteProtocolError: if it is no message; the stream is then ended.
+            RemoteProtocolError: if it is malformed; the stream is then ended.
         """
 
     def stream_closed(self, stream: StreamId, reason: str) -> None:

@@ -86,10 +86,9 @@ def test_a_signal_ends_it_in_good_order(
     folders: tuple[Path, Path], number: signal.Signals, options: tuple[str, ...], seen: str, event: str
 ) -> None:
     """SIGINT leaves; SIGTERM hands over: to the others it restarts, and is left only after the grace."""
-    extra = {"GOSSIP_LEAVE_ON_TERM": "true"} if options else {}
     with (
         Process(folders[0], name="watcher") as watcher,
-        Process(folders[1], "--join", address_of(watcher), name="goer", extra=extra) as goer,
+        Process(folders[1], "--join", address_of(watcher), *options, name="goer") as goer,
     ):
         until("they know each other", lambda: status_seen_by(watcher, "goer") == "alive")
         with watcher.ask() as ask, goer.ask() as other:
@@ -235,3 +234,36 @@ def test_an_exit_by_signal_leaves_no_child(tmp_path: Path) -> None:
         assert process.wait() == 0
         left = subprocess.run(["pgrep", "-P", str(process.child.pid)], capture_output=True, check=False)
         assert left.stdout == b""
+
+
+def test_hangup_takes_over_exactly_the_changes_of_its_file(tmp_path: Path) -> None:
+    file = tmp_path / "gossip.toml"
+
+    def write(*services: tuple[str, int]) -> None:
+        entries = (f'[[service]]\nname = "web"\nid = "{id}"\nport = {port}\n' for id, port in services)
+        file.write_text("".join(entries))
+
+    write(("a", 1), ("b", 2), ("c", 3))
+    with Process(tmp_path, "--config", str(file)) as process, process.ask() as ask:
+
+        def ports() -> dict[str, int]:
+            found = ask.call("services.lookup", service="web")["instances"]
+            return {each["id"]: each["port"] for each in found}
+
+        ask.call("services.register", name="web", id="mine", port=9)
+        assert ports() == {"a": 1, "b": 2, "c": 3, "mine": 9}
+        write(("a", 1), ("b", 20), ("d", 4))
+        process.signal(signal.SIGHUP)
+        until("it is reloaded", lambda: any(each["event"] == "reloaded" for each in process.events()))
+        assert ports() == {"a": 1, "b": 20, "d": 4, "mine": 9}
+        changes = [each for each in process.events() if each["event"].startswith("service_")]
+        since = [(each["event"], each["id"]) for each in changes[4:]]
+        assert sorted(since) == [
+            ("service_changed", "b"),
+            ("service_deregistered", "c"),
+            ("service_registered", "d"),
+        ]
+        file.write_text("[[service]\n")
+        process.signal(signal.SIGHUP)
+        until("it is refused", lambda: any(each["event"] == "reload_failed" for each in process.events()))
+        assert ports() == {"a": 1, "b": 20, "d": 4, "mine": 9}

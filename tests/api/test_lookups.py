@@ -135,3 +135,23 @@ def test_an_owner_that_dies_takes_its_instances_out_of_kept_answers() -> None:
     assert (statuses(), statuses(any=True)) == ([], ["dead"])
     agent.node.set_status(owner, Status.ALIVE)
     assert statuses() == ["passing"]
+
+
+def test_isolation_shows_while_it_lasts_in_kept_answers_too() -> None:
+    agent = FakeAgent()
+    agent.node.put(agent.node.id, "w", "web", 80)
+    lookups = Lookups(agent)
+    calls = Calls(agent, lookups, None, None, None, None)  # type: ignore[arg-type]
+    line = b'{"jsonrpc":"2.0","id":%d,"method":"services.lookup","params":{"service":"web"}}'
+    before = calls.line(line % 1)
+    assert before is not None
+    assert "isolated" not in msgspec.json.decode(before)["result"]
+    agent.node.is_isolated = True
+    for _ in range(2):
+        during = calls.line(line % 1)
+        assert during is not None
+        answer = msgspec.json.decode(during)["result"]
+        assert answer.pop("isolated") is True
+        assert answer == msgspec.json.decode(before)["result"]
+    agent.node.is_isolated = False
+    assert calls.line(line % 1) == before

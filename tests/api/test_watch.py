@@ -274,3 +274,44 @@ async def test_watches_end_with_their_connection(tmp_path: Path) -> None:
         assert not watches._services
         assert not watches._events
         assert not watches._members.watchers
+
+
+async def test_without_a_service_the_list_is_watched(tmp_path: Path) -> None:
+    async with served(tmp_path) as here:
+        node = here.agent.node
+        client = await here.connect()
+        node.put(node.id, "w", "web", 80, ["a"])
+        first = await client.call("services.watch")
+        assert first["services"] == [{"name": "web", "instances": 1, "tags": ["a"]}]
+        assert first == {"watch": 1} | await client.call("services.list")
+        # A change that the list does not show is nothing new to those who watch it.
+        node.put(node.id, "w", "web", 81, ["a"])
+        here.agent.flush()
+        node.put(node.id, "d", "db", 82)
+        here.agent.flush()
+        note = await client.line()
+        assert (note["method"], note["params"]["watch"]) == ("services.watch", 1)
+        assert [each["name"] for each in note["params"]["services"]] == ["db", "web"]
+        other = await here.connect()
+        assert (await other.call("services.watch"))["index"] == note["params"]["index"]
+        node.delete(node.id, "w")
+        here.agent.flush()
+        for each in (client, other):
+            assert [row["name"] for row in (await each.line())["params"]["services"]] == ["db"]
+
+
+def test_the_watch_of_the_list_tells_what_it_would_show_state_by_state(rng: random.Random) -> None:
+    agent = FakeAgent()
+    owners = [agent.node.id, *(agent.node.add(f"n{i}") for i in range(3))]
+    watches = Watches(agent)
+    agent.told = watches.happened
+    inbox = Inbox()
+    watches.services(inbox, 1, None)
+    expected = [json.loads(msgspec.json.encode(views.services(agent.node)))["services"]]
+    for _ in range(200):
+        random_change(agent, rng, owners)
+        now = json.loads(msgspec.json.encode(views.services(agent.node)))["services"]
+        if now != expected[-1]:
+            expected.append(now)
+    assert [line["services"] for line in inbox.lines] == expected[1:]
+    assert len(expected) > 50

@@ -49,6 +49,7 @@ class FakeNode:
         self.counters: dict[str, int] = {}
         self.health = 0
         self.flags: tuple[str, ...] = ()
+        self.is_isolated = False
         self.fingerprint = 0xFEED
         self.queue = 0
         self.rtts: dict[NodeId, float] = {}

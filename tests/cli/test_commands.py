@@ -260,6 +260,13 @@ def test_lookup_prints_host_and_port(agent: ScriptedAgent, gossip: Run) -> None:
     assert json.loads(gossip("lookup", "web", "--json").out) == found
 
 
+def test_lookup_says_that_the_agent_is_isolated(agent: ScriptedAgent, gossip: Run) -> None:
+    agent.script["services.lookup"] = Reply({"instances": [an_instance("a")], "index": 1, "isolated": True})
+    ran = gossip("lookup", "web")
+    assert (ran.status, ran.out) == (0, "127.0.0.1:8080\n")
+    assert ran.err == "gossip: the agent hears no other member: this may be old; see 'gossip info'\n"
+
+
 def test_lookup_passes_its_filters_on(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["services.lookup"] = Reply({"instances": [an_instance()], "index": 1})
     gossip("lookup", "web", "--tag", "a", "--tag", "b", "--any", "--no-suspect", "--near")

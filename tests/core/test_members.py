@@ -100,6 +100,14 @@ def test_a_newcomer_is_placed_at_random_in_the_rest_of_the_round() -> None:
     assert min(places.values()) > 20, "300 / 7 = 43 are expected at each place"
 
 
+def test_who_comes_back_before_its_turn_has_one_turn(world: Table) -> None:
+    members = world.add(20)
+    for member in members:
+        world.table.set_status(member, Status.DEAD, 1.0)
+        world.table.set_status(member, Status.ALIVE, 2.0)
+    assert Counter(world.probe(20)) == Counter(members)
+
+
 @pytest.mark.parametrize("status", [Status.DEAD, Status.LEFT])
 def test_the_gone_are_skipped_and_come_back_into_the_round(world: Table, status: Status) -> None:
     members = world.add(5)

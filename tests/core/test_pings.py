@@ -133,6 +133,9 @@ def test_a_stranger_that_proves_nothing_is_no_evidence() -> None:
     false = {
         "its record is of another address": pinged.not_me(elsewhere),
         "signed by another": pinged.not_me(stranger, signature=pinged.not_me(liar).signature),
+        "a record that it did not sign": pinged.not_me(
+            stranger, record=liar.notary.sign(b"?") + stranger.current.raw[64:]
+        ),
         "signed for another ping": pinged.not_me(stranger, signature=old_signature),
         "the record is no member's": pinged.not_me(stranger, record=stranger.service("web", 7).raw),
         "the member itself": pinged.not_me(pinged.a),
@@ -144,9 +147,9 @@ def test_a_stranger_that_proves_nothing_is_no_evidence() -> None:
         rig.feed(message, stranger)
         assert pinged.asker.answers == [], why
     counters = rig.node.counters
-    assert counters["not_me_unproven"] == 5
+    assert counters["not_me_unproven"] == 6
     assert counters["not_me_unexpected"] == 2
-    assert sum(counters.values()) == 8, "and the nonsense under its own reason"
+    assert sum(counters.values()) == 9, "and the nonsense under its own reason"
 
 
 def test_a_ping_for_another_is_not_acked() -> None:

@@ -374,6 +374,29 @@ async def test_an_overflow_of_the_receive_buffer_is_told() -> None:
         assert agent.node.counters["receive_overflow"] == 1
 
 
+async def test_a_node_that_can_send_to_nobody_is_told_to_doubt_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with running() as agent, Peer() as peer:
+        port = agent.driver.endpoints[0].udp
+        outcomes: list[str] = []
+        monkeypatch.setattr(port, "send", lambda *_: outcomes.pop(0))
+
+        async def doubts_after(*given: str) -> bool:
+            outcomes[:] = given
+            turns = len(agent.node.of("pulse"))
+            agent.want(*(Send(peer.address, gossip(n)) for n in range(len(given))))
+            peer.send(gossip(), agent.address)
+            pulses = await agent.node.saw("pulse", turns + 1)
+            return bool(pulses[turns][2])
+
+        assert await doubts_after("send_failed", "send_failed")
+        assert not await doubts_after(), "it is told once"
+        assert not await doubts_after("send_blocked")
+        assert not await doubts_after("send_failed", ""), "that one cannot be reached; others can"
+        assert await doubts_after("send_blocked", "send_failed")
+
+
 # -- the other effects
 
 

@@ -144,6 +144,19 @@ async def test_an_accepted_stream_can_be_written_to_at_once_and_closed() -> None
         assert agent.node.of("stream_closed") == agent.node.of("stream_received") == []
 
 
+async def test_a_frame_of_a_later_version_is_counted_and_the_stream_goes_on() -> None:
+    async with running() as agent:
+        accept_all(agent)
+        async with connected(agent) as (stream, sealer, _):
+            frames = [codec.encode(turned(1)), b"\x92\x63\x01", codec.encode(turned(2))]
+            for body in frames:
+                await stream.send_all(sealer.seal(body))
+            received = await agent.node.saw("stream_received", times=2)
+            assert [frame for _, frame in received] == [turned(1), turned(2)]
+            assert agent.node.counters == {"unknown_kind": 1}
+            assert agent.node.of("stream_closed") == []
+
+
 async def test_frames_are_read_byte_by_byte_and_many_at_once() -> None:
     async with running() as agent:
         accept_all(agent)

@@ -45,6 +45,20 @@ def test_a_new_node_is_added_told_and_gossiped_on() -> None:
     assert a.got(Gossip) == [], "never back to whom it came from"
 
 
+def test_nobody_enters_by_its_own_word() -> None:
+    """Scenario 21: it is introduced, by a seed that has reached it; others trust the relay."""
+    rig = Rig()
+    (a,) = rig.members(1)
+    x = rig.peer("x")
+    rig.hear(x, x.current)
+    assert rig.status(x) is None
+    assert rig.node.counters["uninvited"] == 1
+    rig.hear(a, x.current)
+    assert rig.status(x) is Status.ALIVE
+    rig.hear(x, x.again(tags={"a": "1"}))
+    assert rig.member(x).record.tags == {"a": "1"}, "a member speaks for itself"
+
+
 def test_the_same_twice_is_one_event_and_one_piece_of_news() -> None:
     """Scenario 22: from several, in one packet and in many."""
     rig = Rig()

@@ -122,6 +122,17 @@ def test_one_tick_tells_nobody_the_same_thing_twice() -> None:
     assert all(len(news) == len(set(news)) for news in told)
 
 
+def test_a_small_cluster_is_told_again_of_everything_within_a_few_ticks() -> None:
+    """Scenario 57: repeats do not wait for one another, and the cluster is idle soon."""
+    rig = Rig()
+    a, b = rig.members(2)
+    facts = [a.service(f"key-{number}", 2_000 + number) for number in range(40)]
+    rig.hear(a, *facts)
+    rig.run(10 * LAN.gossip_interval)
+    assert rig.node.queue == 0
+    assert all(b.got_news().count(fact.raw) > 1 for fact in facts)
+
+
 def test_a_storm_of_news_leaves_in_a_bounded_number_of_eager_packets() -> None:
     """Scenario 60: beyond the allowance it waits, and what does not fit the queue is left to repair."""
     rig = Rig()

@@ -185,6 +185,22 @@ def test_a_seed_that_all_have_lost_brings_two_clusters_together() -> None:
     world.run_until(world.converged, limit=200)
 
 
+def test_who_has_become_alone_tries_its_seeds_again() -> None:
+    """Scenario 80: the others left, and somebody new has the seed's name."""
+    world = World()
+    first = world.add("first", seeds=())
+    world.names.table["seed.example"] = [first.address[0]]
+    alone = world.add("alone", seeds=["seed.example"])
+    world.run_until(world.converged, limit=20)
+    world.run(LONG)
+    world.leave(first)
+    world.run_until(lambda: alone.sees(first) is Status.LEFT, limit=10)
+    world.run(LONG)
+    second = world.add("second", seeds=())
+    world.names.table["seed.example"] = [second.address[0]]
+    world.run_until(lambda: alone.sees(second) is Status.ALIVE, limit=40)
+
+
 @pytest.mark.parametrize("turn", range(6))
 def test_after_any_cuts_and_crashes_the_healed_cluster_holds_one_view(turn: int, seed: int) -> None:
     """Scenarios 75 to 79, over random schedules; the seed is in the report of a failure."""

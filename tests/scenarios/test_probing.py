@@ -132,6 +132,24 @@ def test_helpers_that_reach_the_target_keep_it_alive() -> None:
     assert accusations(rig) == []
 
 
+def test_only_who_was_asked_can_report() -> None:
+    """Scenario 3: and only about that probe."""
+    rig = Rig()
+    *others, x = rig.members(8)
+    rig.run(10)
+    x.acks = False
+    pinged(rig, x)
+    rig.run_until(lambda: rig.sent(PingRequest))
+    seq = rig.sent(PingRequest)[-1].seq
+    bystander = next(peer for peer in others if not peer.got(PingRequest))
+    helper = next(peer for peer in others if peer.got(PingRequest))
+    rig.feed(Report(seq, bystander.id, Outcome.ACKED), bystander)
+    rig.feed(Report(seq ^ 1, helper.id, Outcome.ACKED), helper)
+    assert rig.node.counters["report_unexpected"] == 2
+    rig.run(PERIOD)
+    assert rig.status(x) is Status.SUSPECT
+
+
 def test_one_cut_link_makes_nobody_suspect() -> None:
     """Scenario 3, in a cluster: two nodes that cannot hear each other, with others between."""
     world = cluster(5, seed=3)
@@ -367,6 +385,9 @@ def test_a_datagram_that_was_only_late_or_lost_makes_nobody_degraded() -> None:
     x.acks = True
     rig.run(10)
     assert rig.told(EventKind.MEMBER_FLAGGED) == []
+    (dial,) = [effect for effect in rig.effects if isinstance(effect, Dial)]
+    assert Close(dial.stream) in rig.effects
+    assert len(rig.node._sessions) == 0
 
 
 def test_an_ack_on_the_stream_is_bound_as_well() -> None:
@@ -604,6 +625,17 @@ def test_a_refusal_that_no_helper_saw_is_silence() -> None:
     assert accusations(rig) == [(x.id, Kind.SILENT)]
 
 
+def test_who_answers_on_the_stream_is_not_refused() -> None:
+    """Scenario 13: a firewall may refuse datagrams for it, in the sight of all."""
+    rig, _, x = refusing_helpers()
+    x.acks, x.stream = False, True
+    for _ in range(200):
+        rig.do(lambda now: rig.node.refused(x.address, now))
+        rig.run(0.05)
+    assert accusations(rig) == []
+    assert rig.member(x).flags == ("degraded",)
+
+
 def test_refusals_that_killed_a_living_member_count_as_silence_from_then_on() -> None:
     rig, others, x = refusing_helpers()
     x.refuses = True
@@ -615,6 +647,13 @@ def test_refusals_that_killed_a_living_member_count_as_silence_from_then_on() ->
     rig.effects.clear()
     rig.run_until(lambda: rig.status(x) is Status.SUSPECT)
     assert accusations(rig) == [(x.id, Kind.SILENT)]
+    x.refuses, x.acks = False, False
+    rig.run_until(lambda: x.id in rig.node._detector._looks)
+    (look,) = [ping for ping in x.got(Ping) if ping.seq == rig.node._detector._looks[x.id].seq]
+    rig.do(lambda now: rig.node.refused(x.address, now))
+    assert rig.status(x) is Status.SUSPECT, "also at the last look"
+    rig.feed(x.ack(look), x)
+    assert rig.status(x) is Status.ALIVE
 
 
 # -- chance

@@ -11,12 +11,12 @@ from gossip.core.events import EventKind
 from gossip.core.messages import Gossip, Hello, Listing, Offer, Page, Turned
 from gossip.core.node import Node
 from gossip.core.params import LAN
-from gossip.core.records import Accusation, Deletion, Fact
-from gossip.core.types import MAX_VERSION, Kind, Phase, Status
+from gossip.core.records import Accusation, Deletion, Fact, Key
+from gossip.core.types import MAX_VERSION, Kind, Phase, Status, StreamId
 from sim.host import Host
 from sim.notary import StandIn
 from sim.world import World
-from tests.core.rig import Rig
+from tests.core.rig import Peer, Rig
 from tests.world import about, all_see, cluster, none_sees
 
 
@@ -81,6 +81,70 @@ def test_a_repair_ends_what_two_nodes_hold_differently_of_a_third(here: Status, 
         alive = really == "alive"
         assert (a.sees(third) is Status.ALIVE) == (b.sees(third) is Status.ALIVE) == alive
         assert (a.lookup("web") == [third.name]) == alive
+
+
+def place(rig: Rig, owner: Peer, key: Key = (1, "")) -> bytes:
+    """Where a record stands, as an offer names it."""
+    return rig.notary.place(owner.id, key).to_bytes(8, "big")
+
+
+def served(rig: Rig, caller: Peer) -> StreamId:
+    """A repair that `caller` has opened; its view is another in every bucket, so that all is listed."""
+    stream = rig.node.stream_accepted(caller.address, rig.now)
+    assert stream is not None
+    rig.frame(stream, Hello(caller.id, caller.current.raw, False, bytes(8), b"\xff" * 2_048))
+    return stream
+
+
+def offered(rig: Rig, stream: StreamId, offer: Offer) -> tuple[list[bytes], bytes]:
+    """What the node answers an offer: the facts that it gives, and what it wants."""
+    pages = [effect.frame for effect in rig.frame(stream, offer) if isinstance(effect, Write)]
+    assert all(isinstance(page, Page) for page in pages)
+    news = [raw for page in pages if isinstance(page, Page) for raw in page.news]
+    return news, b"".join(page.wants for page in pages if isinstance(page, Page))
+
+
+def test_a_tombstone_is_wanted_only_by_who_holds_something_older() -> None:
+    """Scenario 67: an offer tells records of the dead and the left apart."""
+    rig = Rig()
+    a, b = rig.members(2)
+    stranger = rig.peer()
+    stream = served(rig, a)
+    one, two = b"1" * 8, b"2" * 8
+    graves = ((place(rig, b), b.version + 1, one), (place(rig, stranger), 5_000, two))
+    assert offered(rig, stream, Offer(b"", (), (), graves)) == ([], one)
+    haves = ((place(rig, stranger), 5_000, two),)
+    assert offered(rig, stream, Offer(b"", haves, (), ())) == ([], two)
+
+
+def test_who_holds_an_older_record_of_a_dead_member_gets_the_newer_and_the_accusations() -> None:
+    """Scenario 67: so that it suspects it at once, and takes nothing on trust."""
+    rig = Rig()
+    a, b, c = rig.members(3)
+    c.acks = False
+    rig.hear(a, a.accuse(c), c.service("web", 2_000))
+    rig.hear(b, b.accuse(c))
+    rig.run_until(lambda: rig.status(c) is Status.DEAD, 90)
+    older = ((place(rig, c), c.version - 1, b"1" * 8),)
+    news, wants = offered(rig, served(rig, a), Offer(b"", older, (), ()))
+    assert news[0] == c.current.raw
+    assert set(news[1:]) == {fact.raw for fact in rig.member(c).accusations.values()}
+    assert wants == b""
+
+
+def test_what_a_dead_member_said_is_offered_apart() -> None:
+    """Scenario 67: by the side that opens the repair as well."""
+    rig = Rig()
+    a, b, c = rig.members(3)
+    rig.hear(a, a.service("web", 2_000), c.service("web", 2_000), c.again(phase=int(Phase.LEAVING)))
+    effects = rig.do(lambda now: rig.node._repair.open(rig.member(b), now))
+    (stream,) = [effect.stream for effect in effects if isinstance(effect, Dial)]
+    everything = tuple((bucket, b"", b"") for bucket in range(256))
+    listing = Listing(b.id, b.current.raw, bytes(8), everything, ())
+    (offer,) = [effect.frame for effect in rig.frame(stream, listing) if isinstance(effect, Write)]
+    assert isinstance(offer, Offer)
+    assert {have[0] for have in offer.graves} == {place(rig, c), place(rig, c, (2, "web"))}
+    assert {place(rig, a), place(rig, a, (2, "web"))} <= {have[0] for have in offer.haves}
 
 
 def test_a_death_elsewhere_is_only_a_suspicion_here() -> None:
