@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["log_event", "note", "set_up"]
 
 _log = logging.getLogger("gossip")
+_WORD = re.compile(r"[A-Za-z0-9_.:/+-]+")
+"""What most values are, found to need no quotes at one look."""
 _WARNINGS = frozenset(
     {
         EventKind.MEMBER_SUSPECTED,
@@ -66,7 +69,7 @@ class _Text(_Lines):
 def _plain(value: object) -> str:
     """A value that stays one word: what peers call themselves must not look like another line or field."""
     text = str(value)
-    if text and text.isprintable() and not any(c in ' "=' for c in text):
+    if _WORD.fullmatch(text) or (text and text.isprintable() and not any(c in ' "=' for c in text)):
         return text
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
@@ -85,7 +88,11 @@ def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
 def note(level: int, event: str, /, **fields: object) -> None:
     """Write one line: `note(logging.INFO, "agent_started", name="n1")`."""
     if _log.isEnabledFor(level):
-        _log.log(level, event, extra={"fields": fields})
+        # Made by hand: `Logger.log` walks the stack for a caller that no line of ours names, and a
+        # node that hears of a hundred others at once writes a hundred lines.
+        record = logging.LogRecord(_log.name, level, "", 0, event, None, None)
+        record.fields = fields
+        _log.handle(record)
 
 
 def log_event(event: Event) -> None:
