@@ -16,6 +16,7 @@ from collections.abc import Hashable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from gossip.core.params import Params
+from gossip.core.sizes import news_bytes
 from gossip.core.types import NodeId
 
 if TYPE_CHECKING:
@@ -30,11 +31,6 @@ SMALL_SENDS = 4
 """In a cluster so small that everybody is told in fewer sends, an item is sent this often."""
 
 
-def news_cost(raw: bytes) -> int:
-    """What one fact adds to a packet: its bytes and their length prefix."""
-    return len(raw) + (2 if len(raw) < 256 else 3)
-
-
 class Item:
     """One piece of news on its way: what it is, who has it, how often it was sent."""
 
@@ -43,7 +39,7 @@ class Item:
     def __init__(self, slot: Slot, raw: bytes, *, member: bool, own: bool, source: NodeId | None) -> None:
         self.slot = slot
         self.raw = raw
-        self.cost = news_cost(raw)
+        self.cost = news_bytes(raw)
         self.member = member
         self.own = own
         self.sends = 0

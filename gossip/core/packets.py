@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from gossip.core.admission import Admission
 from gossip.core.context import Context
 from gossip.core.detector import Detector
@@ -18,10 +20,11 @@ from gossip.core.intake import Intake
 from gossip.core.members import Member, MemberTable
 from gossip.core.messages import Ack, Frame, Gossip, Hello, NotMe, Packet, Ping, PingRequest, Report
 from gossip.core.own import Own
-from gossip.core.pings import PING_BASE_BYTES, Pings, sign_not_me
+from gossip.core.pings import Pings, sign_not_me
 from gossip.core.probe import Prober
 from gossip.core.repair import Repair
 from gossip.core.sessions import Sessions
+from gossip.core.sizes import bare_bytes, news_bytes
 from gossip.core.spread import Spread
 from gossip.core.types import Address, NodeId, Status, StreamId
 
@@ -113,9 +116,10 @@ class Packets:
         charges: tuple[bytes, ...] = ()
         if member is not None and member.status is not Status.ALIVE:
             charges = self._detector.charges(member)
-        used = PING_BASE_BYTES + len(ping.address[0]) + sum(len(raw) + 3 for raw in charges)
-        room = self._spread.room(member, used)
-        return self._pings.ack(ping, charges + self._spread.piggyback(ping.sender, room, charges))
+        ack = self._pings.ack(ping, charges)
+        room = self._spread.room(member, bare_bytes(ack) + sum(map(news_bytes, charges)))
+        news = self._spread.piggyback(ping.sender, room, charges)
+        return msgspec.structs.replace(ack, news=charges + news) if news else ack
 
     def _ack(self, ack: Ack, _source: Address, now: float) -> None:
         self._hear(ack.sender, ack.view, now)

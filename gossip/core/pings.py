@@ -15,13 +15,12 @@ from gossip.core.members import MemberTable
 from gossip.core.messages import Ack, NotMe, Ping
 from gossip.core.params import PACKET_OVERHEAD_BYTES
 from gossip.core.records import MemberRecord
+from gossip.core.sizes import bare_bytes, news_bytes
 from gossip.core.spread import Spread
 from gossip.core.types import HEAD_BYTES, Address, Kind, NodeId
 
-__all__ = ["PING_BASE_BYTES", "Asker", "Pings"]
+__all__ = ["Asker", "Pings"]
 
-PING_BASE_BYTES = 124
-"""A `Ping` body without its news and the text of its address; an `Ack` is smaller."""
 OUTSTANDING_MAX = 4_096
 
 
@@ -81,10 +80,10 @@ class Pings:
         seq = self._ctx.sequence()
         large = False
         if full:
-            used = sum(len(raw) + 3 for raw in news)
-            base = PING_BASE_BYTES + len(address[0])
-            news += self._spread.piggyback(target, self._spread.room(None, base + used, trial=True), news)
-            size = base + sum(len(raw) + 3 for raw in news) + PACKET_OVERHEAD_BYTES
+            bare = bare_bytes(self.ping(seq, target, address))
+            used = bare + sum(map(news_bytes, news))
+            news += self._spread.piggyback(target, self._spread.room(None, used, trial=True), news)
+            size = PACKET_OVERHEAD_BYTES + bare + sum(map(news_bytes, news))
             large = size > self._ctx.params.packet_bytes
         self._expected[seq] = Expected(target, address, now, asker, large)
         if len(self._expected) > OUTSTANDING_MAX:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from gossip.core.messages import Ack, Gossip, Ping
 
-__all__ = ["NEWS_FREE", "bare_bytes", "news_bytes"]
+__all__ = ["MANY_NEWS_BYTES", "NEWS_FREE", "bare_bytes", "news_bytes"]
 
 NEWS_FREE = 15
-"""So many news cost nothing beyond `news_bytes` each; the 16th costs 2 bytes more, once."""
+"""So many news cost nothing beyond `news_bytes` each; the 16th costs MANY_NEWS_BYTES more, once."""
+MANY_NEWS_BYTES = 2
 
 
 def news_bytes(raw: bytes) -> int:

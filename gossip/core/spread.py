@@ -14,13 +14,12 @@ from gossip.core.effects import Close, Dial, Write
 from gossip.core.members import Member, MemberTable
 from gossip.core.messages import Gossip
 from gossip.core.params import PACKET_OVERHEAD_BYTES
+from gossip.core.sizes import MANY_NEWS_BYTES, bare_bytes
 from gossip.core.timers import Timer
 from gossip.core.types import NodeId
 
-__all__ = ["GOSSIP_BASE_BYTES", "Spread"]
+__all__ = ["Spread"]
 
-GOSSIP_BASE_BYTES = 24
-"""Kind, sender and the list's header of a `Gossip` body."""
 TICK_PACKETS = 8
 """Packets that one peer is told in one tick at most: enough to empty a long queue in a second."""
 STREAK_FREE = 1
@@ -39,6 +38,7 @@ class Spread:
         self._table = table
         self.queue = Broadcasts(ctx.params)
         self._fresh: list[Item] = []
+        self._bare = bare_bytes(Gossip(ctx.notary.id, ()))
         self._quiet_until = float("-inf")
         self._streak = 0
         self._flushed_at = float("-inf")
@@ -120,14 +120,16 @@ class Spread:
         """
         params = self._ctx.params
         large = trial or (member is not None and member.proven)
-        return (params.packet_bytes_proven if large else params.packet_bytes) - PACKET_OVERHEAD_BYTES - base
+        whole = params.packet_bytes_proven if large else params.packet_bytes
+        return whole - PACKET_OVERHEAD_BYTES - MANY_NEWS_BYTES - base
 
     def _tell(self, target: NodeId, only: list[Item] | None) -> bool:
         """Send one packet of news to `target`; False if there was nothing that it lacks."""
         member = self._table.get(target)
         if member is None:
             return False
-        news = self.queue.pick(target, self.room(member, GOSSIP_BASE_BYTES), self._table.n - 1, only)
+        room = self.room(member, self._bare)
+        news = self.queue.pick(target, room, self._table.n - 1, only)
         if news:
             self.deliver(member, news)
         return bool(news)
