@@ -1,0 +1,165 @@
+"""What may be asked of a node between its inputs: no time passes, and nothing is copied in vain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from gossip.core.admission import Admission
+from gossip.core.catalog import Catalog, Instance
+from gossip.core.context import Context
+from gossip.core.coordinates import Coordinates, distance
+from gossip.core.detector import Detector
+from gossip.core.health import Health
+from gossip.core.members import Member, MemberTable
+from gossip.core.own import Own
+from gossip.core.records import Fact
+from gossip.core.repair import Repair
+from gossip.core.spread import Spread
+from gossip.core.types import Address, NodeId
+from gossip.errors import NotFoundError
+
+__all__ = ["Reads"]
+
+
+class Reads:
+    """The reading half of a `Node`, which sets all that is declared here."""
+
+    catalog: Catalog
+    _now: float
+    _ctx: Context
+    _table: MemberTable
+    _health: Health
+    _coordinates: Coordinates
+    _spread: Spread
+    _own: Own
+    _detector: Detector
+    _repair: Repair
+    _admission: Admission
+
+    @property
+    def id(self) -> NodeId:
+        return self._own.id
+
+    @property
+    def me(self) -> Member:
+        """This node as the others see it."""
+        return self._own.me
+
+    @property
+    def name(self) -> str:
+        return self._own.me.name
+
+    @property
+    def address(self) -> Address:
+        return self._own.me.address
+
+    @property
+    def incarnation(self) -> int:
+        return self._own.me.incarnation
+
+    @property
+    def members(self) -> MemberTable:
+        """Everybody else."""
+        return self._table
+
+    @property
+    def counters(self) -> Counter[str]:
+        return self._ctx.counters
+
+    @property
+    def health(self) -> int:
+        return self._health.score
+
+    @property
+    def is_doubting(self) -> bool:
+        return self._health.doubting
+
+    @property
+    def is_isolated(self) -> bool:
+        return self._detector.isolated
+
+    @property
+    def fingerprint(self) -> int:
+        """64 bits over everything live in this node's view."""
+        return self._table.fingerprint
+
+    @property
+    def queue(self) -> int:
+        """News still to be told."""
+        return len(self._spread.queue)
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What an operator should know of this node."""
+        flags = list(self._own.me.flags)
+        for word, up in (
+            ("doubting", self.is_doubting),
+            ("isolated", self.is_isolated),
+            ("duplicate_identity", self._own.yielded),
+            ("view_disagrees", self._repair.view_disagrees),
+        ):
+            if up:
+                flags.append(word)
+        return tuple(flags)
+
+    def agreement(self) -> float | None:
+        """The share of peers lately heard from that hold exactly this view; None if none was heard."""
+        return self._repair.agreement(self._now)
+
+    def find(self, who: str) -> Member:
+        """A member by its name, its id in hex, or the beginning of one.
+
+        Raises:
+            NotFoundError: if there is none, or more than one id begins like that.
+        """
+        everybody: list[Member] = [self._own.me, *self._table]
+        named = [member for member in everybody if member.name == who]
+        if named:
+            # One name, several nodes: everywhere the same one has it.
+            return min(named, key=lambda m: (not m.is_live, m.record.birth, m.id))
+        found = [member for member in everybody if who and member.id.hex().startswith(who.lower())]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise NotFoundError(f"{len(found)} members' ids begin with {who!r}; give more of it")
+        raise NotFoundError(f"no member is called {who!r}; see `gossip members`")
+
+    def rtt(self, a: NodeId | None, b: NodeId) -> float | None:
+        """The estimated round trip between two members (None: this one), seconds; None if unknown."""
+        first, second = (self._position(self.id if a is None else a)), self._position(b)
+        if first is None or second is None:
+            return None
+        return 0.0 if (a or self.id) == b else distance(first, second)
+
+    def near(self, instances: Sequence[Instance]) -> list[Instance]:
+        """The same instances, nearest first; those of unknown distance last, in their order."""
+
+        def away(instance: Instance) -> float:
+            rtt = self.rtt(None, instance.owner)
+            return float("inf") if rtt is None else rtt
+
+        return sorted(instances, key=away)
+
+    def _position(self, member: NodeId) -> tuple[float, ...] | None:
+        if member == self.id:
+            return self._coordinates.own
+        found = self._table.get(member)
+        return None if found is None else found.position
+
+    def remembered(self) -> list[Address]:
+        """Addresses worth keeping on disk, to find the cluster again without its seeds."""
+        return self._admission.remembered()
+
+    def saved(self) -> list[Fact]:
+        """This node's own service records and deletions: what the disk should hold."""
+        return list(self._own.me.services.values())
+
+    @property
+    def floor(self) -> int:
+        return self._own.me.record.floor
+
+    def __iter__(self) -> Iterator[Member]:
+        """This node, then everybody else."""
+        yield self._own.me
+        yield from self._table
