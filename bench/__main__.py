@@ -9,7 +9,7 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = ("run", "report", "misses", "repair")
+COMMANDS = ("run", "report", "packets", "repair", "misses")
 
 
 def main(words: list[str]) -> int:
