@@ -35,6 +35,10 @@ BUSY_TRIES = 8
 ADDRESSES_PER_SEED = 8
 LONELY = 0
 """The timer's subject for the retries of a node that knows nobody; attempts have numbers from 1."""
+LONELY_SOON = 1.0
+LONELY_SOON_FOR = 60.0
+"""While it has known nobody for less than a minute the retries stay within a second of each other:
+hosts that boot together come up in any order. After that they thin out to seed_interval."""
 LONELY_FIRST = 0.25
 """Seconds until the first retry of the seeds while nobody is known; it doubles to seed_interval."""
 
@@ -114,6 +118,7 @@ class Admission:
         sessions: Sessions,
         seeds: Sequence[str],
         remembered: Sequence[Address],
+        now: float,
     ) -> None:
         self._ctx = ctx
         self._table = table
@@ -132,6 +137,7 @@ class Admission:
         self._remembered: dict[Address, None] = dict.fromkeys(remembered[: ctx.params.addresses_max])
         self._seeds_at = float("-inf")
         self._lonely_wait = LONELY_FIRST
+        self._lonely_since = now
         self._reconnect_at = float("-inf")
 
     # -- joining ----------------------------------------------------------------------------
@@ -148,7 +154,9 @@ class Admission:
             # Agents that start together find each other as soon as the seed is up.
             jitter = 0.75 + self._ctx.rng.random() / 2
             self._ctx.timers.set(now + self._lonely_wait * jitter, Timer.SEEDS, LONELY)
-            self._lonely_wait = min(2 * self._lonely_wait, self._ctx.params.seed_interval)
+            lonely_for = now - self._lonely_since
+            longest = LONELY_SOON if lonely_for < LONELY_SOON_FOR else self._ctx.params.seed_interval
+            self._lonely_wait = min(2 * self._lonely_wait, longest)
         for seed in self._seeds:
             if not any(self._table.at(address) for address in self._seed_addresses.get(seed, ())):
                 self._resolve(Attempt(seed, asked=False))
@@ -333,7 +341,7 @@ class Admission:
         """Once a period: try the seeds, or one remembered address, if it is their time."""
         n = self._table.n
         if n > 1:
-            self._lonely_wait = LONELY_FIRST
+            self._lonely_wait, self._lonely_since = LONELY_FIRST, now
             if self._seeds and now - self._seeds_at >= self._ctx.params.seed_interval:
                 self._seeds_at = now
                 if self._ctx.rng.random() < min(1.0, 3.0 / n):

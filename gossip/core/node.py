@@ -115,6 +115,7 @@ class Node(Reads):
             self._sessions,
             seeds,
             remembered,
+            now,
         )
         self._own.load(list(records))
         self._packets = Packets(
