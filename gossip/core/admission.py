@@ -14,6 +14,7 @@ import ipaddress
 from collections.abc import Sequence
 
 from gossip.core.context import Context, refusing
+from gossip.core.conversation import Opener
 from gossip.core.detector import Detector
 from gossip.core.effects import Resolve
 from gossip.core.events import Event, EventKind
@@ -23,7 +24,7 @@ from gossip.core.own import Own
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
 from gossip.core.pings import Pings
 from gossip.core.records import MemberRecord
-from gossip.core.repair import Opener, Repair
+from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer

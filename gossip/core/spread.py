@@ -38,7 +38,9 @@ class Spread:
         self._table = table
         self.queue = Broadcasts(ctx.params)
         self._fresh: list[Item] = []
-        self._bare = bare_bytes(Gossip(ctx.notary.id, ()))
+        self._last = Gossip(ctx.notary.id, ())
+        """What was sent last: the same news for the next peer is the same message, encoded once."""
+        self._bare = bare_bytes(self._last)
         self._quiet_until = float("-inf")
         self._streak = 0
         self._flushed_at = float("-inf")
@@ -137,7 +139,9 @@ class Spread:
     def deliver(self, member: Member, news: tuple[bytes, ...]) -> None:
         """Send facts to one member, by whichever transport reaches it."""
         if not member.degraded:
-            self._ctx.send(member.address, Gossip(self._ctx.notary.id, news))
+            if self._last.news != news:
+                self._last = Gossip(self._ctx.notary.id, news)
+            self._ctx.send(member.address, self._last)
             return
         stream = self._ctx.next_stream()
         self._ctx.effects.append(Dial(stream, member.address, self._ctx.params.direct_max))

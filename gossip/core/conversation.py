@@ -1,0 +1,301 @@
+"""A conversation over a stream in which two nodes exchange what differs between their views.
+
+    Hello (my buckets) ->            <- Listing (hashes in the buckets that differ)
+    Offer (wanted, held) ->          <- Page (facts) with what it wants in turn
+    Page (those facts) ->
+
+A bucket too long to list comes split in the `Listing`; the opener then lists the fine buckets
+that differ in a `Listing` of its own, which is answered by an `Offer`: the same steps, with the
+roles exchanged. A cut conversation leaves what it brought; nothing is lost but time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gossip.core.context import Context
+from gossip.core.detector import Detector
+from gossip.core.intake import Intake
+from gossip.core.members import MemberTable
+from gossip.core.messages import Busy, Frame, Hello, Listing, Offer, Page, Turned, Verdict
+from gossip.core.records import Fact, MemberRecord
+from gossip.core.sessions import Sessions
+from gossip.core.sync import Digest, Held
+from gossip.core.types import HEAD_BYTES, Address, NodeId, StreamId
+
+__all__ = ["Conversation", "Ground", "Opener", "Server"]
+
+PAGE_BYTES = 49_152
+"""Facts per page: about 25 ms of signatures to check at the other end, and then others' turn."""
+HAVES_MAX = 32_768
+
+
+class Ground:
+    """What every conversation of a node stands on."""
+
+    def __init__(
+        self, ctx: Context, table: MemberTable, detector: Detector, intake: Intake, sessions: Sessions
+    ) -> None:
+        self.ctx = ctx
+        self.table = table
+        self.detector = detector
+        self.intake = intake
+        self.sessions = sessions
+        self.served = 0
+        """Conversations that others opened and that are under way."""
+
+    def hello(self, digest: Digest, *, joining: bool) -> Hello:
+        me = self.table.me
+        return Hello(me.id, me.fact.raw, joining, self.mark(), digest.marks())
+
+    def listing(
+        self,
+        buckets: tuple[tuple[int, bytes, bytes], ...],
+        split: tuple[tuple[int, bytes], ...] = (),
+    ) -> Listing:
+        me = self.table.me
+        return Listing(me.id, me.fact.raw, self.mark(), buckets, split)
+
+    def charges_of(self, accused: NodeId) -> tuple[bytes, ...]:
+        member = self.table.get(accused)
+        return () if member is None or member.is_live else self.detector.charges(member)
+
+    def mark(self) -> bytes:
+        """The fingerprint of this node's view, as it travels."""
+        return self.table.fingerprint.to_bytes(HEAD_BYTES, "big")
+
+
+class Conversation:
+    """What both sides of a repair do: answer listings by offers, offers by pages."""
+
+    def __init__(self, ground: Ground, stream: StreamId, peer: NodeId) -> None:
+        self.ground = ground
+        self.stream = stream
+        self.peer = peer
+        self.digest: Digest | None = None
+        self.listed: list[int] = []
+        """The buckets that this side has listed."""
+        self.awaited = 0
+        """Answers that are still due from the peer."""
+        self.changed = 0
+        """Facts that were news here."""
+        self.gave = 0
+        """Facts that the peer asked for."""
+        self.quiet = False
+        self.must_answer = False
+        """The peer waits for an offer, were it empty."""
+
+    def view(self) -> Digest:
+        if self.digest is None:
+            self.digest = Digest(self.ground.table)
+        return self.digest
+
+    def write(self, frame: Frame) -> None:
+        self.ground.sessions.write(self.stream, frame)
+
+    def answer_listing(self, listing: Listing) -> None:
+        """Say what is wanted of a listing and what it lacks; list what it could only split."""
+        digest = self.view()
+        for coarse, marks in listing.split:
+            fine = digest.list_fine(coarse, marks)
+            self.listed.extend(bucket for bucket, _, _ in fine)
+            self.write(self.ground.listing(tuple(fine)))
+            self.awaited += 1
+        difference = digest.compare(listing.buckets)
+        if not (
+            difference.wants or difference.haves or difference.tell or difference.ask or self.must_answer
+        ):
+            return
+        charges = [raw for member in difference.tell for raw in self.ground.detector.charges(member)]
+        self.send_pages(charges, (), last=False)
+        lacking = difference.haves[:HAVES_MAX]
+        haves = tuple(self._have(held) for held in lacking if held.member.is_live)
+        graves = tuple(self._have(held) for held in lacking if not held.member.is_live)
+        wants = b"".join(want.to_bytes(HEAD_BYTES, "big") for want in difference.wants)
+        self.write(Offer(wants, haves, tuple(difference.ask), graves))
+        self.awaited += 1
+
+    def answer_offer(self, offer: Offer) -> None:
+        """Give what is wanted, unless the asker holds something newer; ask for what is newer there."""
+        digest = self.view()
+        wants, beaten, given = self._weigh(offer)
+        # Who wants a record of a member that is hidden here must know that member: nobody needs the
+        # tombstone of a stranger, and handed on and on it would never end.
+        place_of = self.ground.ctx.notary.place
+        known = {place_of(accused, (1, "")) for accused in offer.accuse}
+        known.update(int.from_bytes(place, "big") for place, _, _ in offer.haves)
+        for at in range(0, len(offer.wants) - HEAD_BYTES + 1, HEAD_BYTES):
+            wanted = int.from_bytes(offer.wants[at : at + HEAD_BYTES], "big")
+            held = None if wanted in beaten else digest.find(wanted)
+            if held is not None and (held.member.is_live or place_of(held.member.id, (1, "")) in known):
+                given[held.fact.raw] = held
+        self.gave += len(given)
+        facts = [held.fact.raw for held in sorted(given.values(), key=lambda held: held.key[0])]
+        # The record of a member that is dead here comes with what is held against it.
+        accused = dict.fromkeys(held.member.id for held in given.values() if held.key == (1, ""))
+        for subject in accused | dict.fromkeys(offer.accuse):
+            facts += self.ground.charges_of(subject)
+        self.send_pages(facts, wants, last=True)
+        if wants:
+            self.awaited += 1
+
+    def _weigh(self, offer: Offer) -> tuple[list[int], set[int], dict[bytes, Held]]:
+        """What is offered, against what is held at the same places.
+
+        Returns:
+            hashes that are wanted, hashes of own records that these beat, and records that beat the offered.
+        """
+        wants: list[int] = []
+        beaten: set[int] = set()
+        given: dict[bytes, Held] = {}
+        offered = [*offer.haves, *offer.graves]
+        mine = self.view().places(self.listed, self.ground.ctx.notary) if offered else {}
+        for number, (place, version, mark) in enumerate(offered):
+            held = mine.get(int.from_bytes(place, "big"))
+            record = int.from_bytes(mark, "big")
+            if held is None:
+                if number < len(offer.haves):
+                    wants.append(record)
+            elif (version, record) > (_version(held.fact), held.fact.hash):
+                wants.append(record)
+                beaten.add(held.fact.hash)
+            else:
+                # Whoever offers an older version is answered with what beats it.
+                given[held.fact.raw] = held
+        return wants, beaten, given
+
+    def answer_page(self, page: Page, now: float) -> None:
+        self.changed += self.ground.intake.take(page.news, self.peer, now, quiet=self.quiet)
+        if page.wants:
+            digest = self.view()
+            asked = (
+                digest.find(int.from_bytes(page.wants[at : at + HEAD_BYTES], "big"))
+                for at in range(0, len(page.wants) - HEAD_BYTES + 1, HEAD_BYTES)
+            )
+            facts = [held.fact.raw for held in asked if held is not None]
+            self.gave += len(facts)
+            self.send_pages(facts, (), last=True)
+        if page.last:
+            self.awaited -= 1
+
+    def send_pages(self, facts: list[bytes], wants: tuple[int, ...] | list[int], *, last: bool) -> None:
+        """Send facts in pages of bounded size; the last one carries what is wanted in turn."""
+        if not facts and not last:
+            return
+        asked = b"".join(want.to_bytes(HEAD_BYTES, "big") for want in wants)
+        page: list[bytes] = []
+        size = 0
+        for raw in facts:
+            if size + len(raw) > PAGE_BYTES:
+                self.write(Page(tuple(page), b"", last=False))
+                page, size = [], 0
+            page.append(raw)
+            size += len(raw) + 3
+        self.write(Page(tuple(page), asked, last=last))
+
+    def _have(self, held: Held) -> tuple[bytes, int, bytes]:
+        place = self.ground.ctx.notary.place(held.member.id, held.key)
+        return (
+            place.to_bytes(HEAD_BYTES, "big"),
+            _version(held.fact),
+            held.fact.hash.to_bytes(HEAD_BYTES, "big"),
+        )
+
+
+class Opener(Conversation):
+    """The side that opened the stream: to repair with a member, or to join by an address."""
+
+    def __init__(
+        self,
+        ground: Ground,
+        address: Address,
+        peer: NodeId,
+        done: Callable[[Opener, str, float], None],
+        *,
+        joining: bool,
+    ) -> None:
+        super().__init__(ground, 0, peer)
+        self.address = address
+        self.number = 0
+        """For the caller's own use."""
+        self.verdict: Verdict | None = None
+        self.busy: Busy | None = None
+        self.problem = ""
+        self._done = done
+        self.stream = ground.sessions.dial(address, self, ground.ctx.params.stream_timeout)
+        self.write(ground.hello(self.view(), joining=joining))
+
+    def opened(self, now: float) -> None:
+        """The hello was written when the stream was dialled."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        if isinstance(frame, Listing):
+            if not self._knows(frame, now):
+                return
+            self.answer_listing(frame)
+        elif isinstance(frame, Offer):
+            self.awaited -= 1
+            self.answer_offer(frame)
+        elif isinstance(frame, Page):
+            self.answer_page(frame, now)
+        elif isinstance(frame, Verdict):
+            self.verdict = frame
+            if frame.reached:
+                return
+            self.problem = "unreachable"
+        elif isinstance(frame, Busy):
+            self.busy = frame
+            self.problem = "busy"
+        elif isinstance(frame, Turned):
+            self.problem = frame.reason
+        if self.awaited <= 0 or self.problem:
+            self.ground.sessions.close(self.stream)
+            self._done(self, self.problem, now)
+
+    def closed(self, reason: str, now: float) -> None:
+        self.ground.sessions.unwatch(self.stream)
+        self._done(self, reason, now)
+
+    def _knows(self, listing: Listing, now: float) -> bool:
+        """Take the peer's own record first: its services count only once it is known."""
+        if self.peer and listing.sender != self.peer:
+            self.problem = "another node answers there"
+        elif listing.sender == self.ground.ctx.notary.id:
+            self.problem = "that is this agent itself"
+        else:
+            self.peer = listing.sender
+            self.changed += self.ground.intake.welcome(listing.record, self.peer, now, quiet=self.quiet)
+            return True
+        self.ground.sessions.close(self.stream)
+        self._done(self, self.problem, now)
+        return False
+
+
+class Server(Conversation):
+    """The side that was called."""
+
+    def __init__(self, ground: Ground, stream: StreamId, peer: NodeId) -> None:
+        super().__init__(ground, stream, peer)
+        self.must_answer = True
+
+    def opened(self, now: float) -> None:
+        """It was open from the start."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        if isinstance(frame, Listing):
+            self.answer_listing(frame)
+        elif isinstance(frame, Offer):
+            self.answer_offer(frame)
+        elif isinstance(frame, Page):
+            self.answer_page(frame, now)
+        elif isinstance(frame, Hello):
+            self.ground.ctx.count("frame_unexpected")
+
+    def closed(self, _reason: str, _now: float) -> None:
+        self.ground.sessions.unwatch(self.stream)
+        self.ground.served -= 1
+
+
+def _version(fact: Fact) -> int:
+    body = fact.body
+    return body.version if isinstance(body, MemberRecord) else getattr(body, "version", 0)
