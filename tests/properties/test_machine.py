@@ -223,6 +223,9 @@ class Trouble(RuleBasedStateMachine):
         Invariants(self.world)
         for host in hosts:
             self.world.start(host)
+            # Something to deregister from the first step on.
+            host.register("first", 80, key="first")
+            self.expected[host.number]["first"] = ("first", 80)
         if settled:
             self.world.run(5)
 
@@ -452,7 +455,7 @@ def test_any_trouble_ends_in_one_view_and_breaks_no_rule_meanwhile() -> None:
     run_state_machine_as_test(
         Trouble,
         settings=settings(
-            max_examples=2_000 if searching else 60,
+            max_examples=2_000 if searching else 150,
             stateful_step_count=50 if searching else 40,
             suppress_health_check=list(HealthCheck),
         ),
