@@ -227,7 +227,6 @@ HOSTILE: Final[tuple[bytes, ...]] = (
     b"\x91" * 900,
     b"\x91" * 1_000 + b"\x01",
     b"\x92\x06" + b"\x91" * 1_000 + b"\xc0",
-    b"\x94\x06\xc4\x10" + bytes(16) + b"\x90" + b"\x91" * 1_000 + b"\xc0",
     b"\x92\x07" + b"\x81\x01" * 450 + b"\xc0",
 )
 """Bodies that are no message and no fact: huge lengths, deep nesting, NaN, other types, bad text."""

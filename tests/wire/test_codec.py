@@ -94,6 +94,13 @@ def test_hostile_bodies_are_refused_and_nothing_else_happens(data: bytes) -> Non
     assert refusal(codec.decode_frame, data) in {"malformed", "unknown_kind"}
 
 
+@pytest.mark.parametrize("depth", [1, 100, 1_000])
+def test_a_deep_field_beyond_the_known_ones_is_skipped_or_refused(depth: int) -> None:
+    """How deep the skipping goes is the interpreter's limit, which 3.13 counts otherwise than 3.11."""
+    body = b"\x94\x06\xc4\x10" + bytes(16) + b"\x90" + b"\x91" * depth + b"\xc0"
+    assert refusal(codec.decode_packet, body) in ({""} if depth <= 100 else {"", "malformed"})
+
+
 @given(st.binary(max_size=200))
 def test_random_bytes_are_a_message_or_refused(data: bytes) -> None:
     refusal(codec.decode_packet, data)
