@@ -315,7 +315,6 @@ class Admission:
         self._repair.serve(introduction.stream, introduction.hello, now)
         member = self._table.get(introduction.record.owner)
         if member is not None:
-            member.heard = now
             self._roster.flag(member, "degraded", on=degraded)
 
     def _finish(self, introduction: Introduction) -> None:

@@ -12,41 +12,113 @@ and services each have a fair share of every packet, so that neither starves the
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from typing import TYPE_CHECKING, TypeAlias
 
+from msgspec import Struct
+
 from gossip.core.params import Params
+from gossip.core.records import Accusation, EventRecord, Fact, MemberRecord, key_of
 from gossip.core.sizes import news_bytes
-from gossip.core.types import NodeId
+from gossip.core.types import ID_BYTES, NodeId
 
 if TYPE_CHECKING:
     import random
 
-__all__ = ["Broadcasts", "Item", "Slot"]
+__all__ = ["Broadcasts", "Item", "Slot", "accusation_slot", "slot_of"]
 
 Slot: TypeAlias = Hashable
 RELAYS_MAX = 512
 """About what two seconds of ticks and eager packets can carry; beyond it relays are left to repair."""
 SMALL_SENDS = 4
 """In a cluster so small that everybody is told in fewer sends, an item is sent this often."""
+NEWS_MAX = 64
+"""Facts of one packet: the receiver's bound."""
+ROOM_MIN = 80
+"""Bytes: no fact is shorter, so less room than this is full."""
+MISFITS_MAX = 16
+"""So many items that do not fit what is left of a packet, and it leaves as it is."""
+AGREEING = 10
+"""So many peers in a row that hold just this node's view, and what it relays of that view is no news: were
+a share s of all still without it, they would not have met one with chance (1 - s)^10; repair finds those."""
+GIVEN_MAX = 4_096
+"""So many peers that were given the whole view are remembered; who was so longest ago is told again."""
 
 
-class Item:
-    """One piece of news on its way: what it is, who has it, how often it was sent."""
+def slot_of(fact: Fact) -> Slot:
+    """The slot for which a fact competes. A member record's is its owner's id: the most frequent of all."""
+    body = fact.body
+    if isinstance(body, MemberRecord):
+        return body.owner
+    if isinstance(body, Accusation):
+        return accusation_slot(body.subject, body.owner)
+    if isinstance(body, EventRecord):
+        return ("event", body.owner, body.version, fact.hash)
+    return ("record", body.owner, key_of(body))
 
-    __slots__ = ("cost", "have", "member", "own", "raw", "sends", "slot", "told")
 
-    def __init__(self, slot: Slot, raw: bytes, *, member: bool, own: bool, source: NodeId | None) -> None:
-        self.slot = slot
-        self.raw = raw
-        self.cost = news_bytes(raw)
-        self.member = member
-        self.own = own
-        self.sends = 0
-        self.have: dict[NodeId, None] = {} if source is None else {source: None}
-        """Who sent it here, and so needs no telling."""
-        self.told = dict(self.have)
-        """Those, and whom it was sent to."""
+def _is_record(slot: Slot) -> bool:
+    return isinstance(slot, bytes) or (isinstance(slot, tuple) and slot[0] == "record")
+
+
+def accusation_slot(subject: NodeId, accuser: NodeId) -> Slot:
+    """The slot of one accuser's word against one member."""
+    return ("accuse", subject, accuser)
+
+
+class Item(Struct, eq=False, gc=False):
+    """One piece of news on its way: what it is, who has it, how often it was sent.
+
+    Ids stand in `have` and `sent` one after the other: hundreds of items wait in a storm, and a set for
+    each would take several times the room.
+    """
+
+    slot: Slot
+    raw: bytes
+    number: int
+    """Counted over all items of the queue's life."""
+    cost: int
+    member: bool
+    own: bool
+    viewed: bool
+    """Whether it is part of the view that fingerprints are of: a record, no accusation and no event."""
+    have: bytes = b""
+    """Who has it by themselves."""
+    sent: bytes = b""
+    """Whom else it was sent to since everybody was told last."""
+    sends: int = 0
+    givings: int = 0
+    """How many whole views had been given when it was last asked who has it."""
+
+    def is_told(self, peer: NodeId) -> bool:
+        """Whether `peer` needs no telling."""
+        # Nearly always a look at the bytes says no; a hit may be parts of two ids.
+        return (peer in self.have and _place(self.have, peer) >= 0) or (
+            peer in self.sent and _place(self.sent, peer) >= 0
+        )
+
+    def has(self, peer: NodeId) -> None:
+        """`peer` turned out to have it."""
+        if _place(self.have, peer) < 0:
+            self.have += peer
+            at = _place(self.sent, peer)
+            if at >= 0:
+                self.sent = self.sent[:at] + self.sent[at + ID_BYTES :]
+
+    @property
+    def told(self) -> int:
+        """How many need no telling."""
+        return (len(self.have) + len(self.sent)) // ID_BYTES
+
+
+def _place(ids: bytes, peer: NodeId) -> int:
+    """Where the id stands among `ids`; -1 if it does not."""
+    at = ids.find(peer)
+    while at > 0 and at % ID_BYTES:
+        at = ids.find(peer, at + 1)
+    return at
 
 
 class Broadcasts:
@@ -56,9 +128,17 @@ class Broadcasts:
         self._params = params
         self._items: dict[Slot, Item] = {}
         self._tiers: list[dict[Slot, Item]] = []
+        """By sends, and of each number of sends own ones first: what is at 2 x sends + relayed."""
         self._relays = 0
         self._members = 0
         """Items about members; the others are about services and events."""
+        self._numbered = 0
+        self._given: dict[NodeId, int] = {}
+        """Who was given the whole view, and the number of the last item then; in the order of giving."""
+        self._givings = 0
+        self._agreed: deque[int] = deque(maxlen=AGREEING)
+        """The number of the last item whenever a peer's view was this node's, since one was not."""
+        self._limits = (-1, 0)
         self.pruned = 0
         """Relays dropped for want of room; repair brings what they said."""
 
@@ -67,10 +147,23 @@ class Broadcasts:
 
     def add(self, slot: Slot, raw: bytes, *, member: bool, own: bool, source: NodeId | None) -> Item:
         """Queue news; whatever was queued for the same slot is replaced."""
-        self.drop(slot)
-        item = Item(slot, raw, member=member, own=own, source=source)
+        if slot in self._items:
+            self.drop(slot)
+        self._numbered += 1
+        have = b"" if source is None else source
+        item = Item(
+            slot,
+            raw,
+            self._numbered,
+            news_bytes(raw),
+            member,
+            own,
+            _is_record(slot),
+            have,
+            givings=self._givings,
+        )
         self._items[slot] = item
-        self._tier(0)[slot] = item
+        self._tier(0 if own else 1)[slot] = item
         self._members += member
         if not own:
             self._relays += 1
@@ -90,8 +183,16 @@ class Broadcasts:
         """`source` turned out to have this news too: there is no need to tell it."""
         item = self._items.get(slot)
         if item is not None and item.raw == raw:
-            item.have[source] = None
-            item.told[source] = None
+            item.has(source)
+
+    def heard_facts(self, facts: Iterable[Fact], source: NodeId) -> None:
+        """As `heard`, of each of `facts`."""
+        held = self._items.get
+        for fact in facts:
+            body = fact.body
+            item = held(body.owner if isinstance(body, MemberRecord) else slot_of(fact))
+            if item is not None and item.raw == fact.raw:
+                item.has(source)
 
     def heard_all(self, source: NodeId) -> None:
         """`source` is given the whole view: whoever joins after news arose need not be told of it.
@@ -99,26 +200,62 @@ class Broadcasts:
         In a storm of joins this decides whether the sends go where they are needed: most nodes
         know an item from their own join, pass nothing on, and only the earliest lack it.
         """
+        if not self._items:
+            return
+        self._given.pop(source, None)
+        self._given[source] = self._numbered
+        self._givings += 1
+        if len(self._given) > GIVEN_MAX:
+            del self._given[next(iter(self._given))]
+
+    def compared(self, *, agreed: bool) -> None:
+        """A peer told the fingerprint of its view: whether it was this node's own.
+
+        Views agree long before a storm of joins has been told as often as the law asks; then there is
+        nobody left to be told. Own news goes on, and so does what no fingerprint covers.
+        """
+        if not agreed:
+            self._agreed.clear()
+            return
+        self._agreed.append(self._numbered)
+        if len(self._agreed) < AGREEING or not self._relays:
+            return
+        last = self._agreed[0]
+        known = []
         for item in self._items.values():
-            item.have[source] = None
-            item.told[source] = None
+            if item.number > last:
+                break
+            if not item.own and item.viewed:
+                known.append(item.slot)
+        for slot in known:
+            self.drop(slot)
+
+    def known_to(self, item: Item) -> int:
+        """How many have the item by themselves, those included who were given the whole view since."""
+        fresh, item.givings = self._givings - item.givings, self._givings
+        if fresh:
+            for peer in islice(reversed(self._given), fresh):
+                item.has(peer)
+        return len(item.have) // ID_BYTES
 
     def head(self, peers: int) -> Item | None:
         """The item that should be sent next, or None; those sent often enough are dropped."""
-        for sends, tier in enumerate(self._tiers):
-            if sends >= self.limit(peers):
+        limit = self.limit(peers)
+        for place, tier in enumerate(self._tiers):
+            if not tier:
+                continue
+            if place >= 2 * limit:
                 self._retire(tier)
                 continue
-            own = next((item for item in tier.values() if item.own), None)
-            if own is not None:
-                return own
             for item in tier.values():
                 return item
         return None
 
     def limit(self, peers: int) -> int:
         """How often an item is sent, among `peers` members besides this one."""
-        return min(self._params.send_limit(peers + 1), max(SMALL_SENDS, peers))
+        if self._limits[0] != peers:
+            self._limits = (peers, min(self._params.send_limit(peers + 1), max(SMALL_SENDS, peers)))
+        return self._limits[1]
 
     def pick(
         self, target: NodeId, budget: int, peers: int, only: Sequence[Item] | None = None
@@ -136,41 +273,46 @@ class Broadcasts:
         limit = self.limit(peers)
         chosen: list[Item] = []
         left = budget
+        given = self._given.get(target, 0)
         mixed = 0 < self._members < len(self._items)
         share = budget // 2 if mixed else budget
-        shares = {True: share, False: share}
+        shares = [share, share]
         late: list[Item] = []
-        for item in self._queue(limit) if only is None else only:
-            if target in item.told or (only is not None and self._items.get(item.slot) is not item):
+        misfits = 0
+        for item in self._queue(limit) if only is None else self._still(only):
+            if item.number <= given or item.is_told(target):
                 continue
-            if item.cost > left or len(chosen) == 64:
-                if left < 80:
+            cost = item.cost
+            if cost > left:
+                misfits += 1
+                if left < ROOM_MIN or misfits == MISFITS_MAX:
                     break
-                continue
-            if item.cost > shares[item.member] and (chosen or late):
+            elif cost > shares[item.member] and (chosen or late):
                 # The first is due, however large; after it, each kind has its half.
                 late.append(item)
-                continue
-            shares[item.member] -= item.cost
-            left -= item.cost
-            chosen.append(item)
+            else:
+                shares[item.member] -= cost
+                left -= cost
+                chosen.append(item)
+                if len(chosen) == NEWS_MAX:
+                    break
         for item in late:
-            if item.cost <= left and len(chosen) < 64:
+            if item.cost <= left and len(chosen) < NEWS_MAX:
                 left -= item.cost
                 chosen.append(item)
-        for item in chosen:
-            self._charge(item, target, limit)
-        return tuple(item.raw for item in chosen)
+        self._charge(chosen, target, limit)
+        return tuple([item.raw for item in chosen])
 
     def untold(self, item: Item, peers: Sequence[NodeId], count: int, rng: random.Random) -> list[NodeId]:
         """Up to `count` of `peers`, drawn at random among those not yet told of `item`."""
-        if len(peers) <= 4 * count or len(item.told) * 2 > len(peers):
-            fresh = [peer for peer in peers if peer not in item.told]
+        self.known_to(item)
+        if len(peers) <= 4 * count or item.told * 2 > len(peers):
+            fresh = [peer for peer in peers if not item.is_told(peer)]
             return rng.sample(fresh, min(count, len(fresh)))
         drawn: dict[NodeId, None] = {}
         for _ in range(8 * count):
-            peer = peers[rng.randrange(len(peers))]
-            if peer not in item.told:
+            peer = peers[int(rng.random() * len(peers))]
+            if not item.is_told(peer):
                 drawn[peer] = None
                 if len(drawn) == count:
                     break
@@ -178,63 +320,67 @@ class Broadcasts:
 
     def _queue(self, limit: int) -> Iterator[Item]:
         """Least-sent first, own before relayed; lazily, since a packet is soon full."""
-        for tier in self._tiers[:limit]:
-            if not tier:
-                continue
-            if self._relays < len(self._items):
-                yield from (item for item in tier.values() if item.own)
-                yield from (item for item in tier.values() if not item.own)
-            else:
-                yield from tier.values()
+        return chain.from_iterable([tier.values() for tier in self._tiers[: 2 * limit] if tier])
 
-    def _charge(self, item: Item, target: NodeId, limit: int) -> None:
-        if self._tier(item.sends).pop(item.slot, None) is None:
-            return
-        item.sends += 1
-        item.told[target] = None
-        if item.sends >= limit:
-            self._finish(item)
-            return
-        self._tier(item.sends)[item.slot] = item
+    def _still(self, items: Iterable[Item]) -> Iterator[Item]:
+        """Those that have been neither replaced nor sent often enough."""
+        held = self._items.get
+        return (item for item in items if held(item.slot) is item)
+
+    def _charge(self, items: list[Item], target: NodeId, limit: int) -> None:
+        """Each was sent to `target` once."""
+        for item in items:
+            place = 2 * item.sends + (not item.own)
+            del self._tiers[place][item.slot]
+            item.sends += 1
+            item.sent += target
+            if item.sends >= limit:
+                del self._items[item.slot]
+                self._left(item)
+            else:
+                self._tier(place + 2)[item.slot] = item
 
     def next_round(self, peers: int) -> None:
         """Begin again with what everybody was told: once a tick, so that repeats are not lost together."""
-        for item in [item for item in self._items.values() if len(item.told) >= peers]:
-            self.go_round(item, peers)
+        given = len(self._given)
+        for item in [item for item in self._items.values() if item.told + given >= peers]:
+            self.known_to(item)
+            if item.told >= peers:
+                self.go_round(item, peers)
 
     def go_round(self, item: Item, peers: int) -> None:
         """Everybody was told once: a small cluster goes round again, for the sake of loss."""
-        if len(item.have) >= peers or item.sends >= self.limit(peers):
+        if self.known_to(item) >= peers or item.sends >= self.limit(peers):
             self.drop(item.slot)
         else:
-            item.told = dict(item.have)
+            item.sent = b""
 
     def _retire(self, tier: dict[Slot, Item]) -> None:
         for item in list(tier.values()):
             self.drop(item.slot)
 
-    def _finish(self, item: Item) -> None:
-        if self._items.get(item.slot) is item:
-            del self._items[item.slot]
-            self._relays -= not item.own
-            self._members -= item.member
-
     def _forget(self, item: Item) -> None:
-        if item.sends < len(self._tiers):
-            self._tiers[item.sends].pop(item.slot, None)
+        place = 2 * item.sends + (not item.own)
+        if place < len(self._tiers):
+            self._tiers[place].pop(item.slot, None)
+        self._left(item)
+
+    def _left(self, item: Item) -> None:
         self._relays -= not item.own
         self._members -= item.member
+        if not self._items:
+            # New ones: what has once been large stays so when it is emptied.
+            self._items, self._given, self._tiers = {}, {}, []
 
-    def _tier(self, sends: int) -> dict[Slot, Item]:
-        while len(self._tiers) <= sends:
+    def _tier(self, place: int) -> dict[Slot, Item]:
+        while len(self._tiers) <= place:
             self._tiers.append({})
-        return self._tiers[sends]
+        return self._tiers[place]
 
     def _prune(self) -> None:
         """Drop the relay that has been sent most."""
-        for tier in reversed(self._tiers):
+        for tier in reversed(self._tiers[1::2]):
             for item in tier.values():
-                if not item.own:
-                    self.drop(item.slot)
-                    self.pruned += 1
-                    return
+                self.drop(item.slot)
+                self.pruned += 1
+                return

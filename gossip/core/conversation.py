@@ -11,7 +11,7 @@ roles exchanged. A cut conversation leaves what it brought; nothing is lost but 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gossip.core.context import Context
 from gossip.core.detector import Detector
@@ -20,7 +20,7 @@ from gossip.core.members import MemberTable
 from gossip.core.messages import Busy, Frame, Hello, Listing, Offer, Page, Turned, Verdict
 from gossip.core.records import Fact, MemberRecord
 from gossip.core.sessions import Sessions
-from gossip.core.sync import Digest, Held
+from gossip.core.sync import Digest, Held, join_hashes, split_hashes
 from gossip.core.types import HEAD_BYTES, Address, NodeId, StreamId
 
 __all__ = ["Conversation", "Ground", "Opener", "Server"]
@@ -111,8 +111,7 @@ class Conversation:
         lacking = difference.haves[:HAVES_MAX]
         haves = tuple(self._have(held) for held in lacking if held.member.is_live)
         graves = tuple(self._have(held) for held in lacking if not held.member.is_live)
-        wants = b"".join(want.to_bytes(HEAD_BYTES, "big") for want in difference.wants)
-        self.write(Offer(wants, haves, tuple(difference.ask), graves))
+        self.write(Offer(join_hashes(difference.wants), haves, tuple(difference.ask), graves))
         self.awaited += 1
 
     def answer_offer(self, offer: Offer) -> None:
@@ -124,8 +123,7 @@ class Conversation:
         place_of = self.ground.ctx.notary.place
         known = {place_of(accused, (1, "")) for accused in offer.accuse}
         known.update(int.from_bytes(place, "big") for place, _, _ in offer.haves)
-        for at in range(0, len(offer.wants) - HEAD_BYTES + 1, HEAD_BYTES):
-            wanted = int.from_bytes(offer.wants[at : at + HEAD_BYTES], "big")
+        for wanted in split_hashes(offer.wants):
             held = None if wanted in beaten else digest.find(wanted)
             if held is not None and (held.member.is_live or place_of(held.member.id, (1, "")) in known):
                 given[held.fact.raw] = held
@@ -168,21 +166,18 @@ class Conversation:
         self.changed += self.ground.intake.take(page.news, self.peer, now, quiet=self.quiet)
         if page.wants:
             digest = self.view()
-            asked = (
-                digest.find(int.from_bytes(page.wants[at : at + HEAD_BYTES], "big"))
-                for at in range(0, len(page.wants) - HEAD_BYTES + 1, HEAD_BYTES)
-            )
+            asked = map(digest.find, split_hashes(page.wants))
             facts = [held.fact.raw for held in asked if held is not None]
             self.gave += len(facts)
             self.send_pages(facts, (), last=True)
         if page.last:
             self.awaited -= 1
 
-    def send_pages(self, facts: list[bytes], wants: tuple[int, ...] | list[int], *, last: bool) -> None:
+    def send_pages(self, facts: list[bytes], wants: Sequence[int], *, last: bool) -> None:
         """Send facts in pages of bounded size; the last one carries what is wanted in turn."""
         if not facts and not last:
             return
-        asked = b"".join(want.to_bytes(HEAD_BYTES, "big") for want in wants)
+        asked = join_hashes(wants)
         page: list[bytes] = []
         size = 0
         for raw in facts:

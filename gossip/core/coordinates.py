@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Sequence
+from operator import sub
 from typing import TYPE_CHECKING
 
 from gossip.core.types import NodeId
@@ -50,7 +52,18 @@ def distance(a: Coordinate, b: Coordinate) -> float:
 
 
 def _raw_distance(a: Coordinate, b: Coordinate) -> float:
-    return math.sqrt(math.fsum((a[i] - b[i]) ** 2 for i in range(DIMENSIONS))) + a[8] + b[8]
+    return _length(_apart(a, b)) + a[8] + b[8]
+
+
+def _apart(a: Coordinate, b: Coordinate) -> list[float]:
+    """From point `b` to point `a`."""
+    return list(map(sub, a[:DIMENSIONS], b[:DIMENSIONS]))
+
+
+def _length(point: Sequence[float]) -> float:
+    """Summed in one order by plain additions, so that it is the same float everywhere."""
+    a, b, c, d, e, f, g, h = point
+    return math.sqrt(a * a + b * b + c * c + d * d + e * e + f * f + g * g + h * h)
 
 
 def pack(coordinate: Coordinate) -> bytes:
@@ -62,7 +75,7 @@ def unpack(data: bytes) -> Coordinate | None:
     if len(data) != _LAYOUT.size:
         return None
     values = _LAYOUT.unpack(data)
-    if not all(math.isfinite(value) and abs(value) <= 2 * RTT_MAX for value in values):
+    if not math.isfinite(sum(values)) or max(values) > 2 * RTT_MAX or min(values) < -2 * RTT_MAX:
         return None
     if values[8] < 0.0 or values[9] < 0.0:
         return None
@@ -97,13 +110,11 @@ class Coordinates:
             return False
         rtt = self._filter(peer, max(rtt, ZERO))
         self._move(other, rtt)
-        self._adjust(other, rtt)
-        self._pull_home()
-        if not all(math.isfinite(value) for value in self.own):
+        self._packed = None
+        if not math.isfinite(sum(self.own)):
             self.own = _ORIGIN
             self._residuals.clear()
             self.resets += 1
-        self._packed = None
         return True
 
     def forget(self, peer: NodeId) -> None:
@@ -120,41 +131,36 @@ class Coordinates:
     def _move(self, other: Coordinate, rtt: float) -> None:
         """Vivaldi's step: towards or away from the other, by how much the estimate was wrong."""
         own = self.own
-        estimate = _raw_distance(own, other)
-        wrongness = abs(estimate - rtt) / rtt
-        weight = own[9] / max(own[9] + other[9], ZERO)
+        height, error = own[8], own[9]
+        apart = _apart(own, other)
+        length = _length(apart)
+        estimate = length + height + other[8]
+        weight = error / max(error + other[9], ZERO)
         gain = ERROR_GAIN * weight
-        error = min(ERROR_MAX, wrongness * gain + own[9] * (1.0 - gain))
+        error = min(ERROR_MAX, abs(estimate - rtt) / rtt * gain + error * (1.0 - gain))
         force = FORCE_GAIN * weight * (rtt - estimate)
-        self.own = self._pushed(other, force, error)
-
-    def _pushed(self, other: Coordinate, force: float, error: float) -> Coordinate:
-        own = self.own
-        apart = [own[i] - other[i] for i in range(DIMENSIONS)]
-        length = math.sqrt(math.fsum(x * x for x in apart))
-        height = own[8]
         if length > ZERO:
-            unit = [x / length for x in apart]
-            height = max(HEIGHT_MIN, (own[8] + other[8]) * force / length + own[8])
+            height = max(HEIGHT_MIN, (height + other[8]) * force / length + height)
         else:
             # Two nodes on one spot: any direction will do, so long as they part.
-            unit = [self._rng.random() - 0.5 for _ in range(DIMENSIONS)]
-            norm = math.sqrt(math.fsum(x * x for x in unit)) or 1.0
-            unit = [x / norm for x in unit]
-        point = tuple(own[i] + unit[i] * force for i in range(DIMENSIONS))
-        return (*point, height, error, own[10])
+            apart = [self._rng.random() - 0.5 for _ in range(DIMENSIONS)]
+            length = _length(apart) or 1.0
+        step = force / length
+        point = [x + away * step for x, away in zip(own, apart, strict=False)]
+        adjustment = self._adjust(rtt - (_length(_apart((*point,), other)) + height + other[8]))
+        self.own = (*_pulled_home(point), height, error, adjustment)
 
-    def _adjust(self, other: Coordinate, rtt: float) -> None:
-        self._residuals.append(rtt - _raw_distance(self.own, other))
+    def _adjust(self, residual: float) -> float:
+        """What the estimates of late were short of the round trips, on average and for one end."""
+        self._residuals.append(residual)
         del self._residuals[:-ADJUSTMENT_WINDOW]
-        adjustment = math.fsum(self._residuals) / (2.0 * ADJUSTMENT_WINDOW)
-        self.own = (*self.own[:10], adjustment)
+        return math.fsum(self._residuals) / (2.0 * ADJUSTMENT_WINDOW)
 
-    def _pull_home(self) -> None:
-        """A weak gravity, so that the cloud of nodes does not drift away from the origin."""
-        own = self.own
-        length = math.sqrt(math.fsum(x * x for x in own[:DIMENSIONS]))
-        if length <= ZERO:
-            return
-        pull = (length / GRAVITY_RHO) ** 2 / length
-        self.own = (*(x - x * pull for x in own[:DIMENSIONS]), *own[DIMENSIONS:])
+
+def _pulled_home(point: list[float]) -> list[float]:
+    """A weak gravity, so that the cloud of nodes does not drift away from the origin."""
+    length = _length(point)
+    if length <= ZERO:
+        return point
+    kept = 1.0 - length / (GRAVITY_RHO * GRAVITY_RHO)
+    return [x * kept for x in point]

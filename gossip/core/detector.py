@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gossip.core.broadcast import accusation_slot, slot_of
 from gossip.core.context import Context
 from gossip.core.events import EventKind
 from gossip.core.health import Health
+from gossip.core.member import ACCUSE_BURST
 from gossip.core.members import Member, MemberTable
 from gossip.core.pings import Pings
 from gossip.core.records import Accusation, Fact, MemberRecord
@@ -26,7 +28,6 @@ __all__ = ["Detector"]
 
 ACCUSERS_MAX = 8
 """How many accusers are kept for one member; the clock is at its shortest long before."""
-ACCUSE_BURST = 3.0
 DISTRUST_REFUSALS = 3_600.0
 """Seconds for which refusals of a member count as silence, after one killed it wrongly."""
 
@@ -67,13 +68,14 @@ class Detector:
         patience, so that nobody can keep a member under suspicion that refutes.
         """
         patience = self._ctx.params.suspicion_max(self._table.n)
-        lately = {who: at for who, at in member.accused_at.items() if now - at < patience}
-        credit = accuser.accuse_credit + (now - accuser.accuse_at) / self._ctx.params.period
+        lately = {who: at for who, at in member.case.accused_at.items() if now - at < patience}
+        said = accuser.case
+        credit = said.accuse_credit + (now - said.accuse_at) / self._ctx.params.period
         if accuser.id in lately or credit < 1.0:
             self._ctx.count("accusation_rate")
             return False
-        accuser.accuse_credit, accuser.accuse_at = min(ACCUSE_BURST, credit) - 1.0, now
-        member.accused_at = {**lately, accuser.id: now}
+        said.accuse_credit, said.accuse_at = min(ACCUSE_BURST, credit) - 1.0, now
+        member.case.accused_at = {**lately, accuser.id: now}
         return True
 
     def accuse(self, member: Member, kind: Kind, now: float) -> None:
@@ -100,7 +102,8 @@ class Detector:
 
     def suspect(self, member: Member, fact: Fact, source: NodeId | None, now: float) -> None:
         """The first accusation that counts: the clock starts now, by local time."""
-        member.suspicion = Suspicion(now, self._table.n)
+        member.case.suspicion = Suspicion(now, self._table.n)
+        self._table.revision += 1
         self._hold(member, fact, source)
         self._roster.set_status(
             member, Status.SUSPECT, EventKind.MEMBER_SUSPECTED, now, _kind(fact).name.lower()
@@ -123,10 +126,11 @@ class Detector:
 
     def _hold(self, member: Member, fact: Fact, source: NodeId | None) -> None:
         accuser = fact.body.owner
-        member.accusations[accuser] = fact
+        member.case.accusations[accuser] = fact
+        self._table.revision += 1
         if len(member.accusations) <= self._ctx.params.suspicion_k + 1:
             own = accuser == self._ctx.notary.id
-            self._spread.news(("accuse", member.id, accuser), fact.raw, member=True, own=own, source=source)
+            self._spread.news(slot_of(fact), fact.raw, member=True, own=own, source=source)
 
     def _issue(self, member: Member, kind: Kind) -> Fact:
         return self._ctx.notary.issue(
@@ -191,7 +195,8 @@ class Detector:
     def _bury(self, member: Member, now: float) -> None:
         if self._ctx.notary.id not in member.accusations and len(member.accusations) < ACCUSERS_MAX:
             self._hold(member, self._issue(member, Kind.GAVE_UP), None)
-        member.suspicion = None
+        member.case.suspicion = None
+        self._table.revision += 1
         self._ctx.timers.clear(Timer.SUSPICION, member.id)
         self._ctx.count("buried")
         self._roster.set_status(member, Status.DEAD, EventKind.MEMBER_FAILED, now)
@@ -200,10 +205,11 @@ class Detector:
 
     def acquit(self, member: Member) -> None:
         """Drop the suspicion and every accusation of it: the member has answered."""
-        for accuser in member.accusations:
-            self._spread.queue.drop(("accuse", member.id, accuser))
-        member.accusations = {}
-        member.suspicion = None
+        if member.accusations or member.suspicion is not None:
+            for accuser in member.accusations:
+                self._spread.queue.drop(accusation_slot(member.id, accuser))
+            member.case.accusations, member.case.suspicion = {}, None
+            self._table.revision += 1
         look = self._looks.pop(member.id, None)
         if look is not None:
             self._pings.forget(look.seq)
@@ -214,7 +220,8 @@ class Detector:
         """A dead member is back: if refusals killed it and it never stopped, they lied."""
         refusals = sum(_kind(fact) in EVIDENCE for fact in member.accusations.values())
         if member.status is Status.DEAD and refusals and newer.boot == member.record.boot:
-            member.distrust_refusals_until = now + DISTRUST_REFUSALS
+            member.case.distrust_refusals_until = now + DISTRUST_REFUSALS
+            self._table.revision += 1
             self._ctx.count("refusal_lied")
 
     def extend(self, gap: float, now: float) -> None:
@@ -229,6 +236,7 @@ class Detector:
         for member in self._table:
             if member.suspicion is not None:
                 member.suspicion.extended += gap
+                self._table.revision += 1
 
     def charges(self, member: Member) -> tuple[bytes, ...]:
         """What is held against a member, for it to hear (the buddy system); a leaver's own word."""

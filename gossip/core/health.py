@@ -73,7 +73,9 @@ class Health:
         self.score = min(self._params.health_max, self.score + by)
 
     def heard(self, who: NodeId) -> None:
-        self._heard[who] = None
+        # More than two are not told apart by any rule.
+        if len(self._heard) < 2:
+            self._heard[who] = None
 
     def start_doubt(self) -> None:
         if not self.doubting:

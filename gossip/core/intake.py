@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import cast
 
-from gossip.core.context import Context, refusing
+from gossip.core.broadcast import slot_of
+from gossip.core.context import Context
 from gossip.core.detector import Detector
 from gossip.core.events import EventKind
 from gossip.core.members import Member, MemberTable
@@ -32,10 +33,11 @@ from gossip.core.timers import Timer
 from gossip.core.transitions import Action, News, judge
 from gossip.core.types import NodeId, Phase, Status
 from gossip.core.user_events import UserEvents
+from gossip.errors import RemoteProtocolError
 
 __all__ = ["Intake"]
 
-RECENT_MAX = 4_096
+RECENT_MAX = 2_048
 
 
 class Intake:
@@ -95,18 +97,28 @@ class Intake:
     def _fresh(self, news: Iterable[bytes], source: NodeId | None, now: float) -> list[Fact]:
         """What is not a copy of something settled: members first, since the rest is about them."""
         fresh: dict[bytes, Fact] = {}
+        copies: list[Fact] = []
+        recent, older = self._recent.get, self._older.get
         for raw in news:
-            known = self._recent.get(raw) or self._older.get(raw)
-            if known is None:
-                with refusing(self._ctx):
+            known = recent(raw) or older(raw)
+            if known is not None:
+                copies.append(known)
+            else:
+                try:
                     fresh[raw] = self._ctx.notary.parse(raw)
-                continue
-            if source is not None:
-                self._spread.queue.heard(_slot(known), raw, source)
-            if isinstance(known.body, Accusation) and known.body.subject == self._own.id:
+                except RemoteProtocolError as error:
+                    self._ctx.count(error.reason)
+        if copies:
+            self._met_again(copies, source, now)
+        return sorted(fresh.values(), key=_rank) if len(fresh) > 1 else list(fresh.values())
+
+    def _met_again(self, copies: list[Fact], source: NodeId | None, now: float) -> None:
+        if source is not None and len(self._spread.queue):
+            self._spread.queue.heard_facts(copies, source)
+        for fact in copies:
+            if isinstance(fact.body, Accusation) and fact.body.subject == self._own.id:
                 # Whoever still says it has not heard the answer.
-                self._own.accused(known.body, source, now)
-        return sorted(fresh.values(), key=_rank)
+                self._own.accused(fact.body, source, now)
 
     def shared_all(self, peer: NodeId) -> None:
         """`peer` is being given all that is known here."""
@@ -158,7 +170,7 @@ class Intake:
         if body.phase == Phase.RESTARTING:
             self._ctx.timers.set(now + self._ctx.params.restart_grace, Timer.RESTARTING, member.id)
         if not quiet:
-            self._spread.news(("record", member.id, (1, "")), fact.raw, member=True, own=False, source=source)
+            self._spread.news(body.owner, fact.raw, member=True, own=False, source=source)
         return True, True
 
     def _added(self, fact: Fact, action: Action, now: float) -> Member:
@@ -225,7 +237,7 @@ class Intake:
             return True, False
         self._roster.put(member, fact)
         if not quiet:
-            self._spread.news(("record", member.id, key), fact.raw, member=False, own=False, source=source)
+            self._spread.news(slot_of(fact), fact.raw, member=False, own=False, source=source)
         return True, True
 
     def _event(self, body: EventRecord, fact: Fact, source: NodeId | None, now: float) -> tuple[bool, bool]:
@@ -323,13 +335,3 @@ def _rank(fact: Fact) -> bool:
 def _rank_of_twin(fact: Fact) -> tuple[bool, int]:
     """Of two member records of one version, the higher one counts."""
     return cast("MemberRecord", fact.body).phase == Phase.LEAVING, fact.hash
-
-
-def _slot(fact: Fact) -> tuple[object, ...]:
-    """The queue's slot that this fact would be in."""
-    body = fact.body
-    if isinstance(body, Accusation):
-        return ("accuse", body.subject, body.owner)
-    if isinstance(body, EventRecord):
-        return ("event", body.owner, body.version, fact.hash)
-    return ("record", body.owner, key_of(body))

@@ -7,12 +7,11 @@ records; each member keeps the xor of its own, so that a death costs one xor and
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from gossip.core.coordinates import Coordinate
+from gossip.core.member import Member
 from gossip.core.records import Deletion, Fact, Key, MemberRecord
-from gossip.core.suspicion import Suspicion
 from gossip.core.types import Address, NodeId, Phase, Status
 
 if TYPE_CHECKING:
@@ -20,111 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Member", "MemberTable"]
 
-_K = TypeVar("_K")
+_K = TypeVar("_K", str, Address)
 
-
-class Member:
-    """What this node holds of one node. Written by core only."""
-
-    __slots__ = (
-        "accusations",
-        "accuse_at",
-        "accuse_credit",
-        "accused_at",
-        "agreed",
-        "answered_at",
-        "conflicts",
-        "degraded",
-        "deviation",
-        "distrust_refusals_until",
-        "event_floor",
-        "fact",
-        "heard",
-        "position",
-        "proven",
-        "record",
-        "ring_at",
-        "rtt",
-        "services",
-        "since",
-        "status",
-        "suspicion",
-        "view_at",
-        "xor",
-    )
-
-    def __init__(self, fact: Fact, status: Status, now: float) -> None:
-        self.fact = fact
-        self.record = cast("MemberRecord", fact.body)
-        self.status = status
-        self.since = now
-        self.accusations: dict[NodeId, Fact] = {}
-        self.suspicion: Suspicion | None = None
-        self.services: dict[Key, Fact] = {}
-        self.xor = fact.hash
-        self.ring_at = -1
-        self.heard = float("-inf")
-        self.rtt: float | None = None
-        self.deviation = 0.0
-        self.position: Coordinate | None = None
-        self.agreed = False
-        self.view_at = float("-inf")
-        self.proven = False
-        self.degraded = False
-        self.conflicts: tuple[str, ...] = ()
-        self.distrust_refusals_until = float("-inf")
-        self.accuse_credit = 3.0
-        self.accuse_at = float("-inf")
-        self.accused_at: dict[NodeId, float] = {}
-        """Whose word against this member was counted lately, and when."""
-        self.event_floor = 0
-        self.answered_at = float("-inf")
-
-    @property
-    def id(self) -> NodeId:
-        return self.record.owner
-
-    @property
-    def name(self) -> str:
-        return self.record.name
-
-    @property
-    def address(self) -> Address:
-        return (self.record.host, self.record.port)
-
-    @property
-    def incarnation(self) -> int:
-        return self.record.version
-
-    @property
-    def is_live(self) -> bool:
-        """Whether its records count in the view: neither dead nor left."""
-        return self.status <= Status.SUSPECT
-
-    @property
-    def flags(self) -> tuple[str, ...]:
-        """What an operator should know besides the status."""
-        flags = list(self.conflicts)
-        if self.degraded:
-            flags.append("degraded")
-        if self.record.phase == Phase.RESTARTING:
-            flags.append("restarting")
-        if self.record.ephemeral:
-            flags.append("ephemeral")
-        return tuple(flags)
-
-    def believes_refusals(self, now: float) -> bool:
-        """Whether a refusal at its address says anything of this member, and not of another or a liar."""
-        return "address_conflict" not in self.conflicts and now >= self.distrust_refusals_until
-
-    def sample_rtt(self, rtt: float) -> None:
-        """Smooth a round trip in (Jacobson 1988: gains 1/8 and 1/4)."""
-        if self.rtt is None:
-            self.rtt = rtt
-            self.deviation = rtt / 2
-            return
-        self.deviation += (abs(rtt - self.rtt) - self.deviation) / 4
-        self.rtt += (rtt - self.rtt) / 8
+_PLACES: list[int] = []
+"""The numbers from 0 up, each as one object: the members of all tables of a process share them."""
 
 
 class MemberTable:
@@ -133,10 +31,10 @@ class MemberTable:
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._by_id: dict[NodeId, Member] = {}
-        self._by_name: dict[str, list[NodeId]] = {}
-        self._by_address: dict[Address, list[NodeId]] = {}
+        self._by_name: dict[str, Member | list[Member]] = {}
+        self._by_address: dict[Address, Member | list[Member]] = {}
         self._live: list[NodeId] = []
-        self._ring: list[NodeId] = []
+        self._ring: list[Member] = []
         self._cursor = 0
         self.counts = dict.fromkeys(Status, 0)
         self.me: Member = cast("Member", None)
@@ -144,6 +42,8 @@ class MemberTable:
         self.fingerprint = 0
         self.index = 0
         """Rises on every visible change of a member."""
+        self.revision = 0
+        """Rises when a record, status, flag, accusation or suspicion changes, this node's own included."""
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -164,22 +64,33 @@ class MemberTable:
         """Ids of alive and suspect members, in no order that means anything. Not to be changed."""
         return self._live
 
-    def named(self, name: str) -> list[Member]:
-        return [self._by_id[member] for member in self._by_name.get(name, ())]
+    def named(self, name: str) -> Sequence[Member]:
+        """Members of that name, in whatever state."""
+        return _holders(self._by_name, name)
 
     def at(self, address: Address) -> list[Member]:
         """Live members that advertise `address`."""
-        found = (self._by_id[member] for member in self._by_address.get(address, ()))
-        return [member for member in found if member.is_live]
+        return [member for member in _holders(self._by_address, address) if member.is_live]
 
     def knows(self, address: Address) -> bool:
         """Whether any member, in whatever state, advertises `address`."""
         return address in self._by_address
 
+    def is_alone(self, member: Member) -> bool:
+        """Whether nobody else, in whatever state, has the name or the address of `member`."""
+        me, record = self.me, member.record
+        return (
+            self._by_name.get(record.name) is member
+            and self._by_address.get(record.address) is member
+            and me.record.name != record.name
+            and me.record.address != record.address
+        )
+
     # -- changes; the caller has judged them ------------------------------------------------
 
     def add(self, member: Member) -> None:
-        self._by_id[member.id] = member
+        self.revision += 1
+        self._by_id[member.record.owner] = member
         self._index(member)
         self.counts[member.status] += 1
         if member.is_live:
@@ -187,6 +98,7 @@ class MemberTable:
 
     def remove(self, member: Member) -> None:
         """Forget a member altogether. Only tombstones are removed."""
+        self.revision += 1
         self.set_status(member, Status.LEFT, member.since)
         self.counts[Status.LEFT] -= 1
         self._unindex(member)
@@ -195,6 +107,7 @@ class MemberTable:
     def set_status(self, member: Member, status: Status, now: float) -> None:
         if member.status is status:
             return
+        self.revision += 1
         was_live = member.is_live
         self.counts[member.status] -= 1
         self.counts[status] += 1
@@ -207,6 +120,7 @@ class MemberTable:
 
     def set_record(self, member: Member, fact: Fact) -> None:
         """Take the member's new record of itself."""
+        self.revision += 1
         self._xor(member, member.fact.hash ^ fact.hash)
         if member is not self.me:
             self._unindex(member)
@@ -217,14 +131,14 @@ class MemberTable:
 
     def set_service(self, member: Member, key: Key, fact: Fact | None) -> None:
         """Put, replace or (with None) forget one of the member's other records."""
-        old = member.services.pop(key, None)
+        self.revision += 1
+        old = member.services.get(key)
         change = 0
         if old is not None and not isinstance(old.body, Deletion):
             change ^= old.hash
-        if fact is not None:
-            member.services[key] = fact
-            if not isinstance(fact.body, Deletion):
-                change ^= fact.hash
+        if fact is not None and not isinstance(fact.body, Deletion):
+            change ^= fact.hash
+        member.keep(key, fact)
         self._xor(member, change)
 
     # -- whom to ask and to tell ------------------------------------------------------------
@@ -232,17 +146,24 @@ class MemberTable:
     def next_in_ring(self) -> Member | None:
         """The next member to probe: each once a round, in an order shuffled anew every round."""
         for _ in range(len(self._ring) + 1):
-            if self._cursor >= len(self._ring):
-                self._ring = list(self._live)
-                self._rng.shuffle(self._ring)
-                self._cursor = 0
-                if not self._ring:
-                    return None
-            member = self._by_id.get(self._ring[self._cursor])
+            if self._cursor >= len(self._ring) and not self._new_round():
+                return None
+            member = self._ring[self._cursor]
             self._cursor += 1
-            if member is not None and member.is_live and member.record.phase == Phase.RUNNING:
+            member.in_ring = False
+            known = self._by_id.get(member.id) is member
+            if known and member.is_live and member.record.phase == Phase.RUNNING:
                 return member
         return None
+
+    def _new_round(self) -> bool:
+        """Shuffle the live into a new round; False if there is nobody."""
+        self._ring = [self._by_id[member] for member in self._live]
+        self._rng.shuffle(self._ring)
+        self._cursor = 0
+        for member in self._ring:
+            member.in_ring = True
+        return bool(self._ring)
 
     def sample(self, count: int, exclude: NodeId | None = None) -> list[Member]:
         """Up to `count` live members drawn at random, without `exclude`."""
@@ -256,12 +177,18 @@ class MemberTable:
             self.fingerprint ^= change
 
     def _enter(self, member: Member) -> None:
-        member.ring_at = len(self._live)
-        self._live.append(member.id)
+        live = self._live
+        at = len(live)
+        if at == len(_PLACES):
+            _PLACES.append(at)
+        member.ring_at = _PLACES[at]
+        live.append(member.record.owner)
         self.fingerprint ^= member.xor
-        if member.id not in self._ring[self._cursor :]:
+        if not member.in_ring:
             # A newcomer is probed at a random place of the round that is under way.
-            self._ring.insert(self._rng.randint(self._cursor, len(self._ring)), member.id)
+            member.in_ring = True
+            left = len(self._ring) - self._cursor
+            self._ring.insert(self._cursor + int(self._rng.random() * (left + 1)), member)
 
     def _exit(self, member: Member) -> None:
         last = self._live.pop()
@@ -272,16 +199,38 @@ class MemberTable:
         self.fingerprint ^= member.xor
 
     def _index(self, member: Member) -> None:
-        self._by_name.setdefault(member.name, []).append(member.id)
-        self._by_address.setdefault(member.address, []).append(member.id)
+        record = member.record
+        _put(self._by_name, record.name, member)
+        _put(self._by_address, record.address, member)
 
     def _unindex(self, member: Member) -> None:
-        _remove(self._by_name, member.name, member.id)
-        _remove(self._by_address, member.address, member.id)
+        _remove(self._by_name, member.name, member)
+        _remove(self._by_address, member.address, member)
 
 
-def _remove(index: dict[_K, list[NodeId]], key: _K, member: NodeId) -> None:
-    holders = index[key]
-    holders.remove(member)
-    if not holders:
+# One holder of a key stands there by itself, as nearly all do: a list only where several do.
+
+
+def _holders(index: dict[_K, Member | list[Member]], key: _K) -> Sequence[Member]:
+    held = index.get(key)
+    if held is None:
+        return ()
+    return (held,) if isinstance(held, Member) else held
+
+
+def _put(index: dict[_K, Member | list[Member]], key: _K, member: Member) -> None:
+    held = index.get(key)
+    if held is None:
+        index[key] = member
+    elif isinstance(held, Member):
+        index[key] = [held, member]
+    else:
+        held.append(member)
+
+
+def _remove(index: dict[_K, Member | list[Member]], key: _K, member: Member) -> None:
+    rest = [other for other in _holders(index, key) if other is not member]
+    if rest:
+        index[key] = rest if len(rest) > 1 else rest[0]
+    else:
         del index[key]

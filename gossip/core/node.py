@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gossip.core.admission import Admission
+from gossip.core.broadcast import slot_of
 from gossip.core.catalog import Catalog
 from gossip.core.context import Context
 from gossip.core.coordinates import Coordinates
@@ -388,7 +389,7 @@ class Node(Reads):
         return effects
 
     def _told_of_leaving(self) -> bool:
-        return not self._spread.queue.holds(("record", self.id, (1, "")))
+        return not self._spread.queue.holds(slot_of(self._own.me.fact))
 
     def _leave_done(self) -> None:
         if self._leaving:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
+from gossip.core.broadcast import slot_of
 from gossip.core.context import Context
 from gossip.core.effects import SaveCounter
 from gossip.core.events import Event, EventKind
@@ -123,9 +124,8 @@ class Own:
             self.announce()
 
     def announce(self) -> None:
-        self._spread.news(
-            ("record", self.me.id, (1, "")), self.me.fact.raw, member=True, own=True, source=None
-        )
+        fact = self.me.fact
+        self._spread.news(slot_of(fact), fact.raw, member=True, own=True, source=None)
 
     def accused(self, accusation: Accusation, source: NodeId | None, now: float) -> bool:
         """Somebody accuses this node: refute by a higher incarnation, unless that was done before.
@@ -153,7 +153,7 @@ class Own:
     def _answer(self, member: Member | None, now: float) -> None:
         """Show `member` this node's record, at most once a period."""
         if member is not None and now - member.answered_at >= self._ctx.params.period:
-            member.answered_at = now
+            member.case.answered_at = now
             self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,)))
 
     def met_own_record(self, other: MemberRecord, fact: Fact, now: float) -> None:
@@ -185,6 +185,7 @@ class Own:
         )
         self._ctx.count("duplicate_identity")
         self.yielded = yields
+        self._table.revision += 1
 
     # -- services ---------------------------------------------------------------------------
 
@@ -248,8 +249,7 @@ class Own:
             return
         self._roster.put(self.me, fact)
         if not self.yielded:
-            slot = ("record", self.me.id, key_of(body))
-            self._spread.news(slot, fact.raw, member=False, own=True, source=None)
+            self._spread.news(slot_of(fact), fact.raw, member=False, own=True, source=None)
 
     @property
     def deletions(self) -> int:

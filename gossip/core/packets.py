@@ -137,7 +137,7 @@ class Packets:
         member = self._table.get(gossip.sender)
         if member is not None and not member.is_live and now - member.answered_at >= self._ctx.params.period:
             # Whoever hears from a member that it holds dead tells it, so that it refutes.
-            member.answered_at = now
+            member.case.answered_at = now
             charges = self._detector.charges(member)
             if charges:
                 self._spread.deliver(member, charges)
@@ -161,10 +161,11 @@ class Packets:
         member = self._table.get(sender)
         if member is None:
             return
-        member.heard = now
+        self._prober.heard(sender, now)
         self._health.heard(sender)
         if view is not None:
             self._repair.heard_view(member, view, now)
+            self._spread.queue.compared(agreed=member.agreed)
             # Who holds my view has my record as I wrote it: a newer one is no former life's.
             self._own.settled = self._own.settled or member.agreed
 

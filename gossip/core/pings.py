@@ -79,16 +79,18 @@ class Pings:
         """
         seq = self._ctx.sequence()
         large = False
+        ping = self.ping(seq, target, address, news)
         if full:
-            bare = bare_bytes(self.ping(seq, target, address))
-            used = bare + sum(map(news_bytes, news))
-            news += self._spread.piggyback(target, self._spread.room(None, used, trial=True), news)
-            size = PACKET_OVERHEAD_BYTES + bare + sum(map(news_bytes, news))
-            large = size > self._ctx.params.packet_bytes
+            used = bare_bytes(ping) + sum(map(news_bytes, news))
+            more = self._spread.piggyback(target, self._spread.room(None, used, trial=True), news)
+            if more:
+                ping = self.ping(seq, target, address, news + more)
+                used += sum(map(news_bytes, more))
+                large = PACKET_OVERHEAD_BYTES + used > self._ctx.params.packet_bytes
         self._expected[seq] = Expected(target, address, now, asker, large)
         if len(self._expected) > OUTSTANDING_MAX:
             del self._expected[next(iter(self._expected))]
-        self._ctx.send(address, self.ping(seq, target, address, news))
+        self._ctx.send(address, ping)
         return seq
 
     def ping(self, seq: int, target: NodeId, address: Address, news: tuple[bytes, ...] = ()) -> Ping:
@@ -157,7 +159,8 @@ class Pings:
             return
         rtt = max(0.0, now - expected.sent)
         member.sample_rtt(rtt)
-        member.proven = member.proven or expected.large
+        if expected.large:
+            member.seen.proven = True
         if not self._ctx.params.coordinates:
             return
         position = unpack(ack.position)
@@ -165,7 +168,7 @@ class Pings:
             if ack.position:
                 self._ctx.count("coordinate_refused")
             return
-        member.position = position
+        member.seen.position = ack.position
         if not self._coordinates.observe(member.id, position, rtt):
             self._ctx.count("coordinate_refused")
 

@@ -50,6 +50,7 @@ class Probe:
         "deadline",
         "evidence_at",
         "evidence_kind",
+        "heard",
         "helpers",
         "incarnation",
         "indirect",
@@ -76,6 +77,8 @@ class Probe:
         self.helpers: dict[NodeId, Outcome | None] = {}
         self.evidence_kind: Kind | None = None
         self.evidence_at = 0.0
+        self.heard = now
+        """When the member was last heard of, however."""
         self.last_try = False
         """The grace is over: the next refusal settles it."""
         self.stream: StreamId = 0
@@ -84,8 +87,8 @@ class Probe:
         """It answered on the stream: alive, and `degraded` if datagrams stay silent to the end."""
 
     # as the asker of pings
-    def acked(self, _seq: int, now: float) -> None:
-        self._prober.succeeded(self, now, degraded=False)
+    def acked(self, _seq: int, _now: float) -> None:
+        self._prober.succeeded(self, degraded=False)
 
     def evidence(self, kind: Kind, now: float) -> None:
         self._prober.met(self, kind, now)
@@ -102,7 +105,7 @@ class Probe:
             and frame.address == self.address
         ):
             self.over_stream = True
-            self.member.heard = now
+            self.heard = now
             self._prober.stream_ack(frame, now)
 
     def closed(self, reason: str, now: float) -> None:
@@ -156,6 +159,12 @@ class Prober:
         charges = self.detector.charges(member)
         probe.seqs.append(self._pings.send(member.id, probe.address, probe, now, charges, full=True))
 
+    def heard(self, sender: NodeId, now: float) -> None:
+        """A datagram came from `sender`."""
+        probe = self._running.get(sender)
+        if probe is not None:
+            probe.heard = now
+
     def forgive(self) -> None:
         """This node was not running: no probe under way says anything."""
         for probe in list(self._running.values()):
@@ -187,7 +196,7 @@ class Prober:
             return
         if probe.over_stream:
             return
-        if probe.member.heard > probe.evidence_at:
+        if probe.heard > probe.evidence_at:
             self._end(probe)
             return
         probe.last_try = True
@@ -199,7 +208,7 @@ class Prober:
         if probe is None:
             return
         if probe.over_stream:
-            self.succeeded(probe, now, degraded=True)
+            self.succeeded(probe, degraded=True)
             return
         self._end(probe)
         if self._still_meant(probe):
@@ -256,17 +265,16 @@ class Prober:
         outcome = Outcome(report.outcome)
         probe.helpers[report.sender] = outcome
         if outcome is Outcome.ACKED:
-            self.succeeded(probe, now, degraded=probe.member.degraded)
+            self.succeeded(probe, degraded=probe.member.degraded)
         elif outcome is not Outcome.SILENT:
             self._weigh(probe, now)
 
     # -- outcomes ---------------------------------------------------------------------------
 
-    def succeeded(self, probe: Probe, now: float, *, degraded: bool) -> None:
+    def succeeded(self, probe: Probe, *, degraded: bool) -> None:
         if self._running.get(probe.member.id) is not probe:
             return
         self._end(probe)
-        probe.member.heard = now
         self._health.acked()
         if self._table.get(probe.member.id) is probe.member:
             self._roster.flag(probe.member, "degraded", on=degraded)
@@ -279,7 +287,7 @@ class Prober:
         if kind is Kind.REFUSED and not member.believes_refusals(now):
             return
         if probe.last_try:
-            if member.heard <= probe.evidence_at:
+            if probe.heard <= probe.evidence_at:
                 self._end(probe)
                 self._health.failed(0)
                 self._ctx.count("probe_refused")

@@ -85,6 +85,15 @@ class Reads:
         return self._table.fingerprint
 
     @property
+    def revision(self) -> int:
+        """Changes whenever what this node holds of others, or of itself, does; for caches of answers.
+
+        Counted are records, statuses, flags, accusations and suspicion clocks, and with them the catalog;
+        not what is only measured (round trips, who was heard, whose view agrees), nor this node's health.
+        """
+        return self._table.revision
+
+    @property
     def queue(self) -> int:
         """News still to be told."""
         return len(self._spread.queue)

@@ -10,6 +10,7 @@ Making, reading and checking the bytes is the work of a `Notary`, given to core 
 
 from __future__ import annotations
 
+import functools
 from typing import Annotated, Protocol, TypeAlias
 
 import msgspec
@@ -41,6 +42,13 @@ MAX_NAME_BYTES = 64
 MAX_TAGS_BYTES = 640
 MAX_PAYLOAD_BYTES = 512
 """A user event's payload."""
+
+
+@functools.lru_cache(maxsize=65_536)
+def _address(host: str, port: int) -> Address:
+    """One object for each address: every table of a process has it as a key."""
+    return (host, port)
+
 
 Id: TypeAlias = Annotated[bytes, Meta(min_length=ID_BYTES, max_length=ID_BYTES)]
 Version: TypeAlias = Annotated[int, Meta(ge=1, le=MAX_VERSION)]
@@ -77,7 +85,7 @@ class MemberRecord(Struct, frozen=True, array_like=True, tag=1, gc=False):
 
     @property
     def address(self) -> Address:
-        return (self.host, self.port)
+        return _address(self.host, self.port)
 
 
 class ServiceRecord(Struct, frozen=True, array_like=True, tag=2, gc=False):

@@ -56,9 +56,10 @@ class Repair(Ground):
 
     def heard_view(self, member: Member, view: bytes, now: float) -> None:
         """A ping or ack told the fingerprint of a member's view."""
-        member.view_at = now
-        member.agreed = int.from_bytes(view, "big") == self.table.fingerprint
-        if member.agreed:
+        seen = member.seen
+        seen.view_at = now
+        seen.agreed = view == self.mark()
+        if seen.agreed:
             self._agreed_at = now
             self._disagreeing.clear()
             self.view_disagrees = False

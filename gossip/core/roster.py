@@ -24,7 +24,8 @@ class Roster:
 
     def add(self, member: Member) -> None:
         self._table.add(member)
-        self._check_conflicts(member.name, member.address)
+        if not self._table.is_alone(member):
+            self._check_conflicts(member.name, member.address)
         if member.is_live:
             self._tell(EventKind.MEMBER_JOINED, member)
 
@@ -40,7 +41,8 @@ class Roster:
         """Hold `member` as `status` from now on, and say so as an event of `kind`."""
         was_live = member.is_live
         self._table.set_status(member, status, now)
-        self._check_conflicts(member.name, member.address)
+        if member.conflicts or not self._table.is_alone(member):
+            self._check_conflicts(member.name, member.address)
         self._tell(kind, member, detail)
         if was_live or member.is_live:
             self._touch_services(member)
@@ -98,7 +100,9 @@ class Roster:
         else:
             if (word in member.conflicts) is on:
                 return
-            member.conflicts = tuple(w for w in member.conflicts if w != word) + ((word,) if on else ())
+            others = tuple(other for other in member.conflicts if other != word)
+            member.case.conflicts = (*others, word) if on else others
+        self._table.revision += 1
         self._tell(EventKind.MEMBER_FLAGGED, member, ("+" if on else "-") + word)
 
     def _drop_service(self, member: Member, key: Key, *, tell: bool = False) -> None:

@@ -79,7 +79,7 @@ class Spread:
         fanout = min(self._ctx.params.eager_fanout(self._table.n), peers)
         for lead in fresh:
             # Whoever sent it here counts: if several did meanwhile, it is spreading without this node.
-            missing = fanout - lead.sends - max(0, len(lead.have) - 1)
+            missing = fanout - lead.sends - max(0, self.queue.known_to(lead) - 1)
             if missing <= 0 or not self.queue.holds(lead.slot):
                 continue
             for target in self.queue.untold(lead, self._table.live, missing, self._ctx.rng):

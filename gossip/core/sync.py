@@ -12,20 +12,23 @@ disagree about its owner, and is settled by accusations, not by the record.
 
 from __future__ import annotations
 
+import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from gossip.core.members import Member, MemberTable
 from gossip.core.records import Deletion, Fact, Key, Notary
 from gossip.core.types import HEAD_BYTES, NodeId
 
-__all__ = ["Difference", "Digest", "bucket_of"]
+__all__ = ["Difference", "Digest", "Held", "bucket_of", "join_hashes", "split_hashes"]
 
 BUCKETS = 256
 SPLIT_OVER = BUCKETS
 """A bucket is split above this many records: where its fingerprints (8 bytes each) cost less than
 its listing (8 bytes a record). Splitting at 32, at 10,000 records, would cost 2 KiB a difference."""
+
+MEMBER_KEY: Key = (1, "")
 
 ListedBucket = tuple[int, bytes, bytes]
 
@@ -62,43 +65,48 @@ class Digest:
     """A view at one instant, in buckets. Costs a walk over the view: made when a repair begins."""
 
     def __init__(self, table: MemberTable) -> None:
-        self._coarse: list[dict[int, Held]] = [{} for _ in range(BUCKETS)]
+        self._coarse: list[list[Held]] = [[] for _ in range(BUCKETS)]
         self._marks = [0] * BUCKETS
+        self._by_hash: dict[int, Held] | None = None
         self.fingerprint = table.fingerprint
         self._enter(table.me, live=True)
         for member in table:
             self._enter(member, live=member.is_live)
 
     def _enter(self, member: Member, *, live: bool) -> None:
-        owner = member.id
-        self._put(owner, (1, ""), member.fact, member, live)
-        for key, fact in member.services.items():
-            self._put(owner, key, fact, member, live and not isinstance(fact.body, Deletion))
+        fact = member.fact
+        # As `bucket_of` has it, for the one key that every member has.
+        coarse = zlib.crc32(b"1/", zlib.crc32(fact.body.owner)) >> 8 & 0xFF
+        self._coarse[coarse].append(Held(fact, MEMBER_KEY, live, member))
+        if live:
+            self._marks[coarse] ^= fact.hash
+        for key, other in member.services.items():
+            self._put(key, other, member, live and not isinstance(other.body, Deletion))
 
-    def _put(self, owner: NodeId, key: Key, fact: Fact, member: Member, live: bool) -> None:
-        coarse = bucket_of(owner, key) >> 8
-        self._coarse[coarse][fact.hash] = Held(fact, key, live, member)
+    def _put(self, key: Key, fact: Fact, member: Member, live: bool) -> None:
+        coarse = bucket_of(member.id, key) >> 8
+        self._coarse[coarse].append(Held(fact, key, live, member))
         if live:
             self._marks[coarse] ^= fact.hash
 
     def marks(self) -> bytes:
         """The fingerprints of the 256 coarse buckets, 2,048 bytes."""
-        return b"".join(mark.to_bytes(HEAD_BYTES, "big") for mark in self._marks)
+        return join_hashes(self._marks)
 
     def answer(self, theirs: bytes) -> tuple[list[ListedBucket], list[tuple[int, bytes]]]:
         """Given the peer's `marks`: the buckets that differ, listed, and those to be split first."""
         listed, split = [], []
         for coarse in _differing(self._marks, theirs):
             if len(self._coarse[coarse]) > SPLIT_OVER:
-                split.append((coarse, _join(self._fine_marks(coarse))))
+                split.append((coarse, join_hashes(self._fine_marks(coarse))))
             else:
-                listed.append(_listing(coarse, self._coarse[coarse].values()))
+                listed.append(_listing(coarse, self._coarse[coarse]))
         return listed, split
 
     def list_fine(self, coarse: int, theirs: bytes) -> list[ListedBucket]:
         """Given the peer's fine marks of one coarse bucket: the fine buckets that differ, listed."""
         groups: dict[int, list[Held]] = {}
-        for held in self._coarse[coarse].values():
+        for held in self._coarse[coarse]:
             groups.setdefault(bucket_of(held.member.id, held.key) & 0xFF, []).append(held)
         return [
             _listing(BUCKETS + (coarse << 8 | fine), groups.get(fine, ()))
@@ -113,52 +121,55 @@ class Digest:
         return difference
 
     def _compare_bucket(self, bucket: int, live: bytes, hidden: bytes, out: Difference) -> None:
-        mine = self._bucket(bucket)
-        seen: dict[int, bool] = {}
+        mine = {held.fact.hash: held for held in self._bucket(bucket)}
         for hashes, is_live in ((live, True), (hidden, False)):
-            for record in _split(hashes):
-                seen[record] = is_live
-                held = mine.get(record)
+            for record in split_hashes(hashes):
+                held = mine.pop(record, None)
                 if held is None:
                     out.wants.append(record)
-                elif held.key == (1, "") and held.live != is_live:
+                elif held.key == MEMBER_KEY and held.live != is_live:
                     if is_live:
                         out.tell.append(held.member)
                     else:
                         out.ask.append(held.member.id)
-        out.haves.extend(held for record, held in mine.items() if record not in seen)
+        out.haves.extend(mine.values())
 
     def find(self, record: int) -> Held | None:
-        for group in self._coarse:
-            held = group.get(record)
-            if held is not None:
-                return held
-        return None
+        """The record of that hash."""
+        if self._by_hash is None:
+            self._by_hash = {held.fact.hash: held for group in self._coarse for held in group}
+        return self._by_hash.get(record)
 
     def places(self, buckets: Iterable[int], notary: Notary) -> dict[int, Held]:
         """Records of the given buckets by their place hash."""
         return {
             notary.place(held.member.id, held.key): held
             for bucket in buckets
-            for held in self._bucket(bucket).values()
+            for held in self._bucket(bucket)
         }
 
-    def _bucket(self, bucket: int) -> dict[int, Held]:
+    def _bucket(self, bucket: int) -> list[Held]:
         if bucket < BUCKETS:
             return self._coarse[bucket]
         fine = bucket - BUCKETS
-        return {
-            record: held
-            for record, held in self._coarse[fine >> 8].items()
-            if bucket_of(held.member.id, held.key) == fine
-        }
+        return [held for held in self._coarse[fine >> 8] if bucket_of(held.member.id, held.key) == fine]
 
     def _fine_marks(self, coarse: int) -> list[int]:
         marks = [0] * BUCKETS
-        for held in self._coarse[coarse].values():
+        for held in self._coarse[coarse]:
             if held.live:
                 marks[bucket_of(held.member.id, held.key) & 0xFF] ^= held.fact.hash
         return marks
+
+
+def join_hashes(hashes: Sequence[int]) -> bytes:
+    """Hashes as a listing has them: 8 bytes each, big endian."""
+    return struct.pack(f">{len(hashes)}Q", *hashes)
+
+
+def split_hashes(hashes: bytes) -> tuple[int, ...]:
+    """The hashes of a listing; a ragged end is no hash."""
+    return struct.unpack_from(f">{len(hashes) // HEAD_BYTES}Q", hashes)
 
 
 def _listing(bucket: int, group: Iterable[Held]) -> ListedBucket:
@@ -166,7 +177,7 @@ def _listing(bucket: int, group: Iterable[Held]) -> ListedBucket:
     hidden: list[int] = []
     for held in group:
         (live if held.live else hidden).append(held.fact.hash)
-    return bucket, _join(live), _join(hidden)
+    return bucket, join_hashes(live), join_hashes(hidden)
 
 
 def _differing(mine: list[int], theirs: bytes) -> list[int]:
@@ -175,13 +186,3 @@ def _differing(mine: list[int], theirs: bytes) -> list[int]:
         for place, mark in enumerate(mine)
         if mark.to_bytes(HEAD_BYTES, "big") != theirs[place * HEAD_BYTES : (place + 1) * HEAD_BYTES]
     ]
-
-
-def _join(hashes: Iterable[int]) -> bytes:
-    return b"".join(record.to_bytes(HEAD_BYTES, "big") for record in hashes)
-
-
-def _split(hashes: bytes) -> Iterator[int]:
-    """The 8-byte hashes of a listing; a ragged end is no hash."""
-    for at in range(0, len(hashes) - HEAD_BYTES + 1, HEAD_BYTES):
-        yield int.from_bytes(hashes[at : at + HEAD_BYTES], "big")

@@ -42,8 +42,8 @@ class Timers:
     __slots__ = ("_heap", "_live", "_token")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, int, Subject]] = []
-        self._live: dict[tuple[int, Subject], int] = {}
+        self._heap: list[tuple[float, Timer, int, Subject]] = []
+        self._live: dict[tuple[Timer, Subject], int] = {}
         self._token = 0
 
     def set(self, at: float, what: Timer, about: Subject = 0) -> None:
@@ -77,7 +77,7 @@ class Timers:
             return None
         _, what, _, about = heapq.heappop(self._heap)
         del self._live[(what, about)]
-        return Timer(what), about
+        return what, about
 
     def postpone(self, what: Timer, by: float) -> None:
         """Move every live timer of this kind `by` seconds into the future."""

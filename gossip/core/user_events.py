@@ -8,6 +8,7 @@ who was not there does not hear them (use a service's metadata or a tag for stat
 
 from __future__ import annotations
 
+from gossip.core.broadcast import slot_of
 from gossip.core.context import Context
 from gossip.core.events import Event, EventKind
 from gossip.core.members import Member
@@ -44,8 +45,7 @@ class UserEvents:
                 index=body.version,
             )
         )
-        slot = ("event", body.owner, body.version, fact.hash)
-        self._spread.news(slot, fact.raw, member=False, own=source is None, source=source)
+        self._spread.news(slot_of(fact), fact.raw, member=False, own=source is None, source=source)
 
     def expire(self, now: float) -> None:
         """Forget events whose life is over."""
@@ -57,4 +57,4 @@ class UserEvents:
 
     def _forget(self, which: tuple[NodeId, int, int]) -> None:
         member, _ = self._recent.pop(which)
-        member.event_floor = max(member.event_floor, which[1])
+        member.case.event_floor = max(member.event_floor, which[1])

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip.core.broadcast import RELAYS_MAX, Broadcasts, Item
+from gossip.core.broadcast import AGREEING, RELAYS_MAX, Broadcasts, Item
 from gossip.core.params import LAN
 from gossip.core.sizes import news_bytes
 
@@ -193,6 +193,45 @@ def test_what_everybody_is_known_to_have_is_dropped() -> None:
     queue.heard("x", item.raw, B)
     queue.go_round(item, 2)
     assert len(queue) == 0
+
+
+def compare(queue: Broadcasts, times: int) -> None:
+    for _ in range(times):
+        queue.compared(agreed=True)
+
+
+def test_relayed_records_end_when_ten_peers_in_a_row_held_this_view_since() -> None:
+    queue = Broadcasts(LAN)
+    add(queue, A)
+    add(queue, ("record", B, (2, "web")), member=False)
+    compare(queue, AGREEING - 1)
+    assert len(queue) == 2
+    queue.compared(agreed=False)
+    compare(queue, AGREEING - 1)
+    assert len(queue) == 2
+    compare(queue, 1)
+    assert len(queue) == 0
+
+
+def test_what_came_after_the_first_of_the_ten_goes_on() -> None:
+    queue = Broadcasts(LAN)
+    compare(queue, 1)
+    add(queue, A)
+    compare(queue, AGREEING - 1)
+    assert queue.holds(A)
+    compare(queue, 1)
+    assert not queue.holds(A)
+
+
+def test_agreement_ends_neither_own_news_nor_what_no_fingerprint_covers() -> None:
+    queue = Broadcasts(LAN)
+    kept: list[object] = [A, ("accuse", B, C), ("event", B, 7, b"hash")]
+    add(queue, kept[0], own=True)
+    add(queue, kept[1])
+    add(queue, kept[2], member=False)
+    add(queue, B)
+    compare(queue, AGREEING)
+    assert [slot for slot in (*kept, B) if queue.holds(slot)] == kept
 
 
 def test_a_limit_that_shrinks_with_the_cluster_ends_what_is_beyond_it() -> None:

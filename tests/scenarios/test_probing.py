@@ -381,7 +381,7 @@ def test_a_datagram_that_was_only_late_or_lost_makes_nobody_degraded() -> None:
     x.acks, x.stream = False, True
     pinged(rig, x)
     rig.run(0.3)
-    assert rig.member(x).heard == pytest.approx(rig.now, abs=0.3)
+    assert rig.node._prober._running[x.id].heard == pytest.approx(rig.now, abs=0.3)
     x.acks = True
     rig.run(10)
     assert rig.told(EventKind.MEMBER_FLAGGED) == []
