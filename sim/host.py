@@ -9,8 +9,10 @@ from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
 from gossip.core.records import Accusation, Fact, Key, key_of
 from gossip.core.types import Address, NodeId, Status, show_address
+from sim.clock import MachineClock
 from sim.life import Maker, shipped
 from sim.meters import Meter
+from sim.refusals import Refusals
 
 if TYPE_CHECKING:
     from sim.process import Process
@@ -52,6 +54,7 @@ class Host:
     __slots__ = (
         "address",
         "advertise",
+        "clock",
         "deaf",
         "disk",
         "ephemeral",
@@ -59,22 +62,28 @@ class Host:
         "group",
         "id",
         "lives",
+        "loss_in",
+        "loss_out",
         "maker",
         "mute",
         "name",
         "number",
         "process",
+        "receive_buffer",
         "received",
-        "refuses",
+        "refusals",
         "seeds",
+        "sends_fail",
         "sent",
+        "slowness",
         "suspended_us",
         "tags",
         "up",
         "wall_shift_us",
+        "zone",
     )
 
-    def __init__(self, number: int, name: str, address: Address, disk: Disk) -> None:
+    def __init__(self, number: int, name: str, address: Address, disk: Disk, clock: MachineClock) -> None:
         self.number = number
         """Counted from 0 in the order of `World.add`."""
         self.name = name
@@ -96,14 +105,28 @@ class Host:
 
         self.up = True
         """Whether the machine is on the network: if not, what is sent to it meets silence."""
-        self.refuses = True
-        """Whether a closed port here answers (ICMP, reset); if not, it is silent as behind a firewall."""
+        self.refusals: Refusals = "sent"
+        """How a closed port here answers."""
         self.mute = False
         """Nothing that it sends gets out."""
         self.deaf = False
         """Nothing that is sent to it gets in."""
+        self.sends_fail = False
+        """Its own kernel refuses what the agent sends, and says so: `World.fail_sends`."""
+        self.receive_buffer: int | None = None
+        """Bytes that its UDP socket holds, overhead included; None: the world's `receive_buffer`."""
+        self.slowness = 1
+        """By how much its processor is slower than `World.costs` says: `World.starve`."""
+        self.loss_in = 0
+        """The chance of 2^32 that a packet to it is lost, besides the link's; a threshold of `sim.chance`."""
+        self.loss_out = 0
+        """The same of a packet from it."""
+        self.zone = ""
+        """Which row and column of `Network.set_zones` are its."""
         self.group = 0
         """The side of a partition that it is on."""
+        self.clock = clock
+        """Its monotonic clock."""
         self.suspended_us: int | None = None
         """Since when the machine is suspended."""
         self.wall_shift_us = 0
@@ -118,6 +141,15 @@ class Host:
         return f"<{self.name} at {show_address(self.address)}>"
 
     # What there is
+
+    @property
+    def refuses(self) -> bool:
+        """Whether a closed port here answers at all; to set it means `refusals` "sent" or "silent"."""
+        return self.refusals != "silent"
+
+    @refuses.setter
+    def refuses(self, answers: bool) -> None:
+        self.refusals = "sent" if answers else "silent"
 
     @property
     def is_shipped(self) -> bool:

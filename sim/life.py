@@ -17,8 +17,9 @@ from gossip.core.effects import Effect
 from gossip.core.messages import Frame, Packet
 from gossip.core.node import Node, Self
 from gossip.core.params import Params
-from gossip.core.records import Fact, Notary
+from gossip.core.records import Fact
 from gossip.core.types import Address, StreamId
+from sim.notary import Signer
 
 __all__ = ["Core", "Life", "Maker", "shipped"]
 
@@ -26,7 +27,7 @@ __all__ = ["Core", "Life", "Maker", "shipped"]
 class Life(Struct, frozen=True):
     """One life of one agent, as it begins."""
 
-    notary: Notary
+    notary: Signer
     name: str
     address: Address
     """The advertised one."""
@@ -46,7 +47,10 @@ class Life(Struct, frozen=True):
 
 
 class Core(Protocol):
-    """What a process feeds, and drains. `gossip.core.node.Node` says what each means."""
+    """What a process feeds, and drains. `gossip.core.node.Node` says what each means.
+
+    `pulse` comes first in each wake-up that has something to tell, or that handling made late.
+    """
 
     def start(self, now: float) -> None: ...
     def receive(self, message: Packet, source: Address, now: float) -> None: ...
@@ -67,9 +71,9 @@ class Core(Protocol):
 Maker: TypeAlias = Callable[[Life], Core]
 
 
-def shipped(life: Life) -> Node:
-    """The core that agents run."""
-    return Node(
+def shipped(life: Life, kind: type[Node] = Node) -> Node:
+    """The core that agents run; `kind` is a subclass of it that watches what it does."""
+    return kind(
         life.notary,
         Self(
             name=life.name,

@@ -1,45 +1,29 @@
-"""Links and their faults: what happens to a datagram between two hosts, and to an attempt on a stream.
+"""What happens to a datagram between two hosts, and to what the kernels of a stream send each other.
 
-A packet's fate is settled when it is sent: cut, lost, or under way for so long, perhaps twice. What
-the far host makes of it is settled when it arrives. Faults are of a host (`Host.mute`, `deaf`,
-`group`), of a link (`links`, `cuts`), or of all (`default`).
+A packet's fate is settled when it is sent: cut, dropped, lost, or under way for so long, perhaps twice. What
+the far host makes of it is settled when it arrives. Faults are of a host (`Host.mute`, `deaf`, `loss_in`,
+`loss_out`, `group`), of a link (`links`, zones, cuts), or of all (`default`).
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from msgspec import Struct
-
 from gossip.core.types import Address
-from sim.chance import threshold
 from sim.clock import Clock
-from sim.latency import Latency
+from sim.links import Burst, Course, Link, link, wire_size
+from sim.refusals import LIE, Limiter
 
 if TYPE_CHECKING:
     from sim.host import Host
     from sim.process import Process
 
-__all__ = ["Link", "Network", "link"]
+__all__ = ["SIGNAL", "Burst", "Link", "Network", "link"]
 
-
-class Link(Struct, frozen=True):
-    """One direction between two hosts. Chances are of 2^32, as `chance.threshold` makes them."""
-
-    latency: Latency
-    loss: int = 0
-    duplication: int = 0
-
-
-def link(latency: Latency, loss: float = 0.0, duplication: float = 0.0) -> Link:
-    """A link whose chances are given as shares from 0 to 1.
-
-    Raises:
-        ValueError: if a share is not from 0 to 1.
-    """
-    return Link(latency, threshold(loss), threshold(duplication))
+SIGNAL = 60
+"""Bytes of a packet without data: SYN, reset, ICMP error."""
 
 
 class Network:
@@ -47,13 +31,17 @@ class Network:
 
     __slots__ = (
         "_bits",
+        "_courses",
         "_cuts",
         "_hosts",
+        "_limiter",
         "_machines",
         "_partitioned",
+        "_zones",
         "clock",
         "default",
         "dropped",
+        "lie",
         "links",
     )
 
@@ -64,7 +52,13 @@ class Network:
         """Links that differ, by (sender's number, receiver's number)."""
         self.dropped: dict[str, int] = {}
         """Packets that did not arrive, by reason."""
+        self.lie = LIE
+        """The chance of 2^32 that a host whose refusals are lying refuses what it delivers."""
         self._bits = rng.getrandbits
+        self._courses: dict[tuple[int, int], Course] = {}
+        """Of the pairs that a link other than a plain one was between."""
+        self._limiter = Limiter()
+        self._zones: dict[tuple[str, str], Link] = {}
         self._cuts: set[tuple[int, int]] = set()
         self._partitioned = False
         self._hosts: dict[Address, Host] = {}
@@ -127,19 +121,87 @@ class Network:
             return False
         return not self._cuts or (sender.number, receiver.number) not in self._cuts
 
-    # Packets
+    # Links
 
-    def try_once(self, sender: Host, receiver: Host, packets: int = 1) -> tuple[int, int]:
-        """Try to bring `packets` over: how many were lost, and how long the others take (microseconds)."""
-        line = self.links.get((sender.number, receiver.number), self.default) if self.links else self.default
-        bits = self._bits
-        lost = 0
+    def set_zones(self, zones: Mapping[str, Mapping[str, Link]]) -> None:
+        """The link from each zone to each: `zones[sender.zone][receiver.zone]`; `default` where none is.
+
+        The links of single pairs (`links`) win over these.
+        """
+        self._zones = {(here, there): line for here, row in zones.items() for there, line in row.items()}
+
+    def set_link(self, sender: Host, receiver: Host, line: Link | None) -> None:
+        """Give one direction between two hosts a link of its own, or none again."""
+        if line is None:
+            self.links.pop((sender.number, receiver.number), None)
+        else:
+            self.links[sender.number, receiver.number] = line
+
+    def line(self, sender: Host, receiver: Host) -> Link:
+        """The link from one host to another."""
+        own = self.links.get((sender.number, receiver.number))
+        if own is not None:
+            return own
+        return self._zones.get((sender.zone, receiver.zone), self.default)
+
+    # Packets of streams
+
+    def signal(self, sender: Host, receiver: Host) -> int | None:
+        """Send one packet without data: in how many microseconds it is there; None if it never is."""
+        line = self.line(sender, receiver)
+        held_us = 0
+        why = "" if self.passes(sender, receiver) else "cut"
+        if not why and not line.plain:
+            why, held_us = self._hinder(line, sender, receiver, SIGNAL)
+        lost = why or self._loses(line, sender, receiver)
+        delay_us = line.latency.draw(self._bits(32))
+        return None if lost else held_us + delay_us
+
+    def push(self, sender: Host, receiver: Host, segments: int, each: int) -> tuple[int, int, int]:
+        """Send segments of `each` bytes (headers included) of a stream, as many as the line takes now.
+
+        A stream shares the line's bandwidth: it fills half of the backlog and keeps the rest until there is
+        room again, as TCP does once it knows the line.
+
+        Returns:
+            How many the line took, how many of these were lost, and a time in microseconds: for which the
+            others are under way; if none was taken, after which to ask again.
+        """
+        line = self.line(sender, receiver)
+        taken, lost, held_us = segments, 0, 0
         if not self.passes(sender, receiver):
-            lost = packets
-        elif line.loss:
-            for _ in range(packets):
-                lost += bits(32) < line.loss
-        return lost, line.latency.draw(bits(32))
+            lost = segments
+        elif not line.plain:
+            taken, lost, held_us = self._push_hindered(line, sender, receiver, segments, each)
+            if not taken:
+                return 0, 0, held_us
+        elif line.loss or sender.loss_out or receiver.loss_in:
+            for _ in range(segments):
+                lost += self._loses(line, sender, receiver)
+        return taken, lost, held_us + line.latency.draw(self._bits(32))
+
+    def _push_hindered(
+        self, line: Link, sender: Host, receiver: Host, segments: int, each: int
+    ) -> tuple[int, int, int]:
+        course, now_us, bits = self._course(sender, receiver), self.clock.now_us, self._bits
+        taken = segments
+        if line.bandwidth is not None:
+            share = max(line.backlog // 2, each)
+            taken = min(segments, max(0, share - course.waiting(line, now_us)) // each)
+            if not taken:
+                return 0, 0, course.drains(line, max(0, share // 2 - each), now_us)
+        # There is room: a stream's share is within the backlog.
+        held_us = course.queue(line, taken * each, now_us) or 0
+        lost = 0
+        for _ in range(taken):
+            burst = line.burst is not None and course.loses(line.burst, bits)
+            lost += burst or self._loses(line, sender, receiver)
+        if line.reordering and any(bits(32) < line.reordering for _ in range(taken)):
+            # What overtakes a segment waits for it.
+            held_us += line.reorder_us
+        return taken, lost, held_us
+
+    # Datagrams
 
     def send(self, process: Process, target: Address, payload: object, size: int) -> None:
         """Carry one datagram."""
@@ -148,19 +210,40 @@ class Network:
         if receiver is None:
             self._drop("unroutable")
             return
-        if not self.passes(sender, receiver):
+        # `passes` and `_loses` are written out here: nearly all that a world carries goes this way.
+        if (
+            sender.mute
+            or receiver.deaf
+            or not (sender.up and receiver.up)
+            or (self._partitioned and sender.group != receiver.group)
+            or (self._cuts and (sender.number, receiver.number) in self._cuts)
+        ):
             self._drop("cut")
             return
-        line = self.links.get((sender.number, receiver.number), self.default) if self.links else self.default
+        line = self.line(sender, receiver) if self.links or self._zones else self.default
+        held_us = 0
+        if not line.plain:
+            length = wire_size(target, size)
+            if line.mtu is not None and length > line.mtu:
+                self._drop("mtu")
+                return
+            why, held_us = self._hinder(line, sender, receiver, length)
+            if why:
+                self._drop(why)
+                return
         bits = self._bits
-        if line.loss and bits(32) < line.loss:
+        if (
+            (line.loss and bits(32) < line.loss)
+            or (sender.loss_out and bits(32) < sender.loss_out)
+            or (receiver.loss_in and bits(32) < receiver.loss_in)
+        ):
             self._drop("loss")
             return
         clock = self.clock
         letter = (process, receiver, sender.address, target, payload, size)
-        clock.after(line.latency.draw(bits(32)), self._arrive, letter)
+        clock.after(held_us + line.latency.draw(bits(32)), self._arrive, letter)
         if line.duplication and bits(32) < line.duplication:
-            clock.after(line.latency.draw(bits(32)), self._arrive, letter)
+            clock.after(held_us + line.latency.draw(bits(32)), self._arrive, letter)
 
     def _arrive(self, letter: tuple[Process, Host, Address, Address, object, int]) -> None:
         sender, receiver, source, target, payload, size = letter
@@ -170,12 +253,53 @@ class Network:
         process = receiver.process
         if process is not None and receiver.address == target:
             process.arrive(source, payload, size)
+            if receiver.refusals == "lying" and self._bits(32) < self.lie:
+                self._refuse(receiver, sender, target)
             return
         self._drop("closed")
-        if receiver.refuses:
-            lost, delay = self.try_once(receiver, sender.host)
-            if not lost:
-                self.clock.after(delay, sender.refused, target)
+        if receiver.refusals != "silent":
+            self._refuse(receiver, sender, target)
+
+    def _refuse(self, host: Host, process: Process, target: Address) -> None:
+        peer = process.host
+        if host.refusals == "limited" and not self._limiter.allows(
+            host.number, peer.number, self.clock.now_us
+        ):
+            self._drop("icmp_limit")
+            return
+        delay_us = self.signal(host, peer)
+        if delay_us is not None:
+            self.clock.after(delay_us, process.refused, target)
+
+    # What a packet meets
+
+    def _hinder(self, line: Link, sender: Host, receiver: Host, size: int) -> tuple[str, int]:
+        """Why a link that is not plain drops a packet ("" if it does not), and how long it holds it up."""
+        course = self._course(sender, receiver)
+        held_us = course.queue(line, size, self.clock.now_us)
+        if held_us is None:
+            return "backlog", 0
+        if line.burst is not None and course.loses(line.burst, self._bits):
+            return "burst", 0
+        if line.reordering and self._bits(32) < line.reordering:
+            held_us += line.reorder_us
+        return "", held_us
+
+    def _loses(self, line: Link, sender: Host, receiver: Host) -> bool:
+        """Whether a packet is lost by chance, whatever was lost before it."""
+        bits = self._bits
+        return bool(
+            (line.loss and bits(32) < line.loss)
+            or (sender.loss_out and bits(32) < sender.loss_out)
+            or (receiver.loss_in and bits(32) < receiver.loss_in)
+        )
+
+    def _course(self, sender: Host, receiver: Host) -> Course:
+        key = (sender.number, receiver.number)
+        course = self._courses.get(key)
+        if course is None:
+            course = self._courses[key] = Course()
+        return course
 
     def _drop(self, reason: str) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + 1

@@ -9,18 +9,28 @@ checked by the real code.
 from __future__ import annotations
 
 import hashlib
+from typing import Protocol
 
 import msgspec
 
-from gossip.core.records import MAX_FACT_BYTES, Body, Fact, Key, MemberRecord, Opaque
+from gossip.core.records import MAX_FACT_BYTES, Body, Fact, Key, MemberRecord, Notary, Opaque
 from gossip.core.types import NodeId
 from gossip.errors import LimitError, LocalProtocolError, RemoteProtocolError
 from gossip.wire.bounds import check_body
 from gossip.wire.identity import SEED_BYTES, SIGNATURE_BYTES, Identity, node_id
 
-__all__ = ["Archive", "StandIn"]
+__all__ = ["Archive", "Counted", "Signer", "StandIn"]
 
 _write = msgspec.msgpack.Encoder().encode
+
+
+class Signer(Notary, Protocol):
+    """A notary that counts what would cost a real one time."""
+
+    checks: int
+    """Signatures checked so far."""
+    signs: int
+    """Signatures made so far."""
 
 
 class Archive:
@@ -91,13 +101,14 @@ class StandIn:
         archive: shared by all nodes of the world.
     """
 
-    __slots__ = ("_archive", "_id", "_public_key", "_secret")
+    __slots__ = ("_archive", "_id", "_public_key", "_secret", "checks", "signs")
 
     def __init__(self, secret: bytes, archive: Archive) -> None:
         self._secret = secret
         self._public_key = hashlib.blake2b(secret, digest_size=32, person=b"sim public key").digest()
         self._id = node_id(self._public_key)
         self._archive = archive
+        self.checks = self.signs = 0
         archive.admit(self._public_key, secret)
 
     @property
@@ -119,6 +130,7 @@ class StandIn:
         size = SIGNATURE_BYTES + len(content)
         if size > MAX_FACT_BYTES:
             raise LimitError(f"the signed record is {size} bytes; the limit is {MAX_FACT_BYTES}")
+        self.signs += 1
         try:
             return self._archive.parse(mark(self._secret, b"fact", content) + content)
         except RemoteProtocolError as error:
@@ -128,16 +140,43 @@ class StandIn:
         return self._archive.parse(raw)
 
     def verify(self, fact: Fact, public_key: bytes) -> bool:
+        self.checks += 1
         return self._archive.proves(fact, public_key)
 
     def sign(self, data: bytes) -> bytes:
+        self.signs += 1
         return mark(self._secret, b"data", data)
 
     def check(self, public_key: bytes, signature: bytes, data: bytes) -> bool:
+        self.checks += 1
         return self._archive.signed(b"data", public_key, signature, data)
 
     def place(self, owner: NodeId, key: Key) -> int:
         return self._archive.place(owner, key)
+
+
+class Counted(Identity):
+    """The real notary, counting."""
+
+    def __init__(self, seed: bytes, cluster: str) -> None:
+        super().__init__(seed, cluster)
+        self.checks = self.signs = 0
+
+    def issue(self, body: Body) -> Fact:
+        self.signs += 1
+        return super().issue(body)
+
+    def verify(self, fact: Fact, public_key: bytes) -> bool:
+        self.checks += 1
+        return super().verify(fact, public_key)
+
+    def sign(self, data: bytes) -> bytes:
+        self.signs += 1
+        return super().sign(data)
+
+    def check(self, public_key: bytes, signature: bytes, data: bytes) -> bool:
+        self.checks += 1
+        return super().check(public_key, signature, data)
 
 
 def mark(secret: bytes, use: bytes, data: bytes) -> bytes:

@@ -1,7 +1,9 @@
 """What one kernel sends to another within a connection: in order, once, however often it has to try.
 
-A segment that is lost, or meets a cut, is sent again after 200 ms, then 400 and so on; what was written
-after it waits behind it. Nobody is told: the program that wrote has its own deadline.
+A segment that is lost, or meets a cut, is sent again after 200 ms, then 400 and so on, as long as
+nothing gets through; what was written after it waits behind it. What a line with little bandwidth does
+not take yet waits until it does. The program that wrote is told nothing, and has its own deadline, unless
+the kernel gives up.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ TRIES_MAX = 15
 """As Linux's tcp_retries2: after a quarter of an hour the kernel gives up."""
 SEGMENT = 1_448
 """Bytes of a stream in one packet."""
+HEADERS = 52
+"""Bytes around them: IPv4, TCP with timestamps."""
 
 
 class Pipe:
@@ -31,6 +35,7 @@ class Pipe:
 
     __slots__ = (
         "_arrives_us",
+        "_broken",
         "_clock",
         "_closed",
         "_deliver",
@@ -40,18 +45,31 @@ class Pipe:
         "_source",
         "_target",
         "_tries",
+        "_unsent",
     )
 
     def __init__(
-        self, clock: Clock, network: Network, source: Host, target: Host, deliver: Callable[[Any], None]
+        self,
+        clock: Clock,
+        network: Network,
+        source: Host,
+        target: Host,
+        deliver: Callable[[Any], None],
+        broken: Callable[[], None],
     ) -> None:
+        """`broken` is called if the kernel gives up."""
         self._clock = clock
         self._network = network
         self._source = source
         self._target = target
         self._deliver = deliver
-        self._items: deque[tuple[Any, int]] = deque()
+        self._broken = broken
+        self._items: deque[tuple[Any, int, int]] = deque()
+        """What is sent, in how many segments, of how many bytes each."""
+        self._unsent = 0
+        """Segments of the first item that are not on their way, and were not lost."""
         self._lost = 0
+        """Segments of it that are to be sent again."""
         self._tries = 0
         self._arrives_us = 0
         self._closed = False
@@ -61,32 +79,54 @@ class Pipe:
         if self._closed:
             return
         self._closed = last
-        self._items.append((item, 1 + size // SEGMENT))
-        if not self._lost:
-            self._pump()
+        segments = 1 + size // SEGMENT
+        self._items.append((item, segments, size // segments + HEADERS))
+        if len(self._items) == 1:
+            self._unsent = segments
+            self._pump(None)
 
     def drop(self) -> None:
         """Send nothing more."""
         self._closed = True
         self._items.clear()
 
-    def _pump(self) -> None:
+    def _pump(self, _: None) -> None:
+        """Send what can be sent. While an item waits, one call of this or of `_retry` is on the clock."""
         clock = self._clock
+        served = 0
         while self._items:
-            item, segments = self._items[0]
-            lost, delay = self._network.try_once(self._source, self._target, self._lost or segments)
-            if lost:
-                self._lost = lost
+            item, _segments, each = self._items[0]
+            taken, lost, delay_us = self._network.push(
+                self._source, self._target, self._unsent or self._lost, each
+            )
+            if not taken:
+                # Who was served asks after those who were not, so that all streams of a line take turns.
+                clock.after(delay_us + served, self._pump, None)
+                return
+            served = 1
+            if self._unsent:
+                self._unsent -= taken
+                self._lost += lost
+            else:
+                self._lost -= taken - lost
+            if lost < taken:
+                # The other kernel has something new to acknowledge, and the doubling begins anew.
+                self._tries = 0
+                # Equal instants keep their order on the clock.
+                self._arrives_us = max(self._arrives_us, clock.now_us + delay_us)
+            if self._unsent:
+                continue
+            if self._lost:
                 clock.after(min(RETRY_US << self._tries, RETRY_MAX_US), self._retry, None)
                 return
-            self._lost = self._tries = 0
             self._items.popleft()
-            # Equal instants keep their order on the clock.
-            self._arrives_us = max(self._arrives_us, clock.now_us + delay)
             clock.at(self._arrives_us, self._deliver, item)
+            if self._items:
+                self._unsent = self._items[0][1]
 
     def _retry(self, _: None) -> None:
         self._tries += 1
-        if self._tries >= TRIES_MAX:
+        if self._tries > TRIES_MAX and self._items:
             self.drop()
-        self._pump()
+            self._broken()
+        self._pump(None)

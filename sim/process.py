@@ -1,11 +1,12 @@
 """One life of one agent: feeds a core what the world brings, and carries out its effects.
 
-This is `net.driver` in virtual time, and keeps its order: on each wake-up a pulse, then what was
-received, then what is due, with effects drained after every input.
+This is `net.driver` in virtual time. As long as handling takes no time (`World.costs`) each input is a
+wake-up of its own, and its effects are carried out before the next. The core is told by `pulse` only when
+there is something to tell: on such a process nothing is ever late.
 
-A process can be *stopped* (by a signal, say): its clock runs on and its kernel goes on working, so what
-arrives is kept for it as far as the buffers reach, and is handled when it continues, late. When the
-whole machine is *suspended*, its monotonic clock stands still too and nothing reaches it.
+When handling takes time, or the process is *stopped* (by a signal, say), what comes in waits in the
+queues of a `Processor`: the clock runs on and the kernel goes on working. When the whole machine is
+*suspended*, its monotonic clock stands still too and nothing reaches it.
 """
 
 from __future__ import annotations
@@ -15,34 +16,28 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gossip.core.effects import Close, Dial, Notify, Resolve, SaveCounter, Send, Write
+from gossip.core.effects import Close, Dial, Effect, Notify, Resolve, SaveCounter, Send, Write
 from gossip.core.events import EventKind
 from gossip.core.types import Address, StreamId
 from gossip.errors import RemoteProtocolError
 from sim.clock import SECOND
 from sim.life import Core
+from sim.notary import Signer
 from sim.post import Post
+from sim.processor import FREE, TICKS_MAX, Costs, Processor
 from sim.streams import End
 
 if TYPE_CHECKING:
     from sim.host import Host
     from sim.world import World
 
-__all__ = ["RECEIVE_BUFFER", "SESSION_BYTES", "Process"]
+__all__ = ["SESSION_BYTES", "Process"]
 
 _Result = TypeVar("_Result")
 
 NEVER = 1 << 62
 """Microseconds: later than anything."""
-RECEIVE_BUFFER = 212_992
-"""Bytes: Linux's default for a UDP socket."""
-BUFFER_OVERHEAD = 768
-"""What each waiting datagram costs there besides its bytes."""
-REFUSAL_LIFE_US = 2 * SECOND
-"""A refusal proves nothing about what was sent longer ago."""
 SESSION_BYTES = 16
-TICKS_MAX = 1_000
-"""A core that is due again and again at one instant is at fault, and would stop the world."""
 
 
 class Process:
@@ -50,41 +45,53 @@ class Process:
 
     __slots__ = (
         "_armed_us",
-        "_buffered",
         "_do",
-        "_doubt_bound",
+        "_due",
         "_gap_us",
-        "_inbox",
+        "_has_news",
+        "_is_direct",
         "_leaving",
         "_overflow",
+        "_processor",
         "_rng",
-        "_slept_us",
+        "_sends_failed",
+        "doubt_bound",
         "ended",
         "ends",
         "host",
         "node",
+        "notary",
         "post",
         "stopped",
         "world",
     )
 
-    def __init__(self, world: World, host: Host, node: Core, post: Post, rng: random.Random) -> None:
+    def __init__(
+        self, world: World, host: Host, node: Core, notary: Signer, post: Post, rng: random.Random
+    ) -> None:
         self.world = world
         self.host = host
         self.node = node
+        self.notary = notary
         self.post = post
         self.ends: dict[StreamId, End] = {}
         self.ended = False
         self.stopped = False
+        self.doubt_bound = world.params.doubt_bound
         self._rng = rng
-        self._doubt_bound = world.params.doubt_bound
         self._armed_us = NEVER
-        self._slept_us = 0
+        """For when, by the machine's clock, the alarm is set."""
+        self._due = math.inf
+        """The deadline that the alarm was last set by."""
         self._gap_us = 0
-        self._inbox: list[tuple[Callable[[Any], None], Any]] = []
-        self._buffered = 0
         self._overflow = False
+        self._sends_failed = False
+        self._has_news = False
+        """The next pulse has something to say."""
         self._leaving = False
+        self._is_direct = True
+        """Inputs can be handled at once: nothing waits, and handling takes no time."""
+        self._processor: Processor | None = None
         self._do: dict[type, Callable[[Any], None]] = {
             Send: self._send,
             Dial: self._dial,
@@ -97,20 +104,27 @@ class Process:
 
     @property
     def now(self) -> float:
-        """Seconds of this machine's monotonic clock, which stands still while it is suspended."""
-        return (self.world.clock.now_us - self._slept_us) / SECOND
+        """Seconds of this machine's monotonic clock."""
+        return self.host.clock.read(self.world.clock.now_us) / SECOND
+
+    @property
+    def processor(self) -> Processor:
+        """What keeps the inputs that cannot be handled at once; there is none before it is asked for."""
+        if self._processor is None:
+            self._processor = Processor(self)
+        return self._processor
 
     # Life
 
-    def begin(self) -> None:
-        """Start the core."""
-        now = self.now
-        self.node.start(now)
-        self.settle(now)
+    def begin(self, costs: Costs | None) -> None:
+        """Start the core, on a processor of that speed."""
+        self.set_costs(costs)
+        self.call(self.node.start)
 
     def end(self, *, silently: bool = False) -> None:
         """The process is gone; its kernel ends what was open, unless the machine is gone too (`silently`)."""
         self.ended = True
+        self._armed_us = NEVER
         ends, self.ends = self.ends, {}
         for end in ends.values():
             self.world.streams.abandon(end, silently=silently)
@@ -122,105 +136,111 @@ class Process:
     def call(self, action: Callable[[float], _Result]) -> _Result:
         """Do something to the core as the agent's own tasks would, at the time given; effects follow.
 
+        It is done at once, also by a process that has work waiting: only its effects wait their turn.
+
         Raises:
             RuntimeError: if the process is stopped, and can be asked nothing.
         """
         if self.stopped:
             raise RuntimeError(f"the agent on {self.host.name} is stopped")
         now = self.now
-        self._pulse(0.0, now)
         try:
             return action(now)
         finally:
-            self.settle(now)
+            if self._is_direct:
+                self.settle(now)
+            else:
+                self.processor.called()
 
-    # Stopped and suspended
+    # Slow, stopped and suspended
+
+    def set_costs(self, costs: Costs | None) -> None:
+        """What handling takes from now on; None: no time, once what waits has been handled."""
+        if costs is not None:
+            self._is_direct = False
+            self.processor.costs = costs
+        elif self._processor is not None:
+            self._processor.costs = FREE
+            self._processor.nudge()
 
     def stop(self) -> None:
         """Handle nothing from now on."""
-        self.stopped = True
+        if not self.stopped:
+            self.stopped = True
+            self._is_direct = False
+            self.processor.stop()
 
     def resume(self, suspended_us: int = 0) -> None:
-        """Go on: pulse, what waited, what is due. `suspended_us`: for how long the clock stood still."""
-        self.stopped = False
-        self._slept_us += suspended_us
-        self._gap_us += suspended_us
-        clock_us = self.world.clock.now_us - self._slept_us
-        late = max(0, clock_us - self._armed_us) / SECOND
-        self._pulse(late, self.now)
-        self._armed_us = NEVER
-        inbox, self._inbox = self._inbox, []
-        self._buffered = 0
-        for handler, argument in inbox:
-            if not self.ended:
-                handler(argument)
-                self._drain()
-        if not self.ended:
-            self.settle(self.now)
+        """Go on, with what waited. `suspended_us`: for how long the machine's clock stood still."""
+        if self.stopped:
+            self.stopped = False
+            self.clock_moved(suspended_us)
+            self.processor.resume()
 
     def clock_moved(self, gap_us: int) -> None:
         """BOOTTIME or the wall clock has moved against the monotonic one; the next wake-up tells core.
 
         A clock that is set back is no sign of having stood still, and tells nothing.
         """
-        self._gap_us += max(0, gap_us)
+        if gap_us > 0:
+            self._gap_us += gap_us
+            self._has_news = True
 
-    def defer(self, handler: Callable[[Any], None], argument: Any) -> None:
-        """Have it handled when the process continues."""
-        self._inbox.append((handler, argument))
+    def clock_turned(self) -> None:
+        """The machine's clock runs at another rate now: the alarm is set anew."""
+        due, self._due = self._due, -math.inf
+        self._armed_us = NEVER
+        if not self.stopped and not self.ended and due > self.now:
+            self._arm(due)
+
+    def overflowed(self) -> None:
+        """The receive buffer has thrown something away; the next wake-up tells core."""
+        self._overflow = self._has_news = True
+
+    def rest(self) -> None:
+        """There is nothing left to do before the next deadline."""
+        processor = self.processor
+        self._is_direct = processor.costs is FREE
+        self._arm(self.node.next_deadline())
 
     # What comes in
 
     def arrive(self, source: Address, payload: object, size: int) -> None:
         """A datagram is in the socket's buffer."""
-        if self.stopped:
-            self._buffer(source, payload, size)
+        if not self._is_direct:
+            self.processor.datagram(source, payload, size)
             return
-        world = self.world
-        now_us = world.clock.now_us
-        now = (now_us - self._slept_us) / SECOND
-        if self._gap_us:
-            self._pulse(0.0, now)
-        else:
-            self.node.pulse(0.0, 0.0, False, now)
-        self._receive(source, payload, size, now)
+        now = self.host.clock.read(self.world.clock.now_us) / SECOND
+        if self._has_news:
+            self.pulse(0.0, now)
+        self.receive(source, payload, size, now)
         self.settle(now)
 
     def refused(self, address: Address) -> None:
         """An ICMP error quotes a datagram of this process."""
-        self.handle(self._take_refusal, (address, self.world.clock.now_us))
-
-    def handle(self, handler: Callable[[Any], None], argument: Any) -> None:
-        """Wake up for this input, now or when the process continues."""
         if self.ended:
             return
-        if self.stopped:
-            self.defer(handler, argument)
+        if not self._is_direct:
+            self.processor.refusal(address)
             return
         now = self.now
-        self._pulse(0.0, now)
-        handler(argument)
+        if self._has_news:
+            self.pulse(0.0, now)
+        self.node.refused(address, now)
         self.settle(now)
 
-    def settle(self, now: float) -> None:
-        """After every input: carry out the effects, do what is due, set the alarm."""
-        node, do = self.node, self._do
-        for _ in range(TICKS_MAX):
-            for effect in node.drain():
-                do[type(effect)](effect)
-            if self.ended:
-                return
-            due = node.next_deadline()
-            if due > now:
-                self._arm(due)
-                break
-            node.tick(now)
-        else:
-            raise RuntimeError(f"{self.host.name} is due at {due} again and again, at {now}")
-        for watcher in self.world.watchers:
-            watcher(self.host)
+    def handle(self, handler: Callable[[Any], None], argument: Any) -> None:
+        """Have a task of the process do this: now, or when it gets there."""
+        if self.ended:
+            return
+        if not self._is_direct:
+            self.processor.task(handler, argument)
+            return
+        handler(argument)
+        self.settle(self.now)
 
-    def _receive(self, source: Address, payload: object, size: int, now: float) -> None:
+    def receive(self, source: Address, payload: object, size: int, now: float) -> None:
+        """Read a datagram, and hand the core what is in it."""
         world, host, node = self.world, self.host, self.node
         try:
             message = self.post.unpack(payload)
@@ -233,39 +253,46 @@ class Process:
         host.received.add(kind, size)
         node.receive(message, source, now)
 
-    def _buffer(self, source: Address, payload: object, size: int) -> None:
-        cost = size + BUFFER_OVERHEAD
-        if self._buffered + cost > self.world.receive_buffer:
-            self._overflow = True
-            return
-        self._buffered += cost
-        self._inbox.append((self._take_datagram, (source, payload, size)))
+    def settle(self, now: float) -> None:
+        """After every input: carry out the effects, do what is due, set the alarm."""
+        node, do = self.node, self._do
+        for _ in range(TICKS_MAX):
+            for effect in node.drain():
+                do[type(effect)](effect)
+            if self.ended:
+                return
+            due = node.next_deadline()
+            if due > now:
+                if due != self._due:
+                    self._arm(due)
+                break
+            node.tick(now)
+        else:
+            raise RuntimeError(f"{self.host.name} is due at {due} again and again, at {now}")
+        for watcher in self.world.watchers:
+            watcher(self.host)
 
-    def _take_datagram(self, letter: tuple[Address, object, int]) -> None:
-        source, payload, size = letter
-        self._receive(source, payload, size, self.now)
-
-    def _take_refusal(self, refusal: tuple[Address, int]) -> None:
-        address, arrived_us = refusal
-        if self.world.clock.now_us - arrived_us <= REFUSAL_LIFE_US:
-            self.node.refused(address, self.now)
-
-    def _take_resolved(self, answer: tuple[str, list[Address], str]) -> None:
-        seed, addresses, problem = answer
-        self.node.resolved(seed, addresses, problem, self.now)
+    def show(self) -> None:
+        """Let watchers look at the node."""
+        for watcher in self.world.watchers:
+            watcher(self.host)
 
     # Time
 
-    def _pulse(self, late: float, now: float) -> None:
+    def pulse(self, late: float, now: float) -> None:
+        """Tell the core how late it is woken, and what happened meanwhile to clocks, buffer and sends."""
         gap, self._gap_us = self._gap_us / SECOND, 0
         overflow, self._overflow = self._overflow, False
+        mute, self._sends_failed = self._sends_failed, False
+        self._has_news = False
         if overflow:
             self.node.count("receive_overflow")
-        if late > self._doubt_bound or gap > self._doubt_bound:
+        if late > self.doubt_bound or gap > self.doubt_bound:
             self.post.renew(self._rng.randbytes(SESSION_BYTES))
-        self.node.pulse(late, gap, overflow, now)
+        self.node.pulse(late, gap, overflow or mute, now)
 
     def _arm(self, due: float) -> None:
+        self._due = due
         if due == math.inf:
             return
         due_us = int(due * SECOND)
@@ -273,29 +300,39 @@ class Process:
             due_us += 1
         if due_us < self._armed_us:
             self._armed_us = due_us
-            self.world.clock.at(due_us + self._slept_us, self._wake, due_us)
+            self.world.clock.at(self.host.clock.when(due_us), self._wake, due_us)
 
     def _wake(self, due_us: int) -> None:
-        if due_us != self._armed_us or self.stopped or self.ended:
+        if due_us != self._armed_us:
             return
         self._armed_us = NEVER
-        now = self.now
-        node = self.node
-        if node.next_deadline() <= now:
-            self._pulse(0.0, now)
-            node.tick(now)
-        self.settle(now)
+        if self.stopped:
+            return
+        now = self.host.clock.read(self.world.clock.now_us) / SECOND
+        if self._due > now:
+            # The deadline has moved, or the clock stood still or slowed down meanwhile.
+            self._arm(self._due)
+        elif self._is_direct:
+            if self._has_news:
+                self.pulse(0.0, now)
+            self.node.tick(now)
+            self.settle(now)
+        else:
+            self.processor.nudge()
 
     # What goes out
 
-    def _drain(self) -> None:
-        do = self._do
-        for effect in self.node.drain():
-            do[type(effect)](effect)
+    def carry_out(self, effect: Effect) -> None:
+        """Do one thing that the core wants done."""
+        self._do[type(effect)](effect)
 
     def _send(self, effect: Send) -> None:
         message = effect.message
         world, host = self.world, self.host
+        if host.sends_fail:
+            self.node.count("send_failed")
+            self._sends_failed = self._has_news = True
+            return
         payload, size = self.post.pack(message)
         kind = type(message).__name__
         host.sent.add(kind, size)
@@ -304,7 +341,16 @@ class Process:
         world.network.send(self, effect.address, payload, size)
 
     def _dial(self, effect: Dial) -> None:
+        if self.host.sends_fail:
+            self.world.clock.after(0, self._undialled, effect.stream)
+            return
         self.world.streams.dial(self, effect.stream, effect.address, effect.timeout)
+
+    def _undialled(self, stream: StreamId) -> None:
+        self.handle(self._take_undialled, stream)
+
+    def _take_undialled(self, stream: StreamId) -> None:
+        self.node.stream_closed(stream, "unreachable", self.now)
 
     def _write(self, effect: Write) -> None:
         end = self.ends.get(effect.stream)
@@ -323,6 +369,10 @@ class Process:
 
     def _resolved(self, answer: tuple[str, list[Address], str]) -> None:
         self.handle(self._take_resolved, answer)
+
+    def _take_resolved(self, answer: tuple[str, list[Address], str]) -> None:
+        seed, addresses, problem = answer
+        self.node.resolved(seed, addresses, problem, self.now)
 
     def _save_counter(self, effect: SaveCounter) -> None:
         self.host.disk.ceiling = effect.ceiling

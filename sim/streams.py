@@ -4,9 +4,12 @@ The kernel does its part by itself: it completes handshakes, takes what is writt
 arrived, whether the process runs or is stopped. A SYN that is lost or meets a cut is sent again after
 1, 2, 4... seconds, until the dialler gives up. A closed port answers with a reset. When a process ends,
 its kernel ends its streams properly; when a machine is gone, the other side waits until its own deadline.
+A cut stalls a stream. The side whose deadline comes first closes it; if the cut is mended before the other's,
+what that side has sent arrives where nobody reads any more, and is answered with a reset.
 
 The deadlines are those of `net.streams`: the dial's own timeout; from then on `stream_timeout` after the
-last whole frame read or written, and `LIFE_FACTOR` times that in all.
+last whole frame read or written, and `LIFE_FACTOR` times that in all. What still comes on a stream that the
+program has ended is read away for `LINGER_US`.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from gossip.core.types import Address, StreamId
 from gossip.errors import RemoteProtocolError
 from sim.clock import SECOND, Clock, microseconds
 from sim.network import Network
-from sim.pipe import Pipe
+from sim.pipe import RETRY_US, Pipe
 
 if TYPE_CHECKING:
     from sim.host import Host
@@ -30,6 +33,7 @@ __all__ = ["LIFE_FACTOR", "End", "Streams"]
 
 SYN_RETRY_US = SECOND
 LIFE_FACTOR = 6
+LINGER_US = 2 * SECOND
 
 
 class Sign(enum.IntEnum):
@@ -55,6 +59,7 @@ class End:
         "over",
         "peer",
         "process",
+        "shut_us",
         "stream",
         "waiting",
     )
@@ -77,6 +82,8 @@ class End:
         self.gone = False
         """The kernel has forgotten it: whatever arrives for it is answered with a reset."""
         self.heard = False
+        self.shut_us = 0
+        """Once over: until when the kernel still takes what arrives."""
         self.deadline_us = 0
         self.died_us = 0
         """When its longest life is over."""
@@ -116,6 +123,7 @@ class Streams:
     def close(self, end: End) -> None:
         """Send what waits, then end; nothing more is reported."""
         end.over = True
+        end.shut_us = self._clock.now_us + LINGER_US
         if end.out is not None:
             self._finish(end)
         elif end.waiting:
@@ -155,7 +163,7 @@ class Streams:
         if end.peer is None or end.peer.process is not process:
             peer = End(process, end.process.host.address, -1, dialled=False)
             peer.peer = end
-            peer.out = Pipe(self._clock, self._network, host, end.process.host, self._arrive)
+            peer.out = self._pipe(peer, end.process.host)
             end.peer = peer
         self._signal(host, end.process.host, self._establish, end)
 
@@ -167,16 +175,22 @@ class Streams:
         peer = end.peer
         if end.out is not None or end.gone or peer is None:
             return
-        sender, receiver = end.process.host, peer.process.host
-        end.out = Pipe(self._clock, self._network, sender, receiver, self._arrive)
+        end.out = self._pipe(end, peer.process.host)
         end.out.put((peer, Sign.OPEN, 0))
         end.process.handle(self._take_opened, end)
 
     def _signal(self, sender: Host, receiver: Host, handler: Callable[[Any], None], argument: Any) -> None:
         """One packet without data, which nobody repeats if it is lost."""
-        lost, delay = self._network.try_once(sender, receiver)
-        if not lost:
-            self._clock.after(delay, handler, argument)
+        delay_us = self._network.signal(sender, receiver)
+        if delay_us is not None:
+            self._clock.after(delay_us, handler, argument)
+
+    def _pipe(self, end: End, receiver: Host) -> Pipe:
+        def give_up() -> None:
+            if not end.over:
+                end.process.handle(self._take_end, (end, "reset"))
+
+        return Pipe(self._clock, self._network, end.process.host, receiver, self._arrive, give_up)
 
     # What arrives at a kernel
 
@@ -185,11 +199,23 @@ class Streams:
         process = end.process
         if not process.host.up:
             return
-        if end.gone:
+        if end.gone or (end.over and self._clock.now_us >= end.shut_us):
             if end.peer is not None and item[1] is not Sign.FIN:
-                self._signal(process.host, end.peer.process.host, self._reset, end.peer)
+                self._answer_late((end, RETRY_US))
             return
         process.handle(self._take, item)
+
+    def _answer_late(self, answer: tuple[End, int]) -> None:
+        """Reset the peer; if that is lost, its kernel sends its data again, and is answered again."""
+        end, wait_us = answer
+        peer = end.peer
+        if peer is None or peer.over or not end.process.host.up:
+            return
+        delay_us = self._network.signal(end.process.host, peer.process.host)
+        if delay_us is None:
+            self._clock.after(wait_us, self._answer_late, (end, 2 * wait_us))
+        else:
+            self._clock.after(delay_us, self._reset, peer)
 
     def _reset(self, end: End) -> None:
         if end.out is not None:

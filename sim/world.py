@@ -11,29 +11,25 @@ from typing import Literal
 
 from gossip.core.events import Event
 from gossip.core.params import LAN, Params
-from gossip.core.records import Notary
 from gossip.core.types import Address
-from gossip.wire.identity import Identity
-from sim.chance import derive, derive_bytes
-from sim.clock import SECOND, Clock, microseconds
+from sim.birth import bear
+from sim.chance import derive, derive_bytes, threshold
+from sim.clock import SECOND, Clock, MachineClock, microseconds
 from sim.host import Disk, Host
 from sim.journal import Journal, Teller
 from sim.latency import Constant, Latency
 from sim.life import Life, Maker, shipped
 from sim.names import DEFAULT_PORT, Names
 from sim.network import Link, Network, link
-from sim.notary import Archive, StandIn
+from sim.notary import Archive, Counted, Signer, StandIn
 from sim.post import Encoded, Passed, Post
-from sim.process import RECEIVE_BUFFER, SESSION_BYTES, Process
+from sim.process import SESSION_BYTES, Process
+from sim.processor import RECEIVE_BUFFER, Costs
 from sim.streams import Streams
 from sim.view import agree, describe
 
 __all__ = ["World"]
 
-WALL_MS = 1_700_000_000_000
-"""The wall clock, in ms since 1970, when a world begins."""
-RESERVE = 1_000
-"""Versions that are reserved on disk at the start of a life, as the agent does."""
 LATENCY = Constant(500)
 """One way within a data centre, generously."""
 
@@ -50,6 +46,7 @@ class World:
         latency, loss, duplication: of every link, until `network.default` is changed.
         trace: is given the story, line by line.
         keep_events: whether each host keeps the events of its node.
+        costs: what handling costs of each agent's processor time; None: it takes no time.
         maker: makes the cores.
     """
 
@@ -67,6 +64,7 @@ class World:
         cluster: str = "sim",
         trace: Teller | None = None,
         keep_events: bool = True,
+        costs: Costs | None = None,
         maker: Maker = shipped,
     ) -> None:
         self.seed = seed
@@ -91,6 +89,7 @@ class World:
         self._sized = sized
         self._real_keys = real_keys
         self._keep_events = keep_events
+        self._costs = costs
         self._maker = maker
         self._addresses = 0
 
@@ -142,7 +141,10 @@ class World:
         """
         number = len(self.hosts)
         disk = Disk(derive_bytes(self.seed, "identity", number, 0))
-        host = Host(number, f"n{number}" if name is None else name, address or self._new_address(), disk)
+        clock = MachineClock(self.clock.now_us)
+        host = Host(
+            number, f"n{number}" if name is None else name, address or self._new_address(), disk, clock
+        )
         chosen = self.hosts[:1] if seeds is None else seeds
         host.seeds = tuple(seed if isinstance(seed, str) else seed.spot for seed in chosen)
         host.ephemeral = ephemeral
@@ -173,9 +175,9 @@ class World:
         post = self._make_post(rng.randbytes(SESSION_BYTES))
         life = self._make_life(host)
         host.id = life.notary.id
-        process = host.process = Process(self, host, host.maker(life), post, rng)
+        process = host.process = Process(self, host, host.maker(life), life.notary, post, rng)
         self._say(host, "starts")
-        process.begin()
+        process.begin(self._costs_at(host))
 
     def crash(self, host: Host, *, machine: bool = False) -> None:
         """Kill the agent (its port is then closed, and refuses); or the whole `machine` (then silent)."""
@@ -192,7 +194,11 @@ class World:
         registrations: Literal["kept", "lost"] = "kept",
         seeds: Iterable[Host | str] | None = None,
     ) -> None:
-        """Start the agent again, after a `crash` if it is still running; the machine is up afterwards."""
+        """Start the agent again, after a `crash` if it is still running; the machine is up afterwards.
+
+        A `new` identity is what a lost disk leads to: key, registrations and remembered addresses are
+        gone. With `registrations="lost"` the key is kept.
+        """
         if host.process is not None:
             self.crash(host)
         host.up = True
@@ -226,7 +232,34 @@ class World:
         """The agent ends by itself, its leaving done."""
         self._end(host, silently=False)
 
-    # Stopped and suspended
+    # Slow, stopped and suspended
+
+    @property
+    def costs(self) -> Costs | None:
+        """What handling costs of each agent's processor time; None: no time. May be set at any time."""
+        return self._costs
+
+    @costs.setter
+    def costs(self, costs: Costs | None) -> None:
+        self._costs = costs
+        for host in self.hosts:
+            if host.process is not None:
+                host.process.set_costs(self._costs_at(host))
+
+    def starve(self, host: Host, factor: int) -> None:
+        """Let everything there take `factor` times as long as `costs` says (as `Costs()`, if that is None).
+
+        With 1 the machine is as fast as the others again; a step under way still takes its time.
+
+        Raises:
+            ValueError: if the factor is below 1.
+        """
+        if factor < 1:
+            raise ValueError(f"a machine is slower by a factor of at least 1, not {factor}")
+        self._say(host, f"is {factor} times slower than others" if factor > 1 else "is as fast as others")
+        host.slowness = factor
+        if host.process is not None:
+            host.process.set_costs(self._costs_at(host))
 
     def pause(self, host: Host) -> None:
         """Stop the process (SIGSTOP): its clock runs, its kernel works, it handles nothing."""
@@ -238,7 +271,9 @@ class World:
         self._say(host, "is suspended")
         host.agent.stop()
         host.up = False
-        host.suspended_us = self.clock.now_us
+        if host.suspended_us is None:
+            host.suspended_us = self.clock.now_us
+            host.clock.stop(self.clock.now_us)
 
     def resume(self, host: Host) -> None:
         """Undo `pause` or `suspend`."""
@@ -246,7 +281,7 @@ class World:
         asleep_us = 0
         if host.suspended_us is not None:
             asleep_us = self.clock.now_us - host.suspended_us
-            host.suspended_us = None
+            self._wake(host)
             host.up = True
         host.agent.resume(asleep_us)
 
@@ -256,7 +291,26 @@ class World:
         if host.process is not None:
             host.process.clock_moved(microseconds(seconds))
 
+    def set_clock_rate(self, host: Host, ppm: int) -> None:
+        """Have the monotonic clock of a machine run `ppm` parts per million fast from now on; below 0, slow.
+
+        Its other clocks drift with it, so it cannot notice. Time that the world counts stays true: links,
+        and the deadlines of streams.
+
+        Raises:
+            ValueError: if that is more than half as fast again, or as slow.
+        """
+        host.clock.set_rate(self.clock.now_us, ppm)
+        self._say(host, f"has a clock that is {ppm} ppm fast")
+        if host.process is not None:
+            host.process.clock_turned()
+
     # The network
+
+    def fail_sends(self, host: Host, on: bool = True) -> None:
+        """Nothing that it sends gets out, as with `Host.mute`, but its agent is told so by each send."""
+        self._say(host, "cannot send" if on else "can send")
+        host.mute = host.sends_fail = on
 
     def partition(self, groups: Sequence[Iterable[Host]]) -> None:
         """Let nothing pass between the groups; hosts in none of them are one more group."""
@@ -267,12 +321,12 @@ class World:
         self.network.heal()
 
     def set_link(self, sender: Host, receiver: Host, line: Link | None) -> None:
-        """Give one direction between two hosts a link of its own; None: the default again."""
-        key = (sender.number, receiver.number)
-        if line is None:
-            self.network.links.pop(key, None)
-        else:
-            self.network.links[key] = line
+        """Give one direction between two hosts a link of its own; None: none again."""
+        self.network.set_link(sender, receiver, line)
+
+    def set_loss(self, host: Host, *, incoming: float = 0.0, outgoing: float = 0.0) -> None:
+        """Have a host lose these shares of what is sent to it and of what it sends, besides its links."""
+        host.loss_in, host.loss_out = threshold(incoming), threshold(outgoing)
 
     # What can be seen
 
@@ -304,36 +358,22 @@ class World:
     # Parts
 
     def _make_life(self, host: Host) -> Life:
-        notary: Notary
-        disk = host.disk
+        notary: Signer
         if self._real_keys:
-            notary = Identity(disk.secret, self.cluster)
+            notary = Counted(host.disk.secret, self.cluster)
         else:
-            notary = StandIn(disk.secret, self._archive)
-        wall_ms = WALL_MS + (self.clock.now_us + host.wall_shift_us) // 1_000
-        incarnation = max(disk.ceiling + 1, wall_ms)
-        disk.ceiling = incarnation + RESERVE
-        disk.birth = disk.birth or incarnation
-        if disk.lost:
-            disk.floor, disk.lost = incarnation, False
-        return Life(
-            notary=notary,
-            name=host.name,
-            address=host.advertise or host.address,
-            tags=host.tags,
-            cluster=self.cluster,
-            ephemeral=host.ephemeral,
-            birth=disk.birth,
-            params=self.params,
-            rng=derive(self.seed, "node", host.number, host.lives),
-            now=self.clock.now,
-            incarnation=incarnation,
-            ceiling=disk.ceiling,
-            floor=disk.floor,
-            records=[notary.parse(raw) for raw in disk.records.values()],
-            seeds=host.seeds,
-            remembered=disk.addresses,
-        )
+            notary = StandIn(host.disk.secret, self._archive)
+        rng = derive(self.seed, "node", host.number, host.lives)
+        return bear(host, notary, cluster=self.cluster, params=self.params, rng=rng, now_us=self.clock.now_us)
+
+    def _wake(self, host: Host) -> None:
+        host.suspended_us = None
+        host.clock.go(self.clock.now_us)
+
+    def _costs_at(self, host: Host) -> Costs | None:
+        if host.slowness > 1:
+            return (self._costs or Costs()).times(host.slowness)
+        return self._costs
 
     def _make_post(self, session: bytes) -> Post:
         return Encoded(self.cluster, session) if self._codec else Passed(sized=self._sized)
@@ -349,7 +389,8 @@ class World:
             return
         host.disk.addresses = list(process.node.remembered())
         host.process = None
-        host.suspended_us = None
+        if host.suspended_us is not None:
+            self._wake(host)
         process.end(silently=silently)
 
     def _say(self, host: Host, what: str) -> None:

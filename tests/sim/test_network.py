@@ -154,6 +154,56 @@ def test_when_a_closed_port_does_not_refuse(cause: str) -> None:
     assert script(a).what("refused") == ([target] if cause == "other port" else [])
 
 
+def test_a_host_that_limits_its_errors_sends_six_and_then_one_a_second_to_each_peer() -> None:
+    world = scripted(3)
+    a, b, c = world.hosts
+    world.crash(b)
+    b.refusals = "limited"
+    for _ in range(200):
+        send(a, b, 1)
+        world.run(0.1)
+    assert len(script(a).what("refused")) == 6 + 19
+    send(c, b, *range(10))
+    world.run(1)
+    assert len(script(c).what("refused")) == 6
+    assert world.network.dropped["icmp_limit"] == 200 - 25 + 4
+    world.run(3)
+    send(c, b, *range(10))
+    world.run(1)
+    assert len(script(c).what("refused")) == 6 + 4
+
+
+def test_a_lying_host_takes_what_it_refuses() -> None:
+    world = scripted(2)
+    a, b = world.hosts
+    b.refusals = "lying"
+    send(a, b, *range(400))
+    world.run(1)
+    assert numbers(b) == [*range(400)]
+    lies = script(a).what("refused")
+    assert set(lies) == {b.address}
+    assert 160 < len(lies) < 240
+    world.network.lie = 0
+    send(a, b, 1)
+    world.run(1)
+    assert len(script(a).what("refused")) == len(lies)
+    world.crash(b)
+    send(a, b, 1, 2, 3)
+    world.run(1)
+    assert len(script(a).what("refused")) == len(lies) + 3
+
+
+def test_whether_a_host_refuses_at_all_can_be_asked_and_set() -> None:
+    (host,) = scripted(1).hosts
+    assert host.refuses
+    host.refuses = False
+    assert (host.refusals, host.refuses) == ("silent", False)
+    host.refuses = True
+    assert host.refusals == "sent"
+    host.refusals = "limited"
+    assert host.refuses
+
+
 def test_messages_and_bytes_are_counted_by_node_and_kind() -> None:
     world = scripted(2)
     a, b = world.hosts

@@ -5,15 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 
-from gossip.core.effects import Close, Dial, Effect, Write
+from gossip.core.effects import Close, Dial, Effect, Send, Write
+from gossip.core.messages import Turned
 from gossip.core.params import LAN
+from sim.chance import threshold
 from sim.host import Host
-from sim.network import link
+from sim.links import Burst, link
+from sim.pipe import SEGMENT
+from sim.refusals import Refusals
 from sim.streams import LIFE_FACTOR
 from sim.world import LATENCY, World
-from tests.sim.scripted import frame, say, script, scripted
+from tests.sim.scripted import frame, packet, say, script, scripted
 
 MS = 0.0005
 """One way, in seconds."""
@@ -274,6 +279,164 @@ def test_damage_in_a_stream_ends_it_as_malformed() -> None:
     world.run(1)
     assert story(b) == [("accepted", a.address), ("count", "malformed"), ("closed", "malformed")]
     assert story(a) == [("opened", 1), ("closed", "eof")]
+
+
+# The network's other faults
+
+
+def big(size: int) -> Turned:
+    return Turned("x" * size)
+
+
+def test_a_cut_stalls_a_stream_and_what_arrives_after_one_side_gave_up_is_reset() -> None:
+    world, a, b = pair()
+    dial(a, b)
+    world.run(1)
+    say(b, Write(1_001, frame(1)))
+    world.run(IDLE - 0.05)
+    world.network.cut(a, b, both=True)
+    say(a, Write(1, frame(2)))
+    world.run(0.1)
+    assert story(b)[-1] == ("closed", "timeout")
+    assert story(a)[-1] == ("frame", frame(1))
+    world.heal()
+    world.run(0.4)
+    assert story(a)[-1] == ("closed", "reset")
+    assert script(b).what("frame") == []
+    assert a.agent.ends == b.agent.ends == {}
+
+
+def test_what_comes_late_is_read_away_for_a_while_and_then_reset() -> None:
+    """The reset is lost in a cut, and given again when the data comes again."""
+    world, a, b = pair()
+    script(b).react = lambda word, _what: [Close(1_001)] if word == "accepted" else []
+    dial(a, b)
+    world.run(0.001)
+    world.network.cut(b, a)
+    world.run(1)
+    say(a, Write(1, frame(1)))
+    world.run(2.3)
+    assert story(a) == [("opened", 1)]
+    say(a, Write(1, frame(2)))
+    world.run(0.1)
+    world.heal()
+    world.run(0.15)
+    assert story(a) == [("opened", 1), ("closed", "refused")]
+    assert script(b).what("frame") == []
+
+
+def test_a_kernel_gives_up_after_a_quarter_of_an_hour() -> None:
+    world, a, b = pair(params=msgspec.structs.replace(LAN, stream_timeout=3_600.0))
+    dial(a, b)
+    world.run(1)
+    world.network.cut(a, b)
+    say(a, Write(1, frame(1)))
+    world.run(924)
+    assert story(a) == [("opened", 1)]
+    world.run(1)
+    assert story(a) == [("opened", 1), ("closed", "reset")]
+
+
+def test_a_frame_takes_the_bandwidth_of_its_segments() -> None:
+    world, a, b = pair(codec=False, sized=True)
+    world.network.default = link(LATENCY, bandwidth=100_000)
+    dial(a, b, Write(1, big(100_000)))
+    world.run(5)
+    segments = 1 + a.sent.bytes // SEGMENT
+    # SYN, its answer, the last of the handshake, and the frame; the latency twice and once.
+    assert script(b).at("accepted") == [pytest.approx((60 + 60 + 52) / 1e5 + 3 * MS)]
+    whole = (60 + 60 + 52 + a.sent.bytes + segments * 52) / 1e5 + 3 * MS
+    assert script(b).at("frame") == [pytest.approx(whole, rel=0.001)]
+
+
+def test_a_frame_longer_than_the_backlog_arrives_at_the_line_s_own_pace_and_lets_datagrams_by() -> None:
+    world, a, b = pair(codec=False, sized=True)
+    world.network.default = link(LATENCY, bandwidth=100_000, backlog=10_000)
+    dial(a, b, Write(1, big(500_000)))
+    world.run(1)
+    for _ in range(20):
+        say(a, Send(b.address, packet(1)))
+        world.run(0.1)
+    heard = script(b).at("receive")
+    assert len(heard) == 20
+    # Behind half of the backlog at most.
+    assert max(at - 1 - turn / 10 for turn, at in enumerate(heard)) < 0.055
+    world.run(4)
+    segments = 1 + 500_000 / SEGMENT
+    assert script(b).at("frame") == [pytest.approx((500_000 + segments * 52) / 1e5, rel=0.02)]
+    assert set(world.network.dropped) == set()
+
+
+def test_streams_share_the_bandwidth() -> None:
+    world, a, b = pair(codec=False, sized=True)
+    world.network.default = link(LATENCY, bandwidth=100_000, backlog=10_000)
+    for number in (1, 2):
+        say(a, Dial(number, b.address, 5.0), Write(number, big(100_000)))
+    world.run(10)
+    first, second = script(b).at("frame")
+    assert second == pytest.approx(2.08, rel=0.02)
+    assert first > 1.8
+
+
+def test_an_mtu_is_nothing_to_streams() -> None:
+    world, a, b = pair(codec=False, sized=True)
+    world.network.default = link(LATENCY, mtu=576)
+    dial(a, b, Write(1, big(5_000)))
+    world.run(1)
+    assert len(script(b).what("frame")) == 1
+
+
+def test_bursts_and_hosts_take_segments_too_and_they_come_again() -> None:
+    world, a, b = pair(codec=False, sized=True, seed=2)
+    world.network.default = link(LATENCY, burst=Burst(0.05, 0.3))
+    a.loss_out = b.loss_in = threshold(0.1)
+    for number in range(1, 21):
+        say(a, Dial(number, b.address, 9.0), Write(number, big(20_000)), Close(number))
+    world.run(60)
+    assert len(script(b).what("frame")) == 20
+    assert 0.2 < max(script(b).at("frame")) < 20
+
+
+def test_a_segment_that_is_overtaken_holds_up_what_came_after_it() -> None:
+    world, a, b = pair()
+    dial(a, b)
+    world.run(1)
+    world.network.default = link(LATENCY, reordering=1.0, reorder_us=3_000)
+    say(a, Write(1, frame(1)))
+    world.network.default = link(LATENCY)
+    say(a, Write(1, frame(2)))
+    world.run(1)
+    assert script(b).what("frame") == [frame(1), frame(2)]
+    assert script(b).at("frame") == pytest.approx([1 + MS + 0.003] * 2)
+
+
+def test_some_progress_begins_the_doubling_anew() -> None:
+    """Forty segments under heavy loss take many rounds of 200 ms, and not 200, 400, 800..."""
+    world, a, b = pair(codec=False, sized=True, seed=1)
+    dial(a, b)
+    world.run(1)
+    world.network.default = link(LATENCY, loss=0.7)
+    say(a, Write(1, big(200 * SEGMENT)))
+    world.run(60)
+    (arrived,) = script(b).at("frame")
+    rounds = (arrived - 1 - MS) / 0.2
+    assert rounds == pytest.approx(round(rounds))
+    assert 8 < rounds < 40
+
+
+@pytest.mark.parametrize("refusals", ["limited", "lying", "sent"])
+def test_a_closed_port_resets_however_the_host_limits_its_errors(refusals: Refusals) -> None:
+    world, a, b = pair()
+    b.refusals = refusals
+    dial(a, b)
+    world.run(1)
+    assert story(a) == [("opened", 1)]
+    world.crash(b)
+    world.run(1)
+    for number in range(10, 20):
+        say(a, Dial(number, b.address, 5.0))
+    world.run(1)
+    assert script(a).what("closed") == ["eof", *["refused"] * 10]
 
 
 def test_frames_are_counted() -> None:
