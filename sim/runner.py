@@ -1,0 +1,201 @@
+"""One run of a scenario, from its first node to its result. It can be interrupted, and tells what it has."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
+
+from sim.clock import SECOND
+from sim.journal import Teller
+from sim.results.percentiles import seconds
+from sim.results.recorder import Recorder
+from sim.results.result import Result
+from sim.scenario.director import Director
+from sim.scenario.scenario import Scenario
+from sim.scenario.stage import Stage
+
+__all__ = ["Progress", "run", "sample_us"]
+
+LOOK_US = 10_000
+"""How often a run looks whether all nodes hold one view, while they do not."""
+SAMPLE_US = 100_000
+SAMPLE_NODES = 100
+"""A sample looks at every node: beyond so many nodes it is taken less often, so that it stays cheap."""
+
+
+class Progress(Struct, frozen=True):
+    """How far a run is."""
+
+    virtual_us: int
+    duration_us: int
+    steps: int
+    """Entries of the world's heap that were handled since it began."""
+    node_us: int
+    """Node-time that was run."""
+    running: int
+    converged_share: float
+    """Of the running nodes, in the last sample: those of one view, who hold just each other alive."""
+
+
+def sample_us(nodes: int) -> int:
+    """How far samples are apart, in microseconds: 100 ms, times nodes / 100 beyond 100 nodes."""
+    return max(SAMPLE_US, SAMPLE_US * nodes // SAMPLE_NODES)
+
+
+def run(
+    scenario: Scenario,
+    seed: int = 0,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    codec: bool = True,
+    samples_every_us: int | None = None,
+    trace: Teller | None = None,
+) -> Result:
+    """Run a scenario; what came of it is a function of scenario and seed, but for what the wall clock says.
+
+    Args:
+        scenario: what is run.
+        seed: of all randomness.
+        progress: is called after each sample, and before the run begins.
+        codec: whether messages travel as real bytes; without, a run is faster, and its log hash another.
+        samples_every_us: how far samples are apart; None: as `sample_us` says.
+        trace: is given the story, line by line.
+
+    On Ctrl-C (`KeyboardInterrupt`) the result is that of the part that was run, marked `interrupted`.
+
+    Raises:
+        ScenarioError: if a scenario that starts converged does not converge, or asks too much of the world.
+    """
+    running = _Run(scenario, seed, codec, trace)
+    interrupted = False
+    try:
+        running.go(progress, samples_every_us or sample_us(scenario.nodes))
+    except KeyboardInterrupt:
+        interrupted = True
+    return running.result(interrupted=interrupted)
+
+
+class _Run:
+    """The loop between director, clock and recorder."""
+
+    def __init__(self, scenario: Scenario, seed: int, codec: bool, trace: Teller | None) -> None:
+        self._scenario = scenario
+        self._seed = seed
+        self._codec = codec
+        self._wall = time.perf_counter()
+        self._cpu = time.process_time()
+        stage = Stage(scenario, seed, codec=codec, trace=trace)
+        self._world = stage.world
+        self._recorder = Recorder(stage.world, scenario.nodes)
+        self._director = Director(stage, self._recorder)
+        self._begun = False
+        self._one_view_us: int | None = None
+        """When all nodes first held one view, in measured time."""
+        self._agreed_us: int | None = None
+        """When they last came to hold one; None while they do not as far as is known."""
+        self._again_us: int | None = None
+
+    def go(self, progress: Callable[[Progress], None] | None, sample_every_us: int) -> None:
+        """Run to the end."""
+        clock, recorder, director = self._world.clock, self._recorder, self._director
+        if progress is not None:
+            progress(self._progress())
+        director.warm_up()
+        recorder.begin()
+        self._begun = True
+        director.begin()
+        self._look()
+        recorder.sample()
+        sampled_us = second_us = clock.now_us
+        while clock.now_us < director.end_us:
+            target_us = min(director.end_us, sampled_us + sample_every_us, second_us + SECOND)
+            self._pass(target_us)
+            if target_us == sampled_us + sample_every_us or target_us == director.end_us:
+                sampled_us = target_us
+                recorder.sample()
+                if progress is not None:
+                    progress(self._progress())
+            if target_us == second_us + SECOND:
+                second_us = target_us
+                recorder.second()
+
+    def result(self, *, interrupted: bool) -> Result:
+        """What there is so far."""
+        summary = self._summary(interrupted=interrupted)
+        tables = self._recorder.finish()
+        summary["truncated"] = self._recorder.truncated()
+        return Result(summary, tables, self._scenario.to_toml())
+
+    def _pass(self, until_us: int) -> None:
+        clock, director = self._world.clock, self._director
+        while clock.now_us < until_us:
+            step_us = until_us if self._is_settled() else min(until_us, clock.now_us + LOOK_US)
+            if director.next_us is not None:
+                step_us = min(step_us, max(director.next_us, clock.now_us + 1))
+            director.pass_to(step_us)
+            if not self._is_settled():
+                self._look()
+
+    def _is_settled(self) -> bool:
+        """One view was reached after the last change."""
+        changed_us = self._recorder.changed_us
+        return self._agreed_us is not None and (changed_us is None or self._agreed_us > changed_us)
+
+    def _look(self) -> None:
+        now_us, changed_us = self._recorder.now_us, self._recorder.changed_us
+        if (changed_us is not None and now_us <= changed_us) or not self._recorder.views.agree():
+            return
+        self._agreed_us = now_us
+        if self._one_view_us is None:
+            self._one_view_us = now_us
+        self._again_us = None if changed_us is None else now_us - changed_us
+
+    def _progress(self) -> Progress:
+        recorder = self._recorder
+        return Progress(
+            virtual_us=recorder.now_us if self._begun else 0,
+            duration_us=self._scenario.duration_us,
+            steps=self._world.clock.processed,
+            node_us=recorder.lives.total_us(),
+            running=len(self._world.running()),
+            converged_share=recorder.views.converged_share,
+        )
+
+    def _summary(self, *, interrupted: bool) -> dict[str, Any]:
+        recorder, world = self._recorder, self._world
+        wall_s, cpu_s = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        end_us = recorder.now_us if self._begun else 0
+        node_us = recorder.lives.total_us()
+        worked_us = node_us + recorder.origin_us * self._scenario.nodes
+        messages, size = recorder.sent()
+        settled = self._is_settled()
+        return {
+            "scenario": self._scenario.name,
+            "seed": self._seed,
+            "nodes": self._scenario.nodes,
+            "nodes_in_all": len(world.hosts),
+            "running": len(world.running()),
+            "virtual_s": end_us / SECOND,
+            "warm_up_s": recorder.origin_us / SECOND,
+            "wall_s": round(wall_s, 3),
+            "cpu_s": round(cpu_s, 3),
+            "node_seconds_per_s": round(worked_us / SECOND / wall_s) if wall_s > 0 else None,
+            "codec": self._codec,
+            "log_hash": world.log_hash(),
+            "converged": recorder.views.agree(),
+            "one_view_s": seconds(self._one_view_us),
+            "one_view_again_s": seconds(self._again_us if settled else None),
+            "last_change_s": seconds(recorder.changed_us),
+            "detection": recorder.detections.summary(),
+            **recorder.rumours.summary(end_us),
+            **recorder.judgements(),
+            "messages": messages,
+            "bytes": size,
+            "messages_per_node_s": round(messages * SECOND / node_us, 3) if node_us else None,
+            "bytes_per_node_s": round(size * SECOND / node_us, 1) if node_us else None,
+            "dropped": recorder.dropped(),
+            "interrupted": interrupted,
+        }

@@ -1,0 +1,214 @@
+"""A scenario: what is run, read from TOML and checked, before a world is made of it."""
+
+from __future__ import annotations
+
+import copy
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from gossip.core.params import Params
+from sim.errors import ScenarioError
+from sim.latency import parse_duration
+from sim.scenario.actions import ACTIONS, Action, word
+from sim.scenario.changes import apply_changes
+from sim.scenario.checks import check, group_sizes
+from sim.scenario.schema import Document, GroupTable, NetworkTable, ServiceTable, ZonesTable
+from sim.scenario.settings import read_settings
+from sim.scenario.shipped import shipped_text
+from sim.scenario.toml import write_toml
+from sim.scenario.values import reader
+
+__all__ = ["CONVERGED", "TOGETHER", "Scenario"]
+
+TOGETHER, CONVERGED, OVER = "together", "converged", "over "
+FILE_MAX_BYTES = 1 << 20
+"""A scenario is written by hand; what is larger is another file."""
+
+
+class Scenario(Struct, frozen=True, kw_only=True):
+    """What is run, apart from the seed. Made by `load`, `parse`, `shipped` or `of`; all of them check it.
+
+    Times are microseconds of the measured time.
+    """
+
+    name: str
+    description: str
+    nodes: int
+    duration_us: int
+    start: str
+    """`"together"`, or `"converged"`: what is measured begins when all nodes hold one view and are quiet."""
+    stagger_us: int
+    """Over how long the starts are spread evenly."""
+    seeds: int
+    """So many of the first nodes are the seeds of all."""
+    params: Params
+    network: NetworkTable
+    zones: ZonesTable | None
+    groups: tuple[GroupTable, ...]
+    services: tuple[ServiceTable, ...]
+    costs: dict[str, int] | None
+    actions: tuple[Action, ...]
+    settings: dict[str, Any]
+    """What `[settings]` says, as written."""
+    document: dict[str, Any]
+    """The file as it was read, overrides included; not to be changed."""
+    directory: str
+    """Where files that it names are looked for."""
+
+    @classmethod
+    def load(cls, path: str | Path) -> Scenario:
+        """Of a file.
+
+        Raises:
+            ScenarioError: if the file cannot be read, or its scenario cannot be.
+        """
+        path = Path(path)
+        try:
+            with path.open("rb") as file:
+                data = file.read(FILE_MAX_BYTES + 1)
+        except OSError as problem:
+            raise ScenarioError(
+                f"{path}: {problem.strerror}; `gossip-sim scenarios` lists what ships"
+            ) from None
+        if len(data) > FILE_MAX_BYTES:
+            raise ScenarioError(f"{path}: over {FILE_MAX_BYTES} bytes, which is no scenario")
+        try:
+            text = data.decode()
+        except UnicodeDecodeError as problem:
+            raise ScenarioError(
+                f"{path}: byte {problem.start} is not UTF-8; save the file as UTF-8"
+            ) from None
+        return cls.parse(text, str(path), path.parent)
+
+    @classmethod
+    def parse(cls, text: str, name: str = "scenario", directory: str | Path = ".") -> Scenario:
+        """Of TOML text; `name` is how errors call it.
+
+        Raises:
+            ScenarioError: if it is no TOML, or the scenario cannot be.
+        """
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as problem:
+            raise ScenarioError(f"{name}: no TOML: {problem}") from None
+        return cls.of(document, name, directory)
+
+    @classmethod
+    def shipped(cls, name: str) -> Scenario:
+        """One of the library's.
+
+        Raises:
+            ScenarioError: if there is none of that name.
+        """
+        return cls.parse(shipped_text(name), name)
+
+    @classmethod
+    def of(cls, document: dict[str, Any], name: str = "scenario", directory: str | Path = ".") -> Scenario:
+        """Of a document as `tomllib` reads one.
+
+        Raises:
+            ScenarioError: if the scenario cannot be.
+        """
+        try:
+            read = msgspec.convert(document, Document, dec_hook=reader(Path(directory)))
+        except msgspec.ValidationError as problem:
+            raise ScenarioError(f"{name}: {_explain(str(problem), document)}") from None
+        try:
+            params = read_settings(read.settings)
+        except ValueError as problem:
+            raise ScenarioError(f"{name}: [settings]: {problem}") from None
+        try:
+            stagger_us = _stagger(read.start)
+            check(read)
+        except ValueError as problem:
+            raise ScenarioError(f"{name}: {problem}") from None
+        return cls(
+            name=read.name or Path(name).stem,
+            description=read.description.strip(),
+            nodes=read.nodes,
+            duration_us=read.duration,
+            start=CONVERGED if read.start == CONVERGED else TOGETHER,
+            stagger_us=stagger_us,
+            seeds=read.seeds,
+            params=params,
+            network=read.network,
+            zones=read.zones,
+            groups=read.group,
+            services=read.service,
+            costs=None if read.costs is None else msgspec.structs.asdict(read.costs),
+            actions=read.action,
+            settings=read.settings,
+            document=document,
+            directory=str(directory),
+        )
+
+    def with_changes(self, changes: dict[str, Any]) -> Scenario:
+        """The same with other values, by dotted path: `{"network.loss": 0.1, "group.rack-a.count": 5}`.
+
+        A table of an array is chosen by its name or its number from 0 (`"action.0.at"`). A value of None
+        takes the key away.
+
+        Raises:
+            ScenarioError: if there is no such place, or the scenario could not be so.
+        """
+        document = copy.deepcopy(self.document)
+        try:
+            for path, value in changes.items():
+                apply_changes(document, path, value)
+        except ValueError as problem:
+            raise ScenarioError(f"{self.name}: {problem}") from None
+        return Scenario.of({"name": self.name, **document}, self.name, self.directory)
+
+    def to_toml(self) -> str:
+        """The document as text; `parse` makes an equal scenario of it."""
+        return write_toml(self.document)
+
+    def group_sizes(self) -> dict[str, int]:
+        """How many nodes each group has at the start."""
+        return group_sizes(self.nodes, self.groups)
+
+
+def _stagger(start: str) -> int:
+    if start in {TOGETHER, CONVERGED}:
+        return 0
+    if not start.startswith(OVER):
+        raise ValueError(f'start is {start!r}: write "together", "converged" or "over 30s"')
+    return parse_duration(start.removeprefix(OVER))
+
+
+def _explain(problem: str, document: dict[str, Any]) -> str:
+    """The words of msgspec with the place as the file has it: `action 2 (crash), key 'node': ...`."""
+    what, _, where = problem.partition(" - at `$")
+    where = where.rstrip("`").strip(".")
+    place = _place(where, document)
+    if "unknown field" in what:
+        what = what.replace("Object contains unknown field", "there is no key") + "; see SCHEMA.md"
+    elif "missing required field" in what:
+        what = what.replace("Object missing required field", "it needs the key")
+    elif where.endswith(".do"):
+        what += f": write one of {', '.join(map(word, ACTIONS))}"
+    return f"{place}: {what}" if place else what
+
+
+def _place(where: str, document: dict[str, Any]) -> str:
+    parts = where.replace("[", ".").replace("]", "").split(".") if where else []
+    words: list[str] = []
+    value: Any = document
+    for part in parts:
+        value = _step(value, part)
+        if part.isdecimal() and words:
+            label = value.get("do") or value.get("name") if isinstance(value, dict) else None
+            words[-1] += f" {int(part) + 1}" + (f" ({label})" if label else "")
+        else:
+            words.append(part)
+    return ", ".join(words)
+
+
+def _step(value: Any, part: str) -> Any:
+    if isinstance(value, list) and part.isdecimal():
+        return value[int(part)]
+    return value.get(part) if isinstance(value, dict) else None

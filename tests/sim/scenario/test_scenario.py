@@ -1,0 +1,205 @@
+"""What a file says becomes a scenario; what cannot be is refused with the place and what to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gossip.core.params import LAN, WAN
+from sim.errors import ScenarioError
+from sim.scenario.changes import parse_change
+from sim.scenario.scenario import Scenario
+from sim.scenario.shipped import shipped_names
+
+FULL = """
+name = "full"
+description = "all that there is"
+nodes = 20
+duration = "2m"
+start = "over 5s"
+seeds = 2
+
+[network]
+latency = "1ms..2ms"
+loss = "5%"
+burst = {enter = "1%", leave = 0.5}
+bandwidth = "1MB"
+
+[zones]
+names = ["eu", "us"]
+latency = [["1ms", "40ms"], ["40ms", "1ms"]]
+
+[[group]]
+name = "rack-a"
+share = "10%"
+zone = "us"
+
+[[group]]
+name = "rack-b"
+count = 5
+
+[settings]
+profile = "wan"
+period = 2.5
+
+[costs]
+received = 9
+
+[[service]]
+name = "web"
+nodes = ["rack-a", "n19"]
+
+[[action]]
+at = "5s"
+every = "10s"
+until = "1m"
+for = "2s"
+do = "pause"
+nodes = "2 of rack-b"
+"""
+
+
+def test_a_file_is_read_with_its_units() -> None:
+    scenario = Scenario.parse(FULL)
+    assert (scenario.name, scenario.nodes, scenario.duration_us) == ("full", 20, 120_000_000)
+    assert (scenario.start, scenario.stagger_us, scenario.seeds) == ("together", 5_000_000, 2)
+    assert scenario.network.loss == 0.05
+    assert scenario.network.bandwidth == 1_000_000
+    assert scenario.network.burst is not None
+    assert (scenario.network.burst.enter, scenario.network.burst.loss) == (0.01, 1.0)
+    assert scenario.group_sizes() == {"rack-a": 2, "rack-b": 5}
+    assert scenario.params.period == 2.5
+    assert scenario.params.gossip_fanout == WAN.gossip_fanout != LAN.gossip_fanout
+    assert scenario.costs is not None
+    assert (scenario.costs["received"], scenario.costs["checked"]) == (9, 118)
+    (action,) = scenario.actions
+    assert (action.at, action.every, action.until) == (5_000_000, 10_000_000, 60_000_000)
+
+
+def test_it_is_written_as_toml_that_says_the_same() -> None:
+    scenario = Scenario.parse(FULL)
+    again = Scenario.parse(scenario.to_toml())
+    assert again.document == scenario.document
+    assert again.to_toml() == scenario.to_toml()
+    awkward = Scenario.of(
+        {"nodes": 1, "description": 'a "quoted"\nline\\ \x7f \u00e9', "settings": {"period": 0.1}}
+    )
+    assert Scenario.parse(awkward.to_toml()).document == awkward.document
+
+
+def test_changes_by_dotted_path() -> None:
+    scenario = Scenario.parse(FULL)
+    changed = scenario.with_changes(
+        {
+            "network.loss": 0.1,
+            "settings.suspicion_alpha": 5.0,
+            "group.rack-b.count": 7,
+            "action.0.nodes": "all",
+            "costs": None,
+        }
+    )
+    assert changed.network.loss == 0.1
+    assert changed.params.suspicion_alpha == 5.0
+    assert changed.group_sizes()["rack-b"] == 7
+    assert changed.costs is None
+    assert scenario.network.loss == 0.05, "the first one stays as it was"
+    for path in ("group.rack-x.count", "action.7.at", "nodes.more"):
+        with pytest.raises(ScenarioError, match=path.split(".", maxsplit=1)[0]):
+            scenario.with_changes({path: 1})
+
+
+def test_a_change_is_read_as_toml_or_else_as_text() -> None:
+    assert parse_change("network.loss=0.1") == ("network.loss", 0.1)
+    assert parse_change("network.loss = 10%") == ("network.loss", "10%")
+    assert parse_change("action=[{do = 'heal'}]") == ("action", [{"do": "heal"}])
+    for text in ("loss", "=3"):
+        with pytest.raises(ValueError, match="write it like"):
+            parse_change(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("nodes = ", "no TOML"),
+        ("", "needs the key `nodes`"),
+        ("nodes = 0", "at least one node"),
+        ("nodes = 'many'", "nodes: Expected `int`, got `str`"),
+        ("nodes = 3\nnode = 4", "no key `node`"),
+        ("nodes = 3\nduration = '0s'", "more than nothing"),
+        ("nodes = 3\nduration = 'soon'", "duration: 'soon' is no duration"),
+        ("nodes = 3\nstart = 'later'", 'write "together", "converged" or "over 30s"'),
+        ("nodes = 3\nseeds = 4", "seeds is 4"),
+        ("nodes = 3\n[network]\nloss = 2", "network, loss: 2 is not from 0 to 1"),
+        ("nodes = 3\n[network]\nlatency = '5ms..1ms'", "network, latency"),
+        ("nodes = 3\n[network]\nlatency = 'file nowhere.txt'", "nowhere.txt"),
+        ("nodes = 3\n[network]\nreordering = 0.1", "reordering needs `reorder`"),
+        ("nodes = 3\n[network]\nburst = {enter = 0.1}", "network, burst: it needs the key `leave`"),
+        ("nodes = 3\n[network]\nmtu = 'big'", "'big' is no size"),
+        ("nodes = 3\n[zones]\nnames = ['a']\nlatency = [['1ms', '2ms']]", "1 rows of 1"),
+        ("nodes = 3\n[settings]\nperoid = 1.0", "do you mean 'period'"),
+        ("nodes = 3\n[settings]\nperiod = 0.0", "period is 0.0: write a number above 0"),
+        ("nodes = 3\n[settings]\nperiod = 'x'", "[settings]: period: Expected `float`"),
+        ("nodes = 3\n[settings]\nprofile = 'moon'", "lan, wan, local"),
+        ("nodes = 3\n[settings]\ndirect_min = 9.0", "above direct_max"),
+        ("nodes = 3\n[settings]\npacket_bytes = 64", "write 512 or more"),
+        ("nodes = 3\n[[group]]\nname = 'a'", "either count or share"),
+        ("nodes = 3\n[[group]]\nname = 'a'\ncount = 4", "the groups have 4 nodes"),
+        ("nodes = 3\n[[group]]\nname = 'all'\ncount = 1", "'all' cannot be the name"),
+        ("nodes = 3\n[[group]]\nname = 'a'\ncount = 1\nzone = 'eu'", "no zone 'eu'"),
+        ("nodes = 3\n[[group]]\nname = 'a'\ncount = 1\nstarve = 0", "a factor from 1"),
+        ("nodes = 3\n[[service]]\nname = 'web'\nnodes = 'rack'", "no node, group or zone is called 'rack'"),
+        ("nodes = 3\n[[action]]\nat = '1s'", "action 1: it needs the key `do`"),
+        ("nodes = 3\n[[action]]\ndo = 'crsh'", "write one of crash, restart"),
+        (
+            "nodes = 3\n[[action]]\ndo = 'heal'\n[[action]]\ndo = 'crash'\nnode = 1",
+            "action 2 (crash): there is no key",
+        ),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 'n7'", "action 1 (crash), nodes: no node"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 0", "at least one node must be meant"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 3", "at least one must be left"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nat = '60s'", "after the end"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nfor = '5s'", "no key `for`"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nuntil = '5s'", "until means nothing without every"),
+        ("nodes = 3\n[[action]]\ndo = 'pause'\nfor = '0s'", "for must be more than nothing"),
+        ("nodes = 3\n[[action]]\ndo = 'pause'\nevery = '1us'", "raise every"),
+        (
+            "nodes = 3\n[[action]]\ndo = 'pause'\nat = '9s'\nevery = '1s'\nuntil = '2s'",
+            "until comes before at",
+        ),
+        ("nodes = 3\n[[action]]\ndo = 'starve'\nfactor = 0", "a factor from 1"),
+        ("nodes = 3\n[[action]]\ndo = 'starve'", "it needs the key `factor`"),
+        ("nodes = 3\n[[action]]\ndo = 'clock_rate'\nppm = 9000000", "is no clock"),
+        ("nodes = 3\n[[action]]\ndo = 'join'\ncount = 0", "at least 1"),
+        ("nodes = 3\n[[action]]\ndo = 'join'\ncount = 1\ngroup = 'x'", "no group 'x'"),
+        ("nodes = 3\n[[action]]\ndo = 'flap'\nup = '0s'\ndown = '1s'", "down and up"),
+        ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = []", "sides is empty"),
+        ("nodes = 3\n[[action]]\ndo = 'churn'\nrate = 0.0", "rate is a number"),
+        ("nodes = 3\n[[action]]\ndo = 'event'\nname = 'x'\nsize = 600", "8 to 512"),
+        ("nodes = 3\n[[action]]\ndo = 'refusals'\nhow = 'loud'", "action 1 (refusals), how"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_the_place(text: str, complaint: str) -> None:
+    with pytest.raises(ScenarioError) as refused:
+        Scenario.parse(text, "mine.toml")
+    assert str(refused.value).startswith("mine.toml: ")
+    assert complaint in str(refused.value)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ScenarioError, match=r"nowhere\.toml: No such file"):
+        Scenario.load(tmp_path / "nowhere.toml")
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"nodes = 3 # \xff")
+    with pytest.raises(ScenarioError, match="byte 12 is not UTF-8"):
+        Scenario.load(binary)
+    with pytest.raises(ScenarioError, match=f"there are {', '.join(shipped_names())}"):
+        Scenario.shipped("nothing")
+
+
+def test_measured_delays_are_looked_for_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "delays.txt").write_text("1ms\n2ms\n3ms\n")
+    file = tmp_path / "mine.toml"
+    file.write_text('nodes = 2\n[network]\nlatency = "file delays.txt"\n')
+    latency = Scenario.load(file).network.latency.latency
+    assert {latency.draw(bits << 28) for bits in range(16)} == {1_000, 2_000, 3_000}
