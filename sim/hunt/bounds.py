@@ -1,0 +1,77 @@
+"""Whatever a peer, a user or time can make grow has an end: how much there may be of everything.
+
+The limits that core states are taken from it. The others follow from what keeps the thing alive: a ping
+without a probe, last look, favour or introduction that waits for it is a leak, however few there are.
+"""
+
+from __future__ import annotations
+
+from gossip.core.broadcast import RELAYS_MAX
+from gossip.core.detector import ACCUSERS_MAX
+from gossip.core.helping import FAVOURS_MAX
+from gossip.core.intake import RECENT_MAX
+from gossip.core.params import Params
+from gossip.core.repair import OPENERS_MAX
+from sim.hunt.errors import BrokenRuleError, demand
+from sim.hunt.inside import Inside
+from sim.hunt.rules import Rule
+
+__all__ = ["check_bounds", "limits"]
+
+
+PINGS_PER_PROBE = 5
+"""The first, the two repeats, and one for each end of a grace."""
+OWN_NEWS_MAX = 1_024
+"""What a node of these worlds has to say of itself at one time: events, services, accusations."""
+ATTEMPTS_MAX = 64
+"""Joins under way: a try of each of a dozen seeds, some asked for twice, and a remembered address."""
+TIMERS_OWN = 16
+"""Timers that are about nobody: one of each kind."""
+TIMERS_PER_MEMBER = 6
+"""Of a probe four, of a suspicion, of a restart."""
+STALE_TIMERS_MAX = 1_024
+"""Timers that were set anew and have not surfaced: what is set each few ms surfaces within 100 ms, a
+suspicion that was shortened eight times within its longest patience."""
+
+
+def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, int]:
+    """How much there may be of each of `Inside.sizes`."""
+    members, probes, favours = sizes["members"], sizes["probes"], sizes["favours"]
+    introductions, looks = sizes["introductions"], sizes["looks"]
+    return {
+        "members": min(params.members_max, inside.table.n + params.tombstones_max + 64),
+        "relays": RELAYS_MAX,
+        "queue": RELAYS_MAX + OWN_NEWS_MAX,
+        "pings": PINGS_PER_PROBE * probes + looks + favours + introductions,
+        "probes": members,
+        "looks": members,
+        "favours": FAVOURS_MAX,
+        "introductions": params.streams,
+        "attempts": ATTEMPTS_MAX,
+        "addresses": params.addresses_max + 16,
+        "streams": params.streams + probes + introductions + ATTEMPTS_MAX,
+        "served": OPENERS_MAX,
+        "disagreeing": members + params.addresses_max,
+        "rests": params.addresses_max,
+        "events": params.events_max,
+        "recent": 2 * (RECENT_MAX + 1),
+        "accusers of this node": params.suspicion_k * 64,
+        "timers": TIMERS_OWN + TIMERS_PER_MEMBER * members + favours + introductions + ATTEMPTS_MAX,
+        "stale timers": STALE_TIMERS_MAX,
+    }
+
+
+def check_bounds(inside: Inside, params: Params) -> None:
+    """Raise BrokenRuleError if there is too much of something."""
+    sizes = inside.sizes()
+    for what, limit in limits(inside, params, sizes).items():
+        if sizes[what] > limit:
+            raise BrokenRuleError(Rule.BOUNDED, f"{sizes[what]} {what}, where {limit} is the most; {sizes}")
+    counted, there = inside.serving()
+    demand(
+        counted == there,
+        Rule.BOUNDED,
+        f"{counted} conversations are counted as served, and there are {there}",
+    )
+    for member in inside.members.values():
+        demand(len(member.accusations) <= ACCUSERS_MAX, Rule.BOUNDED, f"{member.name} has too many accusers")
