@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import zlib
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,11 @@ hypothesis.settings.register_profile(
     "search", derandomize=False, deadline=None, print_blob=True, max_examples=5_000
 )
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts what it puts in the background deaf to Ctrl-C, and programs pass that on: those that
+    # tests interrupt would never end.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SEED = pytest.StashKey[int]()
 

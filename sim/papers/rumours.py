@@ -5,7 +5,8 @@ how often a rumour left, and sends the least-sent first; of those, as memberlist
 the newest; as many as fit. Newer news of a member replaces older.
 
 Rumours that were sent equally often are a tier, with a dict for each of the two lengths. What is taken moves
-one tier up, and where everything fits, as it mostly does, that is one insertion of an empty tier.
+one tier up. Mostly everything fits: then the whole queue moves by the insertion of an empty tier, and the
+tuple of all that there is to tell is kept from one message to the next.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class Rumours:
         self._held: dict[NodeId, None] = {}
         self._total = 0
         """Bytes of all of them."""
-        self._all: tuple[bytes, ...] | None = None
+        self._all: tuple[bytes, ...] | None = ()
+        """All of them in order; None: it has to be made again."""
         self.spent = 0
         """Bytes of what the last `take` gave."""
 
@@ -47,25 +49,34 @@ class Rumours:
 
     def add(self, subject: NodeId, raw: bytes, *, record: bool) -> None:
         """Tell `raw` instead of what was told of the subject before."""
-        self.drop(subject)
+        if subject in self._held:
+            self.drop(subject)
         if not self._tiers:
             self._tiers.append(({}, {}))
-        length = 0 if record else 1
-        self._tiers[0][length][subject] = raw
+        records, accusations = self._tiers[0]
+        if self._all is not None:
+            # Records are first in their tier, and so are accusations where it has no records.
+            self._all = (raw, *self._all) if record or not records else None
+        if record:
+            records[subject] = raw
+            self._total += self._costs[0]
+        else:
+            accusations[subject] = raw
+            self._total += self._costs[1]
         self._held[subject] = None
-        self._total += self._costs[length]
-        self._all = None
 
     def drop(self, subject: NodeId) -> None:
         """Tell nothing of it any more."""
         if subject not in self._held:
             return
         del self._held[subject]
-        self._all = None
         for tier in self._tiers:
             for length, rumours in enumerate(tier):
-                if rumours.pop(subject, None) is not None:
+                raw = rumours.pop(subject, None)
+                if raw is not None:
                     self._total -= self._costs[length]
+                    if self._all is not None:
+                        self._all = tuple([other for other in self._all if other is not raw])
                     return
 
     def take(self, limit: int, used: int = 0) -> tuple[bytes, ...]:
@@ -93,16 +104,21 @@ class Rumours:
     def _take_all(self, limit: int) -> tuple[bytes, ...]:
         everything = self._all
         if everything is None:
-            everything = self._all = tuple(
-                [raw for tier in self._tiers for rumours in tier for raw in reversed(rumours.values())]
-            )
+            told: list[bytes] = []
+            for records, accusations in self._tiers:
+                if records:
+                    told += reversed(records.values())
+                if accusations:
+                    told += reversed(accusations.values())
+            everything = self._all = tuple(told)
         self.spent = self._total
         self._tiers.insert(0, ({}, {}))
         while len(self._tiers) > limit:
             for length, rumours in enumerate(self._tiers.pop()):
                 if rumours:
-                    self._all = None
                     self._finish(length, rumours)
+                    # The last tier is the end of the queue.
+                    self._all = everything[: len(self._held)]
         return everything
 
     def _put(self, sends: int, length: int, chosen: list[tuple[NodeId, bytes]], limit: int) -> None:

@@ -102,26 +102,53 @@ def test_a_message_carries_what_fits() -> None:
     assert len(rumours.take(limit=9, used=401)) == 0
 
 
-def test_the_queue_counts_right_whatever_is_asked_of_it() -> None:
-    """Against a list of (sends, raw) that is kept beside it."""
+class Plain:
+    """The queue by its rule alone: sorted anew for every message."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[int, int, int, bytes, bytes]] = []
+        """(sends, -cost, -when it came to that tier, subject, raw)."""
+        self.moment = 0
+
+    def drop(self, subject: bytes) -> None:
+        self.held = [entry for entry in self.held if entry[3] != subject]
+
+    def add(self, subject: bytes, raw: bytes, cost: int) -> None:
+        self.drop(subject)
+        self.moment += 1
+        self.held.append((0, -cost, -self.moment, subject, raw))
+
+    def take(self, limit: int, room: int, items: int) -> list[bytes]:
+        chosen: list[tuple[int, int, int, bytes, bytes]] = []
+        for entry in sorted(self.held):
+            if len(chosen) < items and room + entry[1] >= 0:
+                room += entry[1]
+                chosen.append(entry)
+        for sends, cost, _, subject, raw in reversed(chosen):
+            self.drop(subject)
+            self.moment += 1
+            if sends + 1 < limit:
+                self.held.append((sends + 1, cost, -self.moment, subject, raw))
+        return [entry[4] for entry in chosen]
+
+
+@pytest.mark.parametrize(("room", "items"), [(500, 6), (2_000, 40), (900, 255)])
+def test_the_queue_gives_what_its_rule_says_whatever_is_asked_of_it(room: int, items: int) -> None:
     rng = random.Random(5)
-    rumours = Rumours(items=6, room=500, record=200, accusation=50)
-    held: dict[bytes, int] = {}
+    rumours, plain = Rumours(items, room, record=200, accusation=50), Plain()
     for step in range(3_000):
         subject = bytes([rng.randrange(12)]) * 16
         if rng.random() < 0.4:
-            raw = subject + step.to_bytes(4, "big")
-            rumours.add(subject, raw, record=rng.random() < 0.3)
-            held = {old: sends for old, sends in held.items() if old[:16] != subject}
-            held[raw] = 0
+            raw, record = subject + step.to_bytes(4, "big"), rng.random() < 0.3
+            rumours.add(subject, raw, record=record)
+            plain.add(subject, raw, 200 if record else 50)
         elif rng.random() < 0.1:
             rumours.drop(subject)
-            held = {old: sends for old, sends in held.items() if old[:16] != subject}
+            plain.drop(subject)
         else:
-            for raw in rumours.take(limit=5):
-                held[raw] += 1
-            held = {raw: sends for raw, sends in held.items() if sends < 5}
-        assert len(rumours) == len(held)
+            assert list(rumours.take(limit=5)) == plain.take(5, room, items)
+            assert rumours.spent <= room
+        assert len(rumours) == len(plain.held)
 
 
 # Settings
