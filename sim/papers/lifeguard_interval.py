@@ -298,6 +298,9 @@ def _positive(label: str, x: list[float], y: list[float], *, theirs: bool) -> Cu
 NOTES = [
     "Reduced grid: D of 8, 16 and 32 s with all I, D of 2 s with I of 1, 4 and 16 ms; all C.",
     "One repetition a block; counts are scaled to the paper's ten.",
+    "D of 2 s belongs to it: with an I too short to handle what waited, refutations come too late.",
+    "Where I is 1 or 4 ms all hangs on what a message takes to handle. Ours: 20 us; the paper's is unknown.",
+    "With 10 us a lone slow agent catches up in 1 ms; with 50 us it does not after 2 s and more.",
 ]
 
 PAPER = Paper(
@@ -305,7 +308,7 @@ PAPER = Paper(
     number=8,
     title="Lifeguard: false positives and load",
     source="Dadgar et al., arXiv 1707.00788v2, tables IV and VI, figures 2 and 3",
-    cost="90 minutes",
+    cost="2 hours",
     tasks=tasks,
     work=work,
     judge=judge,

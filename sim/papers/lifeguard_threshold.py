@@ -185,6 +185,7 @@ NOTES = [
     "Agents share no processor here; the paper's ran 8 to a core. That shortens the tails, not the medians.",
     "Medians follow from the wait for the first probe (1 s), one period (1 s), and 5 log10(128) = 10.5 s.",
     "Detections are pooled over C and D, one for each anomalous agent that was detected.",
+    "Exchanged views confirm no suspicion here. In memberlist they do: runs with C >= 20 then hid beta.",
     f"The tuning grid has {TUNED_REPETITIONS} repetitions a block; the paper had 10.",
 ]
 
@@ -193,7 +194,7 @@ PAPER = Paper(
     number=7,
     title="Lifeguard: latency of detection",
     source="Dadgar et al., arXiv 1707.00788v2, tables V and VII (latency)",
-    cost="45 minutes",
+    cost="30 minutes",
     tasks=tasks,
     work=work,
     judge=judge,
