@@ -24,12 +24,12 @@ RUNTIME = {"cryptography", "msgspec", "trio"}
 
 
 def sources() -> set[str]:
-    """Every file of the two packages, as the wheel should name it."""
+    """Every file of the two packages but the README's pictures, as the wheel should name it."""
     return {
         str(file.relative_to(ROOT))
         for package in PACKAGES
         for file in (ROOT / package).rglob("*")
-        if file.is_file() and "__pycache__" not in file.parts
+        if file.is_file() and not {"__pycache__", "pictures"}.intersection(file.parts)
     }
 
 

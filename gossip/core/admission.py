@@ -256,7 +256,7 @@ class Admission:
                     f"no common protocol version: {PROTOCOL_MIN} to {PROTOCOL_MAX} here, "
                     f"{record.protocol_min} to {record.protocol_max} there; upgrade the older agent",
                 )
-            elif self._repair.is_full():
+            elif self._repair.is_full(len(self._introductions)):
                 self._sessions.write(stream, self._repair.busy())
                 self._sessions.close(stream)
             else:

@@ -181,7 +181,8 @@ class Intake:
     def _changed(self, member: Member, fact: Fact, action: Action, now: float) -> None:
         record = cast("MemberRecord", fact.body)
         self._detector.learn_from(member, record, now)
-        if action is not Action.UPDATE:
+        # What was said against it was said of an older life; one that was evicted keeps it until now.
+        if action is not Action.UPDATE or member.accusations:
             self._detector.acquit(member)
         visible = self._roster.set_record(member, fact)
         if action is Action.LEAVE:
@@ -247,7 +248,7 @@ class Intake:
         if member is None:
             self._ctx.count("orphan")
             return False, False
-        if not self._events.is_news(member, body, fact):
+        if not self._events.is_news(body, fact):
             return True, False
         if not self._verified(fact, member.record.public_key):
             return True, False

@@ -50,7 +50,6 @@ class Case(Struct, eq=False):
     distrust_refusals_until: float = NEVER
     accuse_credit: float = ACCUSE_BURST
     accuse_at: float = NEVER
-    event_floor: int = 0
     answered_at: float = NEVER
 
 
@@ -206,11 +205,6 @@ class Member(Struct, eq=False, gc=False):
     def distrust_refusals_until(self) -> float:
         """Until when refusals of it are taken for silence, seconds."""
         return self._case.distrust_refusals_until
-
-    @property
-    def event_floor(self) -> int:
-        """No user event of it at or below this version is news."""
-        return self._case.event_floor
 
     @property
     def answered_at(self) -> float:

@@ -142,8 +142,9 @@ class Repair(Ground):
 
     # -- being called upon -----------------------------------------------------------------
 
-    def is_full(self) -> bool:
-        return self.served >= OPENERS_MAX
+    def is_full(self, promised: int) -> bool:
+        """Whether no more can be served, besides those `promised` to be."""
+        return self.served + promised >= OPENERS_MAX
 
     def busy(self) -> Busy:
         """Come back later, or ask one of three others."""

@@ -18,6 +18,9 @@ from gossip.core.types import NodeId
 
 __all__ = ["UserEvents"]
 
+FLOORS_MAX = 4_096
+"""Owners whose floor is remembered."""
+
 
 class UserEvents:
     """The events that this node has lately heard of."""
@@ -25,14 +28,20 @@ class UserEvents:
     def __init__(self, ctx: Context, spread: Spread) -> None:
         self._ctx = ctx
         self._spread = spread
-        self._recent: dict[tuple[NodeId, int, int], tuple[Member, float]] = {}
+        self._recent: dict[tuple[NodeId, int, int], float] = {}
+        """When each was heard."""
+        self._floors: dict[NodeId, int] = {}
+        """By owner: no event at or below this version is news. They outlast their members, since a member
+        that is forgotten may come back while somebody still tells of its events."""
 
-    def is_news(self, member: Member, body: EventRecord, fact: Fact) -> bool:
-        return body.version > member.event_floor and (body.owner, body.version, fact.hash) not in self._recent
+    def is_news(self, body: EventRecord, fact: Fact) -> bool:
+        if body.version <= self._floors.get(body.owner, 0):
+            return False
+        return (body.owner, body.version, fact.hash) not in self._recent
 
     def take(self, member: Member, body: EventRecord, fact: Fact, source: NodeId | None, now: float) -> None:
         """An event that is news here: tell the watchers and pass it on."""
-        self._recent[(body.owner, body.version, fact.hash)] = (member, now)
+        self._recent[(body.owner, body.version, fact.hash)] = now
         while len(self._recent) > self._ctx.params.events_max:
             self._forget(next(iter(self._recent)))
         self._ctx.notify(
@@ -51,10 +60,14 @@ class UserEvents:
         """Forget events whose life is over."""
         while self._recent:
             first = next(iter(self._recent))
-            if now - self._recent[first][1] < self._ctx.params.event_life:
+            if now - self._recent[first] < self._ctx.params.event_life:
                 return
             self._forget(first)
 
     def _forget(self, which: tuple[NodeId, int, int]) -> None:
-        member, _ = self._recent.pop(which)
-        member.case.event_floor = max(member.event_floor, which[1])
+        del self._recent[which]
+        owner, version, _ = which
+        # The floor that was raised longest ago goes first, if there are too many.
+        self._floors[owner] = max(self._floors.pop(owner, 0), version)
+        if len(self._floors) > FLOORS_MAX:
+            del self._floors[next(iter(self._floors))]
