@@ -18,7 +18,6 @@ from sim.scenario.actions import (
     Refusals,
 )
 from sim.scenario.scene import Scene, Undo
-from sim.scenario.stage import set_loss
 
 __all__ = ["cut", "deaf", "flap", "heal", "loss", "mute", "network", "partition", "refusals", "relink"]
 
@@ -98,13 +97,13 @@ def loss(scene: Scene, action: Loss) -> Undo:
     """Let nodes lose packets, whoever they talk with."""
     hosts = scene.choose(action.nodes)
     for host in hosts:
-        set_loss(host, incoming=action.incoming, outgoing=action.outgoing)
+        scene.world.set_loss(host, incoming=action.incoming, outgoing=action.outgoing)
     scene.witness.acted("loss", hosts, f"in {action.incoming:g}, out {action.outgoing:g}")
 
     def undo() -> None:
         for host in hosts:
             table = scene.stage.table(host)
-            set_loss(host, incoming=table.loss_in, outgoing=table.loss_out)
+            scene.world.set_loss(host, incoming=table.loss_in, outgoing=table.loss_out)
 
     return _ending(scene, "loss", hosts, undo)
 

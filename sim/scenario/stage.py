@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import structs
 
-from sim.chance import derive, threshold
+from sim.chance import derive
 from sim.host import Host
 from sim.journal import Teller
 from sim.links import Burst, Link, link
@@ -16,7 +16,7 @@ from sim.scenario.scenario import Scenario
 from sim.scenario.schema import GroupTable, ZonesTable
 from sim.world import World
 
-__all__ = ["Stage", "set_loss"]
+__all__ = ["Stage"]
 
 PLAIN = GroupTable(name="")
 
@@ -131,7 +131,7 @@ class Stage:
         host.zone = self._zone(table, number)
         host.refusals = table.refusals
         host.receive_buffer = table.receive_buffer
-        set_loss(host, incoming=table.loss_in, outgoing=table.loss_out)
+        world.set_loss(host, incoming=table.loss_in, outgoing=table.loss_out)
         if table.clock_ppm:
             world.set_clock_rate(host, table.clock_ppm)
         if table.starve > 1:
@@ -156,8 +156,3 @@ class Stage:
                     loss=zones.loss[row][column] if zones.loss else None,
                 )
         self.world.network.set_zones(rows)
-
-
-def set_loss(host: Host, *, incoming: float, outgoing: float) -> None:
-    """Have the host lose these shares of what is sent to it and of what it sends."""
-    host.loss_in, host.loss_out = threshold(incoming), threshold(outgoing)
