@@ -181,8 +181,9 @@ class Intake:
     def _changed(self, member: Member, fact: Fact, action: Action, now: float) -> None:
         record = cast("MemberRecord", fact.body)
         self._detector.learn_from(member, record, now)
-        # What was said against it was said of an older life; one that was evicted keeps it until now.
-        if action is not Action.UPDATE or member.accusations:
+        # Whoever was evicted keeps what was said of it until it says something newer.
+        newer = record.version > member.incarnation
+        if action is not Action.UPDATE or (newer and member.accusations):
             self._detector.acquit(member)
         visible = self._roster.set_record(member, fact)
         if action is Action.LEAVE:
