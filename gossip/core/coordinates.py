@@ -146,8 +146,11 @@ class Coordinates:
             height = max(HEIGHT_MIN, (height + height2) * force / length + height)
         else:
             # Two nodes on one spot: any direction will do, so long as they part.
-            random = self._rng.random
-            apart = (*(random() - 0.5 for _ in range(DIMENSIONS)),)
+            draw = self._rng.random
+            apart = (
+                draw() - 0.5, draw() - 0.5, draw() - 0.5, draw() - 0.5,
+                draw() - 0.5, draw() - 0.5, draw() - 0.5, draw() - 0.5,
+            )  # fmt: skip
             length = _length(apart) or 1.0
         step = force / length
         ax, bx, cx, dx, ex, fx, gx, hx = apart
