@@ -52,19 +52,22 @@ class Mirror:
         Raises:
             NotFoundError: this replica does not follow that service.
         """
+        if not tags and not no_suspect:
+            try:
+                return self._held[name]  # most calls, so nothing else is done for them
+            except KeyError:
+                pass
         found = self._held.get(name)
         if found is None:
             if self._names and name not in self._names:
                 raise NotFoundError(f"this replica does not follow {name!r}: name it when you open one")
             return ()
-        if tags or no_suspect:
-            wanted = frozenset(tags)
-            return tuple(
-                each
-                for each in found
-                if wanted.issubset(each.tags) and not (no_suspect and each.status == "suspect")
-            )
-        return found
+        wanted = frozenset(tags)
+        return tuple(
+            each
+            for each in found
+            if wanted.issubset(each.tags) and not (no_suspect and each.status == "suspect")
+        )
 
     def services(self) -> list[ServiceSummary]:
         """The services that have an instance which may be called, by name."""
