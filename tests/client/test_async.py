@@ -84,6 +84,38 @@ def test_what_the_block_raises_comes_out_as_it_is(agent: ScriptedAgent, run: Any
     run(main)
 
 
+def test_a_block_that_is_cancelled_ends_and_so_do_calls_beside_it(agent: ScriptedAgent, run: Any) -> None:
+    agent.script = {
+        "agent.info": Reply(silent=True),
+        "services.watch": Reply({"watch": 1, "instances": [], "index": 1}),
+    }
+
+    async def main() -> None:
+        problems = []
+
+        async def ask(g: gossip.AsyncClient) -> None:
+            try:
+                await g.info()
+            except gossip.UnreachableError as problem:
+                problems.append(problem)
+
+        async def follow(views: gossip.AsyncWatch[gossip.ServiceView]) -> None:
+            assert [len(view) async for view in views] == [0]
+
+        async with anyio.create_task_group() as group:
+            with anyio.move_on_after(0.1) as scope:
+                async with gossip.aconnect(agent.path) as g, g.replica("web"):
+                    group.start_soon(ask, g)
+                    group.start_soon(follow, g.watch("web"))
+                    await anyio.sleep_forever()
+            assert scope.cancelled_caught
+        assert len(problems) == 1
+        with pytest.raises(gossip.UnreachableError):
+            await g.members()
+
+    run(main)
+
+
 def test_many_tasks_share_the_connection_and_a_cancelled_one_harms_none(
     agent: ScriptedAgent, run: Any
 ) -> None:

@@ -90,6 +90,7 @@ class AsyncClient:
                 yield self
         finally:
             self._is_closed = True
+            self._changed.set()
             for watch in tuple(self._watches):
                 await watch.aclose()
 
