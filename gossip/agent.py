@@ -175,7 +175,7 @@ class Agent:
         self._registrar = Registrar(self.node, self._journal, sources, trio.current_time, self._max_deletions)
         sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
         self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
-        self._socket = LocalSocket(self, listen(config.socket), config.socket)
+        self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
         parts.callback(self._socket.close)
         self._driver.subscribe(self._happened)
 
