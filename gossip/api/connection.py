@@ -76,7 +76,9 @@ class Connection:
         self._hub = hub
         self._scope = trio.CancelScope()
         self._changed = trio.lowlevel.ParkingLot()
-        self._calls = Calls(hub.agent, hub.lookups, self, hub.start, self._reply, self._wake)
+        self._calls = Calls(
+            hub.agent, hub.lookups, self, hub.start, self._reply, self._wake, hub.gossip_first
+        )
         self._out: list[bytes] = []
         self._size = 0
         self._corked = False
