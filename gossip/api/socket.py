@@ -130,6 +130,11 @@ class LocalSocket:
         self.watches.happened(event)
 
     @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
+
+    @property
     def watchers(self) -> int:
         """Watches of all connections."""
         return sum(connection.watches for connection in self._connections)

@@ -9,9 +9,9 @@ for the node's next deadline, which `flush` moves. Nothing is polled, so a wake-
 datagram or a timer that core has asked for. Streams and lookups are tasks that exist only while
 there is a stream or a lookup.
 
-Other tasks of the same thread may keep it busy: hundreds of clients that ask without a pause make one round
-of trio's long. So whoever serves them calls `gossip_first` before each request, which makes a turn there
-and then if gossip has waited.
+Other tasks of the same thread may keep it busy: hundreds of clients that ask without a pause make one
+round of trio's long. So whoever serves them calls `gossip_first` before each request, which makes a turn
+there and then if gossip has waited.
 
 Timers fire only after the sockets were read dry, since an ack may be waiting there. If they cannot
 be, because more comes in than is read, the timers fire once the lateness is over the bound at which

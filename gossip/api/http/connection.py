@@ -23,7 +23,15 @@ import h11
 import trio
 
 from gossip.api.http.hosts import is_welcome
-from gossip.api.http.values import BadRequestError, Request, Response, Streamed, answer_error, problem, request
+from gossip.api.http.values import (
+    BadRequestError,
+    Request,
+    Response,
+    Streamed,
+    answer_error,
+    problem,
+    request,
+)
 from gossip.errors import GossipError
 
 if TYPE_CHECKING:

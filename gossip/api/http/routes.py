@@ -56,15 +56,12 @@ class Routes:
         if "{" not in pattern:
             return self._exact.setdefault(pattern, {})
         segments = tuple(pattern.split("/"))
-        rows = (
-            self._open if segments[-1].endswith("...}") else self._patterns.setdefault(len(segments), [])
-        )
+        rows = self._open if segments[-1].endswith("...}") else self._patterns.setdefault(len(segments), [])
         for known, methods in rows:
             if known == segments:
                 return methods
-        methods: dict[str, Route] = {}
-        rows.append((segments, methods))
-        return methods
+        rows.append((segments, {}))
+        return rows[-1][1]
 
     def find(self, method: str, raw_path: str) -> Match:
         """The route for a path as it came, still percent-encoded; HEAD is answered by what answers GET."""

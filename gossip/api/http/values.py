@@ -152,6 +152,5 @@ def request(method: str, target: str, headers: Mapping[str, str], body: bytes = 
         return Request(method, path, query, headers, body)
     except ValueError as error:
         raise BadRequestError(
-            f"the query cannot be read ({error}): percent-encode UTF-8, at most"
-            f" {MAX_QUERY_FIELDS} parameters"
+            f"the query cannot be read ({error}): percent-encode UTF-8, at most {MAX_QUERY_FIELDS} parameters"
         ) from error
