@@ -59,8 +59,8 @@ ROUTES_MAX: Final = 4_096
 """Hosts for which the socket to send from is remembered."""
 
 PATIENCE_SECONDS: Final = 0.002
-"""How long faces may serve requests before gossip's sockets and timers are looked at. A probe's answer that
-comes this late is still far within any timeout; to look costs about 2 us, so under a thousandth of the time."""
+"""How long faces may serve requests before gossip's sockets and timers are looked at. A probe's answer
+that comes this late is far within any timeout; and to look costs some 3 us, a thousandth of the time."""
 
 logger = logging.getLogger("gossip.net")
 

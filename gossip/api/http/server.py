@@ -151,7 +151,7 @@ class HttpServer:
     async def _run(self, conversation: Conversation) -> None:
         try:
             await conversation.run()
-        except Exception:  # a fault of our own ends this connection only
+        except Exception:  # noqa: BLE001 - a fault of our own ends this connection only
             self.count("internal_error")
             _log.exception("http_failed")
         finally:

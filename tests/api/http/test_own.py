@@ -17,7 +17,7 @@ from gossip.api.http.sse import EventStreams
 from gossip.api.lookups import Lookups
 from gossip.api.watch import Watches
 from gossip.core.types import Status
-from tests.api.http.served import PATIENCE, Client, Serving, serving
+from tests.api.http.served import Client, Serving, serving, until
 from tests.api.world import FakeAgent
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 class World(Serving):
+    """A server of our routes over a made-up agent."""
+
     agent: FakeAgent
     streams: EventStreams
 
@@ -65,7 +67,12 @@ async def test_the_answers_are_those_of_the_local_socket() -> None:
         assert [each["name"] for each in members["members"]] == ["n0", "n1"]
         _, services = await get(here, "/gossip/v1/services")
         assert [(each["name"], each["instances"]) for each in services["services"]] == [("web", 2)]
-        for query, found in [("", ["a", "b"]), ("?tag=v1", ["a"]), ("?tag=v1&tag=v2", []), ("?near", ["a", "b"])]:
+        for query, found in [
+            ("", ["a", "b"]),
+            ("?tag=v1", ["a"]),
+            ("?tag=v1&tag=v2", []),
+            ("?near", ["a", "b"]),
+        ]:
             status, answer = await get(here, f"/gossip/v1/services/web{query}")
             assert (status, [each["id"] for each in answer["instances"]]) == (200, found)
         assert (await get(here, "/gossip/v1/services/none"))[1]["instances"] == []
@@ -191,7 +198,8 @@ async def test_a_reader_that_falls_behind_is_sent_a_resync_and_the_whole(
         # All at once: nothing of it can be sent before this task waits.
         for port in range(100, 200):
             put(here.agent, "a", port)
-        kinds, data = [], {}
+        kinds: list[str] = []
+        data: Any = {}
         while data.get("instances", [{}])[0].get("port") != 199:
             kind, _, data = await events.value()
             kinds.append(kind)
@@ -222,7 +230,5 @@ async def test_watchers_are_few_enough_and_forgotten_when_they_go() -> None:
         status, answer = await get(here, "/gossip/v1/watch/members")
         assert (status, answer["kind"]) == (503, "limit")
         await first._client.stream.aclose()
-        with trio.fail_after(PATIENCE):
-            while here.streams.open:
-                await trio.sleep(0.001)
+        await until(lambda: not here.streams.open)
         assert (await (await watch(here, "services")).value())[0] == "services"
