@@ -134,23 +134,16 @@ def _crashes(cluster: Cluster, rounds: int) -> list[tuple[float | None, float | 
 
 def _bring_back(cluster: Cluster, victim: Agent) -> None:
     victim.bury()
-    at = time.time()
     assert isinstance(victim, GossipAgent)  # noqa: S101 - the cluster was asked for those
     victim.forget()
     victim.launch([cluster.agents[1].address])
     deadline = time.monotonic() + DEADLINE
-    while not all(_is_back(agent, victim, at) for agent in cluster.agents[:-1]):
+    while not cluster.all_see_all():
         if time.monotonic() > deadline:
             raise BenchError(f"{victim.name} did not come back")
         victim.knock()
         cluster.loop.rest(0.1)
     cluster.loop.rest(SETTLE_SECONDS)
-
-
-def _is_back(agent: Agent, victim: Agent, since: float) -> bool:
-    """Whoever had not buried it yet says that it was a false alarm."""
-    events = ("member_joined", "member_refuted")
-    return any(_seen(agent, event, victim.name, since) is not None for event in events)
 
 
 def _events(agent: Agent, event: str, name: str, since: float) -> Iterator[float]:

@@ -21,6 +21,7 @@ core distrusts itself anyway.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import select
 from time import perf_counter
@@ -129,6 +130,8 @@ class Driver:
         self._timer = trio.CancelScope()
         self._is_flushing = self._is_turning = False
         self._looked_at = 0.0
+        self._armed_at = -math.inf
+        """When the deadline that is waited for was learnt."""
         self._poll = select.poll()
         for port in self._ports:
             self._poll.register(port.sock, select.POLLIN | select.POLLERR)
@@ -188,6 +191,7 @@ class Driver:
         deadline = self.node.next_deadline()
         if deadline != self._timer.deadline:
             self._timer.deadline = deadline
+            self._armed_at = self.now()
 
     def gossip_first(self) -> None:
         """Make a turn now if gossip has waited for `PATIENCE_SECONDS` and has something to do.
@@ -235,7 +239,9 @@ class Driver:
         self.wakeups += 1
         node, bound = self.node, self._params.doubt_bound
         now, deadline = self.now(), node.next_deadline()
-        late = max(0.0, now - deadline)
+        # News can have a timer end in the past (a suspicion that others confirm has less patience from its
+        # beginning): nobody is late for what was not known then.
+        late = max(0.0, now - max(deadline, self._armed_at))
         if now >= deadline:
             self.lag.observe(late, now)
         gap = self._clock.gap()

@@ -65,5 +65,5 @@ async def test_a_connection_that_asks_without_a_pause_lets_others_run(
                 for _ in range(5_000):
                     await client.line()
             nursery.cancel_scope.cancel()
-        # Within a round trio takes tasks in any order: last in one round and first in the next is twice in a row.
+        # Trio takes the tasks of a round in any order: last in one and first in the next is twice in a row.
         assert longest <= 2 * connection.SLICE_REQUESTS
