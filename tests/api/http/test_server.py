@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json as standard
 import logging
+import socket
+import struct
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -280,6 +282,28 @@ async def test_a_stream_that_fails_is_cut_and_not_ended(caplog: pytest.LogCaptur
         await client.send(b"GET /fail HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await client.rest()).endswith(b"\r\n5\r\nbegun\r\n"), "no last chunk: the client can tell"
         assert here.faults == ["internal_error"]
+
+
+async def test_a_client_that_breaks_off_is_no_fault_of_ours() -> None:
+    async def flood(_asked: Request) -> Streamed:
+        async def produce(send: Send) -> None:
+            while True:
+                await send(b"x" * 65_536)
+                await trio.lowlevel.checkpoint()
+
+        return Streamed(produce)
+
+    table = routes()
+    table.add("GET", "/flood", flood)
+    async with serving(table) as here:
+        client = await here.connect()
+        # More than is read while the answer is made, so that only sending can tell that it is gone.
+        await client.send(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n" + b"x" * 200_000)
+        await client.read()
+        client.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await client.stream.aclose()
+        await until(lambda: not here.server.connections)
+        assert here.faults == []
 
 
 async def test_a_handler_that_waits_ends_when_its_client_goes() -> None:
