@@ -10,10 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gossip.config.checks import CheckDefinition, read_checks, refuse_commands
     from gossip.config.paths import default_data_dir, default_socket
     from gossip.config.route import default_route_address, local_addresses
     from gossip.config.services import ServiceDefinition
     from gossip.config.settings import (
+        COMMAND_CHECKS,
         DEFAULT_CLUSTER,
         LOG_FORMATS,
         LOG_LEVELS,
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
     "DEFAULT_PORT",
     "LOG_FORMATS",
@@ -42,6 +45,7 @@ __all__ = [
     "PROFILES",
     "SETTINGS",
     "Address",
+    "CheckDefinition",
     "Config",
     "ServiceDefinition",
     "choose_advertise",
@@ -55,14 +59,18 @@ __all__ = [
     "parse_ip_address",
     "parse_pairs",
     "parse_size",
+    "read_checks",
+    "refuse_commands",
     "show_address",
 ]
 
 _HOMES = {
+    "checks": ("CheckDefinition", "read_checks", "refuse_commands"),
     "paths": ("default_data_dir", "default_socket"),
     "route": ("default_route_address", "local_addresses"),
     "services": ("ServiceDefinition",),
     "settings": (
+        "COMMAND_CHECKS",
         "DEFAULT_CLUSTER",
         "LOG_FORMATS",
         "LOG_LEVELS",
