@@ -93,6 +93,7 @@ class CheckState:
         "_falls",
         "_good",
         "_is_parted",
+        "_not_before",
         "_passing",
         "_rng",
         "critical_since",
@@ -120,6 +121,7 @@ class CheckState:
         self._rng = rng
         self._good = self._passing = self._bad = 0
         self._is_parted = False
+        self._not_before = now
         self._falls: list[float] = []
         self._damping = 0
         if self.status is Verdict.CRITICAL:
@@ -139,7 +141,13 @@ class CheckState:
     def deregister_at(self) -> float | None:
         """When its service is to be deregistered, if nothing changes until then."""
         after = self.definition.deregister_after
-        return None if after is None or self.critical_since is None else self.critical_since + after
+        if after is None or self.critical_since is None:
+            return None
+        return max(self.critical_since + after, self._not_before)
+
+    def postpone(self, until: float) -> None:
+        """Its service is being deregistered, which may fail: look again then."""
+        self._not_before = until
 
     @property
     def wake_at(self) -> float | None:
@@ -246,8 +254,8 @@ class Telling:
 
     __slots__ = ("_at", "told")
 
-    def __init__(self) -> None:
-        self.told: object = None
+    def __init__(self, told: object = None) -> None:
+        self.told = told
         self._at = float("-inf")
 
     def due(self, word: object) -> float | None:
