@@ -111,6 +111,7 @@ class Monitor:
         self._nursery: trio.Nursery | None = None
         self._woken = trio.lowlevel.ParkingLot()
         self._sleeps_until = -math.inf
+        self._have_nodes_changed = False
 
     # ------------------------------------------------------------------------------- what is checked
 
@@ -133,7 +134,8 @@ class Monitor:
     ) -> None:
         """Make these the checks of a service that is visible, and tell others at once what they say.
 
-        A check that looks at the same thing as before goes on from where it was.
+        A check that looks at the same thing as before goes on from where it was; what is `saved` of an
+        earlier life counts for those that are new.
         """
         now = self._now()
         service = self._services.setdefault(key, _Service(key, name))
@@ -176,8 +178,14 @@ class Monitor:
         self._spread_to_aliases(key)
         self._tell(self._services.setdefault(key, _Service(key, key)), self._now(), at_once=True)
 
-    def follow_nodes(self) -> None:
-        """Something has changed at other nodes: look at those that aliases follow."""
+    def nodes_changed(self) -> None:
+        """Something has changed at other nodes: aliases that follow one look again, in a moment."""
+        if not self._have_nodes_changed and any(target.startswith(NODE_ALIAS) for target in self._aliases):
+            self._have_nodes_changed = True
+            self._woken.unpark()
+
+    def _follow_nodes(self) -> None:
+        self._have_nodes_changed = False
         for target in list(self._aliases):
             if target.startswith(NODE_ALIAS):
                 self._spread_to_aliases(target)
@@ -185,7 +193,9 @@ class Monitor:
     # ------------------------------------------------------------------------------------- what is said
 
     def report(self, id: str, verdict: Verdict, text: str) -> str:
-        """What a program says of itself, by the id of a TTL check or of a service that has one; the check's id.
+        """What a program says of itself, by the id of a TTL check or of a service that has one.
+
+        The answer is the check's id.
 
         Raises:
             NotFoundError: there is no such check.
@@ -226,7 +236,7 @@ class Monitor:
         return Word(statuses, key in self.maintenance, self.maintenance.get(key, ""))
 
     def rows(self) -> list[dict[str, Any]]:
-        """All checks, with what only this node knows of them; those of the node first, by service and place."""
+        """All checks, with what only this node knows of them; those of the node first."""
         now = self._now()
         rows = []
         for key in sorted(self._services):
@@ -275,6 +285,10 @@ class Monitor:
             while True:
                 now = self._now()
                 self._work(now)
+                if self._have_nodes_changed:
+                    # It is what was told just now that changed.
+                    await trio.lowlevel.checkpoint()
+                    continue
                 self._sleeps_until = self._next_step()
                 with trio.CancelScope(deadline=self._sleeps_until):
                     await self._woken.park()
@@ -285,6 +299,8 @@ class Monitor:
         return math.ceil(self._queue[0][0] / STEP_SECONDS) * STEP_SECONDS
 
     def _work(self, now: float) -> None:
+        if self._have_nodes_changed:
+            self._follow_nodes()
         while self._queue and self._queue[0][0] <= now:
             place, _, item = heapq.heappop(self._queue)
             if isinstance(item, _Service):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gossip.config.values import (
         DEFAULT_PORT,
         Address,
+        check_name,
         parse_address,
         parse_duration,
         parse_ip_address,
@@ -48,6 +49,7 @@ __all__ = [
     "CheckDefinition",
     "Config",
     "ServiceDefinition",
+    "check_name",
     "choose_advertise",
     "default_data_dir",
     "default_route_address",
@@ -83,6 +85,7 @@ _HOMES = {
     "values": (
         "DEFAULT_PORT",
         "Address",
+        "check_name",
         "parse_address",
         "parse_duration",
         "parse_ip_address",
