@@ -109,7 +109,6 @@ LATER = [
     ("--key-file", "k"),
     ("--http", "127.0.0.1:0"),
     ("--dns", "127.0.0.1:0"),
-    ("--command-checks", "off"),
     ("--http-list-self-as", "consul"),
     ("--invite", "token"),
 ]
