@@ -23,6 +23,7 @@ from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failur
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gossip.api.logs import Logs
     from gossip.api.lookups import Lookups
     from gossip.api.methods import Backend
     from gossip.api.streak import Streak
@@ -49,6 +50,7 @@ class Hub(Protocol):
     agent: Backend
     lookups: Lookups
     watches: Watches
+    logs: Logs
     streak: Streak
 
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> object:
@@ -274,6 +276,10 @@ class Connection:
         """See `Session`."""
         return self._watch(self._hub.watches.events(self, len(self._watchers) + 1, name))
 
+    def watch_logs(self, level: str) -> bytes:
+        """See `Session`."""
+        return self._watch(self._hub.logs.join(self, len(self._watchers) + 1, level))
+
     def _watch(self, watcher: Watcher) -> bytes:
         self._watchers.append(watcher)
         value = watcher.topic.value()
@@ -302,6 +308,7 @@ class Connection:
         self.is_open = False
         for watcher in self._watchers:
             self._hub.watches.forget(watcher)
+            self._hub.logs.forget(watcher)
         self._hub.streak.forget(self)
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()

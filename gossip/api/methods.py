@@ -8,7 +8,7 @@ before it: an answer carries its request's id.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -30,6 +30,7 @@ __all__ = [
     "Backend",
     "Call",
     "EventWatch",
+    "LogWatch",
     "Registration",
     "Session",
     "missing",
@@ -67,6 +68,9 @@ class Session(Protocol):
 
     def watch_events(self, name: str | None) -> bytes:
         """The same for user events, which have no value."""
+
+    def watch_logs(self, level: str) -> bytes:
+        """The same for the agent's log from `level` on, which has no value either."""
 
     def hold(self, key: str) -> None:
         """Ties a registration to the life of this connection."""
@@ -142,6 +146,12 @@ class EventWatch(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of `events.watch`."""
 
     name: str | None = None
+
+
+class LogWatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of `logs.watch`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class _Pair(Struct, frozen=True, forbid_unknown_fields=True):
@@ -236,6 +246,7 @@ WATCHES: dict[str, Method[Any, Session, bytes]] = {
     ),
     "members.watch": Method(_Nothing, lambda session, _: session.watch_members()),
     "events.watch": Method(EventWatch, lambda session, params: session.watch_events(params.name)),
+    "logs.watch": Method(LogWatch, lambda session, params: session.watch_logs(params.level)),
 }
 CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "agent.join": Method(_Addresses, _join),

@@ -18,7 +18,7 @@ from gossip.errors import LimitError
 if TYPE_CHECKING:
     from gossip.api.methods import Backend
 
-__all__ = ["MAX_WATCHES", "Sink", "Watcher", "Watches"]
+__all__ = ["MAX_WATCHES", "Sink", "Topic", "Watcher", "Watches", "check_number"]
 
 MAX_WATCHES = 1_024
 """Watches of one connection."""
@@ -50,7 +50,7 @@ class Watcher:
 
     __slots__ = ("behind", "number", "sink", "topic")
 
-    def __init__(self, sink: Sink, number: int, topic: _Topic) -> None:
+    def __init__(self, sink: Sink, number: int, topic: Topic) -> None:
         self.sink = sink
         self.number = number
         self.topic = topic
@@ -76,7 +76,7 @@ class Watcher:
         return b'{"jsonrpc":"2.0","method":"%b","params":{"watch":%d,%b}\n' % (method, self.number, tail)
 
 
-class _Topic:
+class Topic:
     """What some watchers have in common: the value that they follow."""
 
     method: bytes
@@ -94,7 +94,7 @@ class _Topic:
             watcher.tell(tail)
 
 
-class _Service(_Topic):
+class _Service(Topic):
     method = b"services.watch"
 
     def __init__(self, agent: Backend, question: views.Lookup) -> None:
@@ -124,7 +124,7 @@ class _Service(_Topic):
         return b'"instances":%b,"index":%d}' % (self._instances, self._index)
 
 
-class _Names(_Topic):
+class _Names(Topic):
     """The list of all services, for those who watch no one of them."""
 
     method = b"services.watch"
@@ -154,7 +154,7 @@ class _Names(_Topic):
         return b'"services":%b,"index":%d}' % (self._services, self._index)
 
 
-class _Members(_Topic):
+class _Members(Topic):
     method = b"members.watch"
 
     def __init__(self, agent: Backend) -> None:
@@ -172,7 +172,7 @@ class _Members(_Topic):
         return _encode(self._agent.members())[1:]
 
 
-class _Events(_Topic):
+class _Events(Topic):
     method = b"events.watch"
 
     def value(self) -> None:
@@ -239,9 +239,14 @@ class Watches:
             self._events = {name: each for name, each in self._events.items() if each is not topic}
 
 
-def _join(topic: _Topic, sink: Sink, number: int) -> Watcher:
-    if number > MAX_WATCHES:
-        raise LimitError(f"one connection may have {MAX_WATCHES} watches: open another")
+def _join(topic: Topic, sink: Sink, number: int) -> Watcher:
+    check_number(number)
     watcher = Watcher(sink, number, topic)
     topic.watchers[watcher] = None
     return watcher
+
+
+def check_number(number: int) -> None:
+    """Raises `LimitError` when a connection has as many watches as it may."""
+    if number > MAX_WATCHES:
+        raise LimitError(f"one connection may have {MAX_WATCHES} watches: open another")
