@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Cell",
     "age",
+    "clock",
     "complain",
+    "counted",
     "paint",
     "plain",
     "say",
@@ -29,6 +31,9 @@ _STATUS_COLOUR = {
     "alive": "green",
     "passing": "green",
     "suspect": "yellow",
+    "warning": "yellow",
+    "critical": "red",
+    "maintenance": "cyan",
     "restarting": "cyan",
     "dead": "red",
     "left": "dim",
@@ -146,3 +151,15 @@ def age(seconds: float) -> str:
         elif parts:
             break
     return "".join(parts[:2])
+
+
+def clock() -> str:
+    """The time of day, for the lines of a stream."""
+    import time
+
+    return paint(time.strftime("%H:%M:%S"), "dim")
+
+
+def counted(count: int, word: str) -> str:
+    """`1 instance`, `2 instances`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"
