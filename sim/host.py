@@ -222,14 +222,38 @@ class Host:
         tags: Sequence[str] = (),
         meta: Mapping[str, str] | None = None,
         weight: int = 1,
+        checked: bool = False,
     ) -> Fact:
         """Register a service as the agent does: sign, put on disk, publish. `key` is `name` by default."""
 
         def publish(node: Node, now: float) -> Fact:
             fact = node.prepare_service(
-                name if key is None else key, name, address, port, tuple(tags), dict(meta or {}), weight
+                name if key is None else key,
+                name,
+                address,
+                port,
+                tuple(tags),
+                dict(meta or {}),
+                weight,
+                checked,
             )
             self.disk.keep(fact)
+            node.publish(fact, now)
+            return fact
+
+        return self.do(publish)
+
+    def report(
+        self, key: str, verdict: int, *, check: str = "check", maintenance: bool = False, note: str = ""
+    ) -> Fact:
+        """Have the one check of a service (empty key: of the node) find this; no disk hears of it.
+
+        Raises:
+            NotFoundError: if there is no service of that key.
+        """
+
+        def publish(node: Node, now: float) -> Fact:
+            fact = node.prepare_status(key, ((check, verdict),), maintenance, note)
             node.publish(fact, now)
             return fact
 

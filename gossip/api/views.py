@@ -84,7 +84,7 @@ class MemberView(Struct, frozen=True, gc=False):
     services: int
 
 
-class InstanceView(Struct, frozen=True, gc=False):
+class InstanceView(Struct, frozen=True, gc=False, omit_defaults=True):
     """One instance of a service."""
 
     service: str
@@ -97,6 +97,10 @@ class InstanceView(Struct, frozen=True, gc=False):
     meta: dict[str, str]
     weight: int
     status: str
+    checks: dict[str, str] = {}
+    """Name of each check, and what it found. Absent where there is none."""
+    note: str = ""
+    """Why it is in maintenance."""
 
 
 class ServiceView(Struct, frozen=True, gc=False):
@@ -105,6 +109,8 @@ class ServiceView(Struct, frozen=True, gc=False):
     name: str
     instances: int
     tags: list[str]
+    failing: int
+    """Instances of live members that a lookup hides, since they are critical or in maintenance."""
 
 
 class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
@@ -251,6 +257,8 @@ def instance(each: Instance) -> InstanceView:
         each.meta,
         each.weight,
         each.status,
+        dict(each.checks),
+        each.note,
     )
 
 
@@ -267,12 +275,13 @@ def instances(node: Reads, question: Lookup) -> Instances:
 
 
 def services(node: Reads) -> Services:
-    """Every service that has an instance which a lookup would give."""
+    """Every service that some live member offers."""
     rows = []
     for name in node.catalog.names():
-        found = node.catalog.lookup(name)
-        if found:
-            rows.append(ServiceView(name, len(found), sorted({tag for each in found for tag in each.tags})))
+        found = [each for each in node.catalog.lookup(name, any=True) if each.status not in ("dead", "left")]
+        failing = sum(each.status in ("critical", "maintenance") for each in found)
+        tags = sorted({tag for each in found for tag in each.tags})
+        rows.append(ServiceView(name, len(found) - failing, tags, failing))
     return Services(rows, node.catalog.index)
 
 

@@ -12,10 +12,13 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from gossip.core.members import Member
-from gossip.core.records import Key, ServiceRecord
-from gossip.core.types import NodeId, Phase, Status
+from gossip.core.records import Key, ServiceRecord, StatusRecord
+from gossip.core.types import NodeId, Phase, Status, Verdict
 
-__all__ = ["Catalog", "Instance"]
+__all__ = ["NODE", "Catalog", "Instance", "state_of", "status_key"]
+
+NODE = ""
+"""The key of a node's status as a whole."""
 
 
 class Instance(Struct, frozen=True):
@@ -31,10 +34,22 @@ class Instance(Struct, frozen=True):
     meta: dict[str, str]
     weight: int
     status: str
-    """`passing`; `suspect`, `restarting`, `dead` or `left` when the owner is."""
+    """The first that applies: `dead` or `left`, as the owner is; `maintenance`; `critical`; `suspect` or
+    `restarting`, as the owner is; `warning`; `passing`."""
+    checks: tuple[tuple[str, str], ...] = ()
+    """(name, word) of its checks, and of its owner's own, whose names begin with `node:`."""
+    note: str = ""
+    """Why it is in maintenance."""
 
 
-_ORDER = {"passing": 0, "suspect": 1, "restarting": 2, "dead": 3, "left": 4}
+_ORDER = {
+    word: place
+    for place, word in enumerate(
+        ("passing", "warning", "suspect", "restarting", "critical", "maintenance", "dead", "left")
+    )
+}
+_HIDDEN = frozenset(("critical", "maintenance", "dead", "left"))
+"""What a lookup shows only to who asks for any."""
 
 
 class Catalog:
@@ -68,10 +83,15 @@ class Catalog:
                 del self._changed[old]
         return self.index
 
+    def shown(self, member: Member, record: ServiceRecord) -> tuple[object, ...]:
+        """What of an instance depends on checks: its watchers are told when it changes."""
+        instance = _instance(member, record, state_of(member, record))
+        return instance.status, instance.checks, instance.note
+
     def names(self) -> list[str]:
-        """Names with at least one visible instance, sorted."""
+        """Names that some live member offers, in whatever health; sorted."""
         return sorted(
-            name for name, group in self._by_name.items() if any(_visible(m) for m, _ in group.values())
+            name for name, group in self._by_name.items() if any(m.is_live for m, _ in group.values())
         )
 
     def lookup(
@@ -86,16 +106,16 @@ class Catalog:
         Args:
             name: the service.
             tags: every one of them must be on the instance.
-            any: also those whose owner is dead or left, with that status.
+            any: also those that are critical or in maintenance, and those whose owner is dead or left.
             no_suspect: not those whose owner is suspect.
         """
         wanted = frozenset(tags)
         found = []
         for member, record in self._by_name.get(name, {}).values():
-            status = status_of(member)
-            if not any and (not _visible(member) or (no_suspect and status == "suspect")):
-                continue
             if wanted and not wanted.issubset(record.tags):
+                continue
+            status = state_of(member, record)
+            if not any and (status in _HIDDEN or (no_suspect and status == "suspect")):
                 continue
             found.append(_instance(member, record, status))
         found.sort(
@@ -104,18 +124,39 @@ class Catalog:
         return found
 
 
-def _visible(member: Member) -> bool:
-    return member.status <= Status.SUSPECT
+def status_key(key: str) -> Key:
+    """Where the status of the service `key` stands among its owner's records; `NODE`: that of the owner."""
+    return (6, key)
 
 
-def status_of(member: Member) -> str:
-    """The word for what a caller of this member's services should expect."""
-    if member.status is Status.ALIVE:
-        return "restarting" if member.record.phase == Phase.RESTARTING else "passing"
-    return member.status.label
+def state_of(member: Member, record: ServiceRecord) -> str:
+    """The word for what a caller of this instance should expect: see `Instance.status`."""
+    if not member.is_live:
+        return member.status.label
+    own, whole = _status(member, record.key), _status(member, NODE)
+    said = [status for status in (own, whole) if status is not None]
+    if any(status.maintenance for status in said):
+        return "maintenance"
+    verdict = max((status.verdict for status in said), default=Verdict.PASSING)
+    if verdict is Verdict.CRITICAL or (record.checked and own is None):
+        return Verdict.CRITICAL.label
+    if member.status is Status.SUSPECT:
+        return member.status.label
+    if member.record.phase == Phase.RESTARTING:
+        return "restarting"
+    return verdict.label
+
+
+def _status(member: Member, key: str) -> StatusRecord | None:
+    fact = member.services.get(status_key(key))
+    return fact.body if fact is not None and isinstance(fact.body, StatusRecord) else None
 
 
 def _instance(member: Member, record: ServiceRecord, status: str) -> Instance:
+    own, whole = _status(member, record.key), _status(member, NODE)
+    checks = [(name, Verdict(found).label) for name, found in own.checks] if own else []
+    if whole:
+        checks += [(f"node:{name}", Verdict(found).label) for name, found in whole.checks]
     return Instance(
         owner=member.id,
         node=member.record.name,
@@ -127,4 +168,6 @@ def _instance(member: Member, record: ServiceRecord, status: str) -> Instance:
         meta=record.meta,
         weight=record.weight,
         status=status,
+        checks=tuple(checks),
+        note=(own and own.note) or (whole and whole.note) or "",
     )

@@ -25,6 +25,7 @@ from gossip.core.records import (
     MemberRecord,
     Opaque,
     ServiceRecord,
+    StatusRecord,
     key_of,
 )
 from gossip.core.roster import Roster
@@ -218,7 +219,12 @@ class Intake:
         return True
 
     def _service(
-        self, body: ServiceRecord | Deletion | Opaque, fact: Fact, source: NodeId | None, *, quiet: bool
+        self,
+        body: ServiceRecord | StatusRecord | Deletion | Opaque,
+        fact: Fact,
+        source: NodeId | None,
+        *,
+        quiet: bool,
     ) -> tuple[bool, bool]:
         if body.owner == self._own.id:
             if self._verified(fact, self._own.me.record.public_key):
@@ -232,7 +238,7 @@ class Intake:
         held = member.services.get(key)
         if body.version < member.record.floor or (held is not None and not _beats(body.version, fact, held)):
             return True, False
-        if held is None and len(member.services) >= 2 * self._ctx.params.services_max:
+        if held is None and len(member.services) >= 3 * self._ctx.params.services_max:
             self._ctx.count("services_full")
             return False, False
         if not self._verified(fact, member.record.public_key):

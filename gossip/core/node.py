@@ -307,9 +307,16 @@ class Node(Reads):
         tags: tuple[str, ...],
         meta: dict[str, str],
         weight: int,
+        checked: bool = False,
     ) -> Fact:
         """Sign a service record; see `Own.prepare_service`."""
-        return self._own.prepare_service(key, name, host, port, tags, meta, weight)
+        return self._own.prepare_service(key, name, host, port, tags, meta, weight, checked)
+
+    def prepare_status(
+        self, key: str, checks: tuple[tuple[str, int], ...], maintenance: bool = False, note: str = ""
+    ) -> Fact:
+        """Sign what checks say; see `Own.prepare_status`."""
+        return self._own.prepare_status(key, checks, maintenance, note)
 
     def prepare_deletion(self, key: str) -> Fact:
         """Sign a deletion; see `Own.prepare_deletion`."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from gossip.core.broadcast import slot_of
+from gossip.core.catalog import NODE, status_key
 from gossip.core.context import Context
 from gossip.core.effects import SaveCounter
 from gossip.core.events import Event, EventKind
@@ -19,7 +20,18 @@ from gossip.core.health import Health
 from gossip.core.members import Member, MemberTable
 from gossip.core.messages import Gossip
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
-from gossip.core.records import Accusation, Body, Deletion, Fact, MemberRecord, Opaque, ServiceRecord, key_of
+from gossip.core.records import (
+    MAX_CHECKS,
+    Accusation,
+    Body,
+    Deletion,
+    Fact,
+    MemberRecord,
+    Opaque,
+    ServiceRecord,
+    StatusRecord,
+    key_of,
+)
 from gossip.core.roster import Roster
 from gossip.core.spread import Spread
 from gossip.core.types import MAX_VERSION, Address, NodeId, Phase, Status, show_address
@@ -213,6 +225,7 @@ class Own:
         tags: tuple[str, ...],
         meta: dict[str, str],
         weight: int,
+        checked: bool = False,
     ) -> Fact:
         """Sign a service's next version. It is visible only once it is published.
 
@@ -227,7 +240,27 @@ class Own:
                 raise LimitError(
                     f"this node has {living} services; the limit is {self._ctx.params.services_max}"
                 )
-        body = ServiceRecord(self.me.id, self.next_version(), key, name, host, port, tags, meta, weight)
+        body = ServiceRecord(
+            self.me.id, self.next_version(), key, name, host, port, tags, meta, weight, checked
+        )
+        return self._ctx.notary.issue(body)
+
+    def prepare_status(
+        self, key: str, checks: tuple[tuple[str, int], ...], maintenance: bool = False, note: str = ""
+    ) -> Fact:
+        """Sign what the checks of a service say; see `StatusRecord`. No disk needs to hear of it.
+
+        Raises:
+            NotFoundError: if this node has no such service.
+            LimitError: if there are too many checks, or a text is too long.
+            RefusedError: if this node is leaving.
+        """
+        self._refuse_when_leaving()
+        if key != NODE:
+            self._service(key)
+        if len(checks) > MAX_CHECKS:
+            raise LimitError(f"{len(checks)} checks of one service; the limit is {MAX_CHECKS}")
+        body = StatusRecord(self.me.id, self.next_version(), key, checks, maintenance, note)
         return self._ctx.notary.issue(body)
 
     def prepare_deletion(self, key: str) -> Fact:
@@ -236,28 +269,42 @@ class Own:
         Raises:
             NotFoundError: if this node has no such service.
         """
-        if (2, key) not in self.me.services or self._is_deleted(key):
-            raise NotFoundError(f"no service {key!r} is registered with this agent; see `gossip info --json`")
+        self._service(key)
         return self._ctx.notary.issue(Deletion(self.me.id, self.next_version(), key))
 
     def publish(self, fact: Fact) -> None:
         """Make a prepared record visible here and tell the others; an older one changes nothing."""
         body = fact.body
-        assert isinstance(body, ServiceRecord | Deletion)  # noqa: S101 - made by prepare_*
+        assert isinstance(body, ServiceRecord | StatusRecord | Deletion)  # noqa: S101 - made by prepare_*
         held = self.me.services.get(key_of(body))
         if held is not None and cast("ServiceRecord", held.body).version >= body.version:
             return
         self._roster.put(self.me, fact)
         if not self.yielded:
             self._spread.news(slot_of(fact), fact.raw, member=False, own=True, source=None)
+        if isinstance(body, Deletion):
+            self._take_back_status(body.key)
+
+    def _take_back_status(self, key: str) -> None:
+        held = self.me.services.get(status_key(key))
+        if held is not None and not cast("StatusRecord", held.body).says_nothing:
+            self.publish(
+                self._ctx.notary.issue(StatusRecord(self.me.id, self.next_version(), key, (), False, ""))
+            )
 
     @property
     def deletions(self) -> int:
-        """How many deletions this node remembers."""
-        return sum(isinstance(fact.body, Deletion) for fact in self.me.services.values())
+        """How many records this node remembers only because others must not believe older ones."""
+        return sum(
+            isinstance(fact.body, Deletion)
+            or (isinstance(fact.body, StatusRecord) and fact.body.says_nothing)
+            for fact in self.me.services.values()
+        )
 
     def raise_floor(self, floor: int) -> None:
-        """Void every service record below `floor`, deletions included: all that lives is above it.
+        """Void every record below `floor`, deletions included: all services that live are above it.
+
+        What checks say is signed again here.
 
         Raises:
             RefusedError: if a living service is below.
@@ -265,9 +312,14 @@ class Own:
         for fact in self.me.services.values():
             if isinstance(fact.body, ServiceRecord) and fact.body.version < floor:
                 raise RefusedError(f"service {fact.body.key!r} is below the floor; sign it again first")
+        for fact in list(self.me.services.values()):
+            body = fact.body
+            if isinstance(body, StatusRecord) and body.version < floor and not body.says_nothing:
+                again = msgspec.structs.replace(body, version=self.next_version(above=floor))
+                self.publish(self._ctx.notary.issue(again))
         self.restate(floor=floor)
 
-    def met_own_service(self, body: ServiceRecord | Deletion | Opaque, fact: Fact) -> None:
+    def met_own_service(self, body: ServiceRecord | StatusRecord | Deletion | Opaque, fact: Fact) -> None:
         """A record of this node that it does not hold: deleted by it, or lost by its disk."""
         if body.version < self.me.record.floor or self.yielded or self.me.record.phase == Phase.LEAVING:
             return
@@ -277,14 +329,22 @@ class Own:
         ):
             return
         version = self.next_version(above=body.version)
-        if held is not None and isinstance(held.body, ServiceRecord):
+        if held is not None and isinstance(held.body, ServiceRecord | StatusRecord):
             again: Body = msgspec.structs.replace(held.body, version=version)
         elif isinstance(body, ServiceRecord):
             again = Deletion(self.me.id, version, body.key)
+        elif isinstance(body, StatusRecord):
+            again = StatusRecord(self.me.id, version, body.key, (), False, "")
         else:
             return
         self._ctx.count("own_record_answered")
         self.publish(self._ctx.notary.issue(again))
+
+    def _service(self, key: str) -> ServiceRecord:
+        fact = self.me.services.get((2, key))
+        if fact is None or not isinstance(fact.body, ServiceRecord):
+            raise NotFoundError(f"no service {key!r} is registered with this agent; see `gossip info --json`")
+        return fact.body
 
     def _is_deleted(self, key: str) -> bool:
         return isinstance(self.me.services[(2, key)].body, Deletion)

@@ -16,11 +16,13 @@ from typing import Annotated, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from gossip.core.types import ID_BYTES, MAX_VERSION, Address, NodeId
+from gossip.core.types import ID_BYTES, MAX_VERSION, Address, NodeId, Verdict
 
 __all__ = [
+    "MAX_CHECKS",
     "MAX_FACT_BYTES",
     "MAX_NAME_BYTES",
+    "MAX_NOTE_BYTES",
     "MAX_PAYLOAD_BYTES",
     "MAX_TAGS_BYTES",
     "Accusation",
@@ -33,6 +35,7 @@ __all__ = [
     "Notary",
     "Opaque",
     "ServiceRecord",
+    "StatusRecord",
     "key_of",
 ]
 
@@ -42,6 +45,10 @@ MAX_NAME_BYTES = 64
 MAX_TAGS_BYTES = 640
 MAX_PAYLOAD_BYTES = 512
 """A user event's payload."""
+MAX_CHECKS = 16
+"""Checks of one service, or of a node."""
+MAX_NOTE_BYTES = 128
+"""The reason of a maintenance."""
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -102,6 +109,36 @@ class ServiceRecord(Struct, frozen=True, array_like=True, tag=2, gc=False):
     tags: Annotated[tuple[Annotated[str, Meta(max_length=255)], ...], Meta(max_length=64)]
     meta: Labels
     weight: Annotated[int, Meta(ge=0, le=65_535)]
+    checked: bool = False
+    """It has health checks: until their status is held too, it counts as critical."""
+
+
+class StatusRecord(Struct, frozen=True, array_like=True, tag=6, gc=False):
+    """How the owner's checks find one of its services, or (empty key) the owner as a whole.
+
+    A record of its own, so that a check that turns costs about 130 bytes of gossip and not the service's
+    record again. One that says nothing takes the former one back.
+    """
+
+    owner: Id
+    version: Version
+    key: Short
+    """The service's id."""
+    checks: Annotated[tuple[tuple[Short, Annotated[int, Meta(ge=0, le=2)]], ...], Meta(max_length=MAX_CHECKS)]
+    """(name, Verdict) of each check."""
+    maintenance: bool
+    """Its operator wants no calls to it."""
+    note: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
+    """Why."""
+
+    @property
+    def says_nothing(self) -> bool:
+        return not (self.checks or self.maintenance)
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the checks."""
+        return Verdict(max((found for _, found in self.checks), default=Verdict.PASSING))
 
 
 class Deletion(Struct, frozen=True, array_like=True, tag=3, gc=False):
@@ -139,7 +176,7 @@ class Opaque(Struct, frozen=True, array_like=True, gc=False):
     key: Short
 
 
-Body: TypeAlias = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | Opaque
+Body: TypeAlias = MemberRecord | ServiceRecord | StatusRecord | Deletion | EventRecord | Accusation | Opaque
 Key: TypeAlias = tuple[int, str]
 """What a record is about, within its owner: (family, key). A deletion has its service's key."""
 
@@ -152,12 +189,16 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
     hash: int
 
 
-def key_of(body: ServiceRecord | Deletion | MemberRecord | EventRecord | Opaque) -> Key:
+def key_of(
+    body: ServiceRecord | StatusRecord | Deletion | MemberRecord | EventRecord | Opaque,
+) -> Key:
     """The slot this record competes for; the newest version of an owner's key wins."""
     if isinstance(body, MemberRecord):
         return (1, "")
     if isinstance(body, ServiceRecord | Deletion):
         return (2, body.key)
+    if isinstance(body, StatusRecord):
+        return (6, body.key)
     if isinstance(body, EventRecord):
         return (4, str(body.version))
     return (body.kind, body.key)

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gossip.core.catalog import Catalog, status_of
+from gossip.core.catalog import NODE, Catalog, state_of, status_key
 from gossip.core.context import Context
 from gossip.core.events import Event, EventKind
 from gossip.core.members import Member, MemberTable
-from gossip.core.records import Deletion, Fact, Key, MemberRecord, ServiceRecord, key_of
+from gossip.core.records import (
+    Deletion,
+    Fact,
+    Key,
+    MemberRecord,
+    ServiceRecord,
+    StatusRecord,
+    key_of,
+)
 from gossip.core.types import Address, Phase, Status
 
 __all__ = ["Roster"]
@@ -68,9 +76,12 @@ class Roster:
         self._tell(EventKind.MEMBER_UPDATED, member)
 
     def put(self, member: Member, fact: Fact) -> None:
-        """Take a newer service record or deletion (or an opaque record) of `member`."""
+        """Take a newer service record, status or deletion (or an opaque record) of `member`."""
         body = fact.body
         assert not isinstance(body, MemberRecord)  # noqa: S101 - the caller's table of kinds
+        if isinstance(body, StatusRecord):
+            self._put_status(member, body.key, fact)
+            return
         key = key_of(body)  # type: ignore[arg-type]
         old = member.services.get(key)
         was = old.body if old is not None and isinstance(old.body, ServiceRecord) else None
@@ -91,6 +102,20 @@ class Roster:
         elif _content(was) != _content(body):
             self._tell_service(EventKind.SERVICE_CHANGED, member, body)
 
+    def _put_status(self, member: Member, key: str, fact: Fact | None) -> None:
+        """Take, or (with None) forget, the status of one service of `member`, or of all that it offers."""
+        about = [
+            held.body
+            for held in (member.services.values() if key == NODE else [member.services.get((2, key))])
+            if held is not None and isinstance(held.body, ServiceRecord)
+        ]
+        before = [self._catalog.shown(member, record) for record in about]
+        self._table.set_service(member, status_key(key), fact)
+        if member.is_live:
+            for record, was in zip(about, before, strict=True):
+                if self._catalog.shown(member, record) != was:
+                    self._tell_service(EventKind.SERVICE_CHANGED, member, record, state_of(member, record))
+
     def flag(self, member: Member, word: str, *, on: bool) -> None:
         """Raise or lower one of the conflict flags, or `degraded`."""
         if word == "degraded":
@@ -107,6 +132,9 @@ class Roster:
 
     def _drop_service(self, member: Member, key: Key, *, tell: bool = False) -> None:
         fact = member.services[key]
+        if isinstance(fact.body, StatusRecord):
+            self._put_status(member, fact.body.key, None)
+            return
         self._table.set_service(member, key, None)
         if isinstance(fact.body, ServiceRecord):
             self._catalog.remove(member, key, fact.body)
@@ -116,7 +144,7 @@ class Roster:
     def _touch_services(self, member: Member) -> None:
         for fact in member.services.values():
             if isinstance(fact.body, ServiceRecord):
-                self._tell_service(EventKind.SERVICE_CHANGED, member, fact.body, status_of(member))
+                self._tell_service(EventKind.SERVICE_CHANGED, member, fact.body, state_of(member, fact.body))
 
     def _tell(self, kind: EventKind, member: Member, detail: str = "") -> None:
         self._table.index += 1
@@ -170,4 +198,4 @@ def _shown_part(record: MemberRecord) -> tuple[object, ...]:
 def _content(record: ServiceRecord | Deletion) -> tuple[object, ...]:
     if isinstance(record, Deletion):
         return ()
-    return (record.host, record.port, record.tags, record.meta, record.weight)
+    return (record.host, record.port, record.tags, record.meta, record.weight, record.checked)

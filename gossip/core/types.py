@@ -16,6 +16,7 @@ __all__ = [
     "Phase",
     "Status",
     "StreamId",
+    "Verdict",
     "show_address",
 ]
 
@@ -65,6 +66,19 @@ class Kind(enum.IntEnum):
     REFUSED = 1
     NOT_ME = 2
     GAVE_UP = 3
+
+
+class Verdict(enum.IntEnum):
+    """What a health check found, from good to bad."""
+
+    PASSING = 0
+    WARNING = 1
+    CRITICAL = 2
+
+    @property
+    def label(self) -> str:
+        """The word that people and JSON see."""
+        return self.name.lower()
 
 
 class Outcome(enum.IntEnum):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from gossip.core.records import (
     MAX_NAME_BYTES,
+    MAX_NOTE_BYTES,
     MAX_PAYLOAD_BYTES,
     MAX_TAGS_BYTES,
     Accusation,
@@ -27,6 +28,7 @@ from gossip.core.records import (
     MemberRecord,
     Opaque,
     ServiceRecord,
+    StatusRecord,
 )
 from gossip.errors import LimitError, LocalProtocolError
 
@@ -55,7 +57,8 @@ MAX_HOST_BYTES = 255
 
 MAX_KIND = 65_535
 _KNOWN_KINDS = frozenset(
-    kind.__struct_config__.tag for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation)
+    kind.__struct_config__.tag
+    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord)
 )
 
 # The C0 and C1 controls, the line separators, and the marks that reverse the text around them.
@@ -73,6 +76,8 @@ def check_body(body: Body) -> None:
         _check_member(body)
     elif isinstance(body, ServiceRecord):
         _check_service(body)
+    elif isinstance(body, StatusRecord):
+        _check_status(body)
     elif isinstance(body, Accusation):
         if body.owner == body.subject:
             raise LocalProtocolError("a node cannot accuse itself")
@@ -156,6 +161,18 @@ def _check_service(body: ServiceRecord) -> None:
     _check_sum("tags and meta", total)
     if not 0 <= body.weight <= 65_535:
         raise LocalProtocolError(f"weight {body.weight} is not between 0 and 65535")
+
+
+def _check_status(body: StatusRecord) -> None:
+    if body.key:
+        _check_text("service id", body.key, MAX_NAME_BYTES)
+    names = [name for name, _ in body.checks]
+    for name in names:
+        _check_text("check name", name, MAX_NAME_BYTES)
+    if len(set(names)) < len(names):
+        raise LocalProtocolError(f"two checks of {body.key or 'the node'!r} have one name: give each its own")
+    if body.note:
+        _check_text("note", body.note, MAX_NOTE_BYTES)
 
 
 def _check_opaque(body: Opaque) -> None:

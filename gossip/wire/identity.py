@@ -27,6 +27,7 @@ from gossip.core.records import (
     MemberRecord,
     Opaque,
     ServiceRecord,
+    StatusRecord,
 )
 from gossip.core.types import HEAD_BYTES, ID_BYTES, NodeId
 from gossip.errors import CryptoError, LimitError, LocalProtocolError, RemoteProtocolError
@@ -46,7 +47,7 @@ KEYS_CACHED = 1_024
 _FACT_DOMAIN = b"gossip fact 1\0"
 _DATA_DOMAIN = b"gossip data 1\0"
 
-_Known = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation
+_Known = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | StatusRecord
 _read_known: Callable[[bytes], _Known] = msgspec.msgpack.Decoder(_Known).decode
 _read_opaque: Callable[[bytes], Opaque] = msgspec.msgpack.Decoder(Opaque).decode
 _write = msgspec.msgpack.Encoder().encode

@@ -31,7 +31,7 @@ from sim.hunt.lives import (
     Storm,
     Suspend,
 )
-from sim.hunt.users import Deregister, Evict, Flood, RaiseFloor, Register, SetTag, Tell
+from sim.hunt.users import Deregister, Evict, Flood, RaiseFloor, Register, Report, SetTag, Tell
 
 __all__ = ["AnyAct"]
 
@@ -44,6 +44,7 @@ AnyAct: TypeAlias = (
     | Rejoin
     | Register
     | Deregister
+    | Report
     | RaiseFloor
     | SetTag
     | Tell

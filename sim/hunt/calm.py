@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from gossip.core.catalog import NODE
 from gossip.core.node import Node
 from gossip.core.params import Params
-from gossip.core.types import NodeId, Status
+from gossip.core.types import NodeId, Status, Verdict
 from sim.world import World
 
 __all__ = ["LASTING", "calm_limit", "differences", "offered"]
@@ -48,10 +49,15 @@ def calm_limit(params: Params, nodes: int, lost: int) -> float:
     return doubt + 2 * burial + LUCK * tries + SEED_TRIES * params.seed_interval
 
 
-def differences(world: World, promised: Mapping[int, Mapping[str, tuple[str, int]]]) -> str:
+def differences(
+    world: World,
+    promised: Mapping[int, Mapping[str, tuple[str, int]]],
+    reported: Mapping[int, Mapping[str, tuple[Verdict, bool]]],
+) -> str:
     """What still keeps the nodes that run from one view, in words; empty if nothing does.
 
-    `promised` has the name and port of each acknowledged service, by host number and key.
+    `promised` has the name and port of each acknowledged service, by host number and key; `reported` what
+    the checks of some, and (empty key) of their nodes, found last, and whether they are in maintenance.
     """
     running = world.running()
     if not world.converged():
@@ -63,7 +69,7 @@ def differences(world: World, promised: Mapping[int, Mapping[str, tuple[str, int
         if node.members.counts[Status.SUSPECT]:
             return f"{host.name} still suspects somebody"
     wanted = {
-        (host.id, key, name, port)
+        (host.id, key, f"{name} {expected(reported.get(host.number, {}), key)}", port)
         for host in running
         for key, (name, port) in promised.get(host.number, {}).items()
     }
@@ -75,6 +81,14 @@ def differences(world: World, promised: Mapping[int, Mapping[str, tuple[str, int
     return ""
 
 
+def expected(reported: Mapping[str, tuple[Verdict, bool]], key: str) -> str:
+    """The word for a service of a node that is alive: the worse of its own checks and its node's."""
+    said = [reported[about] for about in (key, NODE) if about in reported]
+    if any(is_kept_away for _, is_kept_away in said):
+        return "maintenance"
+    return max((verdict for verdict, _ in said), default=Verdict.PASSING).label
+
+
 def words(services: list[tuple[NodeId, str, str, int]]) -> str:
     """Services, for a message."""
     return (
@@ -84,9 +98,10 @@ def words(services: list[tuple[NodeId, str, str, int]]) -> str:
 
 
 def offered(node: Node) -> set[tuple[NodeId, str, str, int]]:
-    """Every instance that lookups find: owner, key, name, port."""
+    """Every instance of those that are there: owner, key, name with its state, port."""
     return {
-        (instance.owner, instance.key, instance.name, instance.port)
+        (instance.owner, instance.key, f"{instance.name} {instance.status}", instance.port)
         for name in node.catalog.names()
-        for instance in node.catalog.lookup(name)
+        for instance in node.catalog.lookup(name, any=True)
+        if instance.status not in ("dead", "left")
     }

@@ -76,6 +76,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "services": ("service",),
     "changes of services": ("act: change of a service",),
     "deletions": ("deletion",),
+    "checks that turned": ("status",),
     "records void by a floor": ("void by a floor",),
     "user events": ("event: event_received",),
     "news pruned from full queues": ("news pruned",),

@@ -14,7 +14,9 @@ from typing import Any, Literal, cast
 
 from msgspec.structs import replace
 
+from gossip.core.catalog import NODE
 from gossip.core.params import LOCAL, WAN
+from gossip.core.types import Verdict
 from sim.chance import derive
 from sim.errors import ScenarioError
 from sim.hunt.act import Act
@@ -49,7 +51,7 @@ from sim.hunt.lives import (
 )
 from sim.hunt.plan import STEP_MS, Plan
 from sim.hunt.stage import SEEDS
-from sim.hunt.users import Deregister, Evict, Flood, RaiseFloor, Register, SetTag, Tell
+from sim.hunt.users import Deregister, Evict, Flood, RaiseFloor, Register, Report, SetTag, Tell
 
 __all__ = ["draw"]
 
@@ -102,7 +104,7 @@ def draw(seed: int, steps: int) -> Plan:
         seed=seed,
         nodes=nodes,
         steps=steps,
-        acts=Sketch(rng, nodes, steps * STEP_MS).draw(gap_ms),
+        acts=Sketch(rng, nodes, steps * STEP_MS, derive(seed, "reports")).draw(gap_ms),
         line=Line(latency=rng.choice(LATENCIES), loss=rng.choice((0.0, 0.0, 0.0, 0.01, 0.05))),
         codec=seed % CODEC_EVERY == 0,
         gap_ms=gap_ms,
@@ -114,8 +116,10 @@ def draw(seed: int, steps: int) -> Plan:
 class Sketch:
     """A plan being drawn, with a rough idea of who is running."""
 
-    def __init__(self, rng: random.Random, nodes: int, end_ms: int) -> None:
+    def __init__(self, rng: random.Random, nodes: int, end_ms: int, reports: random.Random) -> None:
         self._rng = rng
+        self._reports = reports
+        """Chance of its own for what checks find: the rest of a seed's plan is as it was without."""
         self._nodes = nodes
         self._end_ms = end_ms
         self._acts: list[AnyAct] = []
@@ -167,6 +171,7 @@ class Sketch:
                 _weighted(rng, self._kinds)(at_ms)
                 at_ms += rng.randint(*BETWEEN_MS)
             at_ms += rng.randint(*QUIET_MS)
+        self._report()
         return tuple(sorted(self._acts, key=lambda act: act.at_ms))
 
     def _add(self, act: Act) -> None:
@@ -255,6 +260,17 @@ class Sketch:
             key = self._rng.choice(sorted(self._keys[host]))
             self._keys[host].discard(key)
             self._add(Deregister(at_ms, host, key))
+
+    def _report(self) -> None:
+        """Checks that turn all the time, on whoever is there."""
+        rng, at_ms = self._reports, 0
+        while True:
+            at_ms += int(rng.choice(GAPS_MS[2:6]) * (1 + rng.random()))
+            if at_ms > self._end_ms:
+                return
+            key = rng.choice(("first", *KEYS, NODE)) if rng.random() < 0.9 else NODE
+            verdict, is_kept_away = rng.choice(tuple(Verdict)), rng.random() < 1 / 8
+            self._add(Report(at_ms, rng.randrange(self._nodes), key, int(verdict), is_kept_away))
 
     def _churn(self, at_ms: int) -> None:
         """One service comes and goes faster than the news of it."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from gossip.core.params import LAN, Params
-from gossip.core.types import Phase
+from gossip.core.types import Phase, Verdict
 from sim.host import Host
 from sim.hunt.calm import LASTING, calm_limit, differences
 from sim.hunt.errors import BrokenRuleError
@@ -64,6 +64,8 @@ class Stage:
             host.ephemeral = host.number in ephemeral
         self._staying: dict[int, int] = {}
         """The life in which a host, by number, was told to leave without an end of its process."""
+        self.reported: dict[int, dict[str, tuple[Verdict, bool]]] = {number: {} for number in range(nodes)}
+        """What checks found last, and whether it is in maintenance: by host number and key."""
         self.promised = self.watch.promised
         self.promised.update((number, {}) for number in range(nodes))
 
@@ -94,6 +96,7 @@ class Stage:
         """Start the agent of a host, whatever became of the last one; `how` is that of `World.restart`."""
         if host.ephemeral or how.get("identity") == "new" or how.get("registrations") == "lost":
             self.promised[host.number].clear()
+        self.reported[host.number].clear()
         self.world.restart(host, **how)
 
     def register(self, host: Host, key: str, name: str, port: int) -> None:
@@ -105,7 +108,13 @@ class Stage:
     def deregister(self, host: Host, key: str) -> None:
         """Take a service away that was registered."""
         del self.promised[host.number][key]
+        self.reported[host.number].pop(key, None)
         host.deregister(key)
+
+    def report(self, host: Host, key: str, verdict: Verdict, *, maintenance: bool = False) -> None:
+        """A check of a registered service, or of the node, turns."""
+        self.reported[host.number][key] = (verdict, maintenance)
+        host.report(key, verdict, maintenance=maintenance)
 
     def departs(self, host: Host, *, stays: bool = False) -> None:
         """The host is told to leave or to hand over; its process `stays` when that is done."""
@@ -158,13 +167,13 @@ class Stage:
         lost = max((len(host.node.members) for host in world.running()), default=0)
         limit = calm_limit(self.params, nodes, lost + len(self.hosts))
         begun = world.now
-        while problem := differences(world, self.promised):
+        while problem := differences(world, self.promised, self.reported):
             if world.now - begun > limit:
                 self._fail(f"not within {limit:.0f} s: {problem}")
             world.run(LOOK_S)
         took = world.now - begun
         world.run(LASTING)
-        if problem := differences(world, self.promised):
+        if problem := differences(world, self.promised, self.reported):
             self._fail(f"they did, but not for {LASTING:.0f} s: {problem}")
         for host in world.running():
             self.watch.walk(host)

@@ -7,7 +7,7 @@ at what the input has changed.
 from __future__ import annotations
 
 from gossip.core.members import Member
-from gossip.core.records import Accusation, Deletion, MemberRecord, ServiceRecord, key_of
+from gossip.core.records import Accusation, Deletion, MemberRecord, ServiceRecord, StatusRecord, key_of
 from gossip.core.types import NodeId, Status
 from sim.hunt.errors import demand
 from sim.hunt.inside import Inside
@@ -134,6 +134,7 @@ def check_catalog(inside: Inside) -> None:
     """The catalog has what members offer; a lookup finds what live members offer."""
     expected: dict[str, set[tuple[NodeId, str, int]]] = {}
     visible: dict[str, set[tuple[NodeId, str, int]]] = {}
+    offered: set[str] = set()
     for member in inside.node:
         demand(isinstance(member.fact.body, MemberRecord), Rule.INDEXES, f"{member.name} is no member")
         for key, fact in member.services.items():
@@ -143,14 +144,27 @@ def check_catalog(inside: Inside) -> None:
                 what = (member.id, body.key, body.port)
                 expected.setdefault(body.name, set()).add(what)
                 if member.is_live:
+                    offered.add(body.name)
+                if member.is_live and is_callable(member, body):
                     visible.setdefault(body.name, set()).add(what)
     catalog = inside.catalog
     demand(set(inside.names) == set(expected), Rule.CATALOG, f"names {sorted(inside.names)}")
-    demand(catalog.names() == sorted(visible), Rule.CATALOG, f"visible names {catalog.names()}")
+    demand(catalog.names() == sorted(offered), Rule.CATALOG, f"visible names {catalog.names()}")
     for name, everything in expected.items():
         found = {(i.owner, i.key, i.port) for i in catalog.lookup(name, any=True)}
         demand(
             found == everything, Rule.CATALOG, f"a lookup of every {name} finds {found ^ everything} wrongly"
         )
-        shown, offered = {(i.owner, i.key, i.port) for i in catalog.lookup(name)}, visible.get(name, set())
-        demand(shown == offered, Rule.CATALOG, f"a lookup of {name} finds {shown ^ offered} wrongly")
+        shown, right = {(i.owner, i.key, i.port) for i in catalog.lookup(name)}, visible.get(name, set())
+        demand(shown == right, Rule.CATALOG, f"a lookup of {name} finds {shown ^ right} wrongly")
+
+
+def is_callable(member: Member, service: ServiceRecord) -> bool:
+    """Whether nothing that its owner says of it, or of all that it offers, keeps callers away."""
+    said = {
+        fact.body.key: fact.body for fact in member.services.values() if isinstance(fact.body, StatusRecord)
+    }
+    about = [said[key] for key in (service.key, "") if key in said]
+    if service.checked and service.key not in said:
+        return False
+    return not any(status.maintenance or (2 in (found for _, found in status.checks)) for status in about)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gossip.core.types import Status
+from gossip.core.types import Status, Verdict
 from sim.hunt.act import Act
 
 if TYPE_CHECKING:
     from sim.host import Host
     from sim.hunt.stage import Stage
 
-__all__ = ["Deregister", "Evict", "Flood", "RaiseFloor", "Register", "SetTag", "Tell"]
+__all__ = ["Deregister", "Evict", "Flood", "RaiseFloor", "Register", "Report", "SetTag", "Tell"]
 
 
 class Register(Act, frozen=True):
@@ -50,6 +50,26 @@ class Deregister(Act, frozen=True):
 
     def __str__(self) -> str:
         return f"{self.key} is deregistered on n{self.host}"
+
+
+class Report(Act, frozen=True):
+    """A check of a service, or (empty key) of the node, turns."""
+
+    host: int
+    key: str
+    verdict: int
+    maintenance: bool = False
+
+    def do(self, stage: Stage) -> bool:
+        host = stage.hosts[self.host]
+        if not stage.is_working(host) or (self.key and self.key not in stage.promised[self.host]):
+            return False
+        stage.report(host, self.key, Verdict(self.verdict), maintenance=self.maintenance)
+        return True
+
+    def __str__(self) -> str:
+        word = "in maintenance" if self.maintenance else Verdict(self.verdict).label
+        return f"{self.key or 'all that it offers'} is {word} on n{self.host}"
 
 
 class RaiseFloor(Act, frozen=True):

@@ -17,7 +17,7 @@ import msgspec
 from gossip.core.events import Event, EventKind
 from gossip.core.members import Member
 from gossip.core.node import Node
-from gossip.core.records import Deletion, Fact, Key, ServiceRecord
+from gossip.core.records import Body, Deletion, Fact, Key, ServiceRecord, StatusRecord
 from gossip.core.types import NodeId, Phase, Status, StreamId
 from sim.clock import SECOND
 from sim.hunt import tables
@@ -298,7 +298,7 @@ class Watch:
                 rule = Rule.TOMBSTONES if isinstance(top.body, Deletion) else Rule.NEWEST
                 raise BrokenRuleError(rule, f"{body} is held after {top.body}")
             was.newest[key] = fact
-            self.met["service" if isinstance(body, ServiceRecord) else "deletion"] += 1
+            self.met[_word(body)] += 1
             if isinstance(body, ServiceRecord):
                 entry = observer.inside.names.get(body.name, {}).get((member.id, key))
                 if entry is None or entry[0] is not member or entry[1] is not body:
@@ -316,6 +316,12 @@ class Watch:
             self.met["tombstone forgotten"] += 1
             gone = was.status >= Status.DEAD or number in observer.gone
             demand(gone, Rule.FINAL, f"{number.hex()[:8]} was forgotten while it was {was.status.label}")
+
+
+def _word(body: Body) -> str:
+    if isinstance(body, ServiceRecord):
+        return "service"
+    return "status" if isinstance(body, StatusRecord) else "deletion"
 
 
 def changed(was: Seen, member: Member) -> bool:

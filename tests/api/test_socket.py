@@ -89,7 +89,7 @@ async def test_every_method_answers_in_its_shape(tmp_path: Path) -> None:
         }
         listed = await client.call("services.list")
         assert listed == {
-            "services": [{"name": "web", "instances": 1, "tags": ["v2"]}],
+            "services": [{"name": "web", "instances": 1, "tags": ["v2"], "failing": 0}],
             "index": node.catalog.index,
         }
         members = await client.call("members.list")

@@ -282,7 +282,7 @@ async def test_without_a_service_the_list_is_watched(tmp_path: Path) -> None:
         client = await here.connect()
         node.put(node.id, "w", "web", 80, ["a"])
         first = await client.call("services.watch")
-        assert first["services"] == [{"name": "web", "instances": 1, "tags": ["a"]}]
+        assert first["services"] == [{"name": "web", "instances": 1, "tags": ["a"], "failing": 0}]
         assert first == {"watch": 1} | await client.call("services.list")
         # A change that the list does not show is nothing new to those who watch it.
         node.put(node.id, "w", "web", 81, ["a"])

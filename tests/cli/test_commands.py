@@ -233,7 +233,7 @@ def test_deregister(agent: ScriptedAgent, gossip: Run) -> None:
 
 def test_services(agent: ScriptedAgent, gossip: Run) -> None:
     rows = [
-        {"name": "db", "instances": 1, "tags": []},
+        {"name": "db", "instances": 1, "tags": [], "failing": 0},
         {"name": "web", "instances": 12, "tags": ["v1", "v2"]},
     ]
     agent.script["services.list"] = Reply({"services": rows, "index": 1})

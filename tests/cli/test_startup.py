@@ -42,7 +42,9 @@ def answering(agent: ScriptedAgent) -> ScriptedAgent:
     agent.script = {
         "members.list": Reply({"members": [a_member()], "index": 1}),
         "services.lookup": Reply({"instances": [an_instance()], "index": 1}),
-        "services.list": Reply({"services": [{"name": "web", "instances": 1, "tags": []}], "index": 1}),
+        "services.list": Reply(
+            {"services": [{"name": "web", "instances": 1, "tags": [], "failing": 0}], "index": 1}
+        ),
         "services.register": Reply({"id": "web", "version": 1}),
     }
     return agent

@@ -182,7 +182,7 @@ def test_lookup_waits_no_longer_than_it_is_told(agent: ScriptedAgent, gossip: Ru
 
 
 def test_services_watch_shows_the_list_again(agent: ScriptedAgent, gossip: Run) -> None:
-    web = {"name": "web", "instances": 1, "tags": []}
+    web = {"name": "web", "instances": 1, "tags": [], "failing": 0}
     reply = Reply(
         {"watch": 1, "services": [], "index": 1},
         then=[{"watch": 1, "services": [web], "index": 2}],

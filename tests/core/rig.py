@@ -27,7 +27,15 @@ from gossip.core.members import Member
 from gossip.core.messages import Ack, Frame, Gossip, Message, Packet, Ping, PingRequest, Report
 from gossip.core.node import Node, Self
 from gossip.core.params import LAN, Params
-from gossip.core.records import Accusation, Deletion, EventRecord, Fact, MemberRecord, ServiceRecord
+from gossip.core.records import (
+    Accusation,
+    Deletion,
+    EventRecord,
+    Fact,
+    MemberRecord,
+    ServiceRecord,
+    StatusRecord,
+)
 from gossip.core.types import Address, Kind, NodeId, Outcome, Status, StreamId
 from gossip.wire.codec import decode_packet, encode
 from sim.chance import derive_bytes
@@ -59,6 +67,8 @@ class Peer:
         self.address = address
         self.version = INCARNATION
         """Of the last thing that it said of itself."""
+        self.said = 0
+        """How much it has said besides."""
         self.fields: dict[str, Any] = {}
         """What differs in its member record from the ordinary."""
         self.acks = True
@@ -118,6 +128,22 @@ class Peer:
 
     def service(self, key: str, version: int, name: str = "web", port: int = 80) -> Fact:
         return self.notary.issue(ServiceRecord(self.id, version, key, name, "", port, (), {}, 1))
+
+    def say_service(self, name: str, port: int, *, checked: bool = False) -> Fact:
+        """A service of that name and id, newer than all it has said."""
+        self.said += 1
+        return self.notary.issue(
+            ServiceRecord(self.id, INCARNATION + self.said, name, name, "", port, (), {}, 1, checked)
+        )
+
+    def say_status(
+        self, key: str, checks: tuple[tuple[str, int], ...], *, maintenance: bool = False, note: str = ""
+    ) -> Fact:
+        """What its checks find, newer than all it has said."""
+        self.said += 1
+        return self.notary.issue(
+            StatusRecord(self.id, INCARNATION + self.said, key, checks, maintenance, note)
+        )
 
     def deletion(self, key: str, version: int) -> Fact:
         return self.notary.issue(Deletion(self.id, version, key))

@@ -43,7 +43,7 @@ from sim.hunt.lives import (
 )
 from sim.hunt.plan import Plan, load_plan, make_stage, save_plan
 from sim.hunt.stage import SEEDS
-from sim.hunt.users import Deregister, Evict, Flood, RaiseFloor, Register, SetTag, Tell
+from sim.hunt.users import Deregister, Evict, Flood, RaiseFloor, Register, Report, SetTag, Tell
 
 BAD = Line("20ms..200ms", 0.3, 0.1, (0.1, 0.2, 1.0), 0.1, 20)
 EVERYTHING = (
@@ -54,6 +54,8 @@ EVERYTHING = (
     HandOver(0, 2),
     Rejoin(0, 1, 2),
     Register(0, 0, "a", "web", 80),
+    Report(0, 0, "a", 2),
+    Report(0, 0, "", 1, maintenance=True),
     Deregister(0, 0, "a"),
     RaiseFloor(0, 0),
     SetTag(0, 0, "x"),

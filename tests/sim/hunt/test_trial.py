@@ -111,16 +111,16 @@ def test_what_keeps_nodes_from_one_view_is_said() -> None:
     a, b, c = stage.hosts
     for host in stage.hosts:
         stage.start(host)
-    assert differences(stage.world, stage.promised) == "views differ"
+    assert differences(stage.world, stage.promised, {}) == "views differ"
     stage.do(Register(0, 0, "a", "web", 80))
     assert stage.settle() > 0
-    assert differences(stage.world, stage.promised) == ""
+    assert differences(stage.world, stage.promised, {}) == ""
 
     stage.promised[1]["b"] = ("db", 9)
-    assert "n0 misses db:9 (b of " in differences(stage.world, stage.promised)
+    assert "n0 misses db passing:9 (b of " in differences(stage.world, stage.promised, {})
     del stage.promised[1]["b"]
     del stage.promised[0]["a"]
-    assert "finds web:80" in differences(stage.world, stage.promised)
+    assert "finds web passing:80" in differences(stage.world, stage.promised, {})
     stage.promised[0]["a"] = ("web", 80)
 
     stage.do(Crash(0, 2, machine=True))
