@@ -1,4 +1,4 @@
-"""What a program links to speak with the agent of its host: a blocking client.
+"""What a program links to speak with the agent of its host: a blocking and an async client.
 
 Names are loaded when first used, because the command line needs the framing alone and dataclasses
 would cost it a tenth of its time.
@@ -11,12 +11,23 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gossip.client.blocking import Client, Watch, connect
+    from gossip.client.checks import (
+        AliasCheck,
+        CommandCheck,
+        ContainerCheck,
+        GRPCCheck,
+        HTTPCheck,
+        TCPCheck,
+        TTLCheck,
+    )
     from gossip.client.values import (
+        CheckState,
         Instance,
         JoinResult,
         Member,
         MemberView,
         Registration,
+        ReloadResult,
         RoundTrip,
         ServiceSummary,
         ServiceView,
@@ -24,28 +35,37 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "AliasCheck",
+    "CheckState",
     "Client",
+    "CommandCheck",
+    "ContainerCheck",
+    "GRPCCheck",
+    "HTTPCheck",
     "Instance",
     "JoinResult",
     "Member",
     "MemberView",
     "Registration",
+    "ReloadResult",
     "RoundTrip",
     "ServiceSummary",
     "ServiceView",
+    "TCPCheck",
+    "TTLCheck",
     "UserEvent",
     "Watch",
     "connect",
 ]
 
-_BLOCKING = frozenset({"Client", "Watch", "connect"})
+_HOMES = {"Client": "blocking", "Watch": "blocking", "connect": "blocking"}
 
 
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "gossip.client.blocking" if name in _BLOCKING else "gossip.client.values"
-    return getattr(import_module(home), name)
+    home = _HOMES.get(name, "checks" if name.endswith("Check") else "values")
+    return getattr(import_module(f"gossip.client.{home}"), name)
 
 
 def __dir__() -> list[str]:

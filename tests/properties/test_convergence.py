@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gossip.core.events import EventKind
-from gossip.core.records import Deletion, Fact, MemberRecord, ServiceRecord
+from gossip.core.records import Deletion, Fact, MemberRecord, ServiceRecord, StatusRecord
 from gossip.core.types import Phase, Status
 from tests.core.rig import INCARNATION, Peer, Rig
 
@@ -23,7 +23,8 @@ record = st.tuples(
 )
 service = st.tuples(st.just("service"), VERSIONS, st.sampled_from("ab"), st.integers(80, 82))
 deletion = st.tuples(st.just("deletion"), VERSIONS, st.sampled_from("ab"), st.just(0))
-word = st.tuples(st.integers(0, SUBJECTS - 1), st.one_of(record, service, deletion))
+status = st.tuples(st.just("status"), VERSIONS, st.sampled_from("ab"), st.integers(0, 2))
+word = st.tuples(st.integers(0, SUBJECTS - 1), st.one_of(record, service, deletion, status))
 words = st.lists(word, min_size=1, max_size=30)
 """(who, what it says): versions may repeat, as only a copied key would have it."""
 
@@ -46,6 +47,9 @@ def say(subjects: list[Peer], said: list[tuple[int, tuple[str, int, object, int]
             facts.append(peer.say(version=version, phase=int(what), floor=floor, tags={"n": str(number)}))
         elif kind == "service":
             facts.append(peer.service(str(what), version, port=number))
+        elif kind == "status":
+            body = StatusRecord(peer.id, version, str(what), (("check", number),), False, "")
+            facts.append(peer.notary.issue(body))
         else:
             facts.append(peer.deletion(str(what), version))
     return facts
@@ -122,6 +126,16 @@ def test_the_view_is_what_the_newest_words_say(
         assert rig.member(subject).fact.raw == best.raw
         assert rig.status(subject) is (Status.LEFT if best.body.phase == Phase.LEAVING else Status.ALIVE)
         for key in "ab":
+            said = [
+                (fact.body.version, fact.hash, fact)
+                for fact in own
+                if isinstance(fact.body, StatusRecord)
+                and fact.body.key == key
+                and fact.body.version >= best.body.floor
+            ]
+            status = rig.member(subject).services.get((6, key))
+            newest = max(said, key=lambda entry: entry[:2])[2] if said else None
+            assert (status and status.raw) == (newest and newest.raw)
             rivals = [
                 (fact.body.version, fact.hash, fact)
                 for fact in own

@@ -23,7 +23,7 @@ from gossip.core.messages import (
     Turned,
     Verdict,
 )
-from gossip.core.records import Accusation, Deletion, EventRecord, MemberRecord, ServiceRecord
+from gossip.core.records import Accusation, Deletion, EventRecord, MemberRecord, ServiceRecord, StatusRecord
 from gossip.core.types import MAX_VERSION
 from gossip.errors import LimitError, RemoteProtocolError
 from gossip.wire import REASONS
@@ -86,6 +86,7 @@ BODIES: Final[tuple[Body, ...]] = (
     Deletion(ALICE.id, NOW, "web-1"),
     EventRecord(ALICE.id, NOW, "deploy", b"\x00v2"),
     Accusation(ALICE.id, BOB.id, NOW, 1),
+    StatusRecord(ALICE.id, NOW, "web-1", (("http", 2), ("disk", 0)), False, ""),
 )
 FACTS: Final[tuple[Fact, ...]] = tuple(ALICE.issue(body) for body in BODIES)
 
@@ -187,6 +188,18 @@ bodies: st.SearchStrategy[Body] = st.one_of(
         tags=st.lists(texts(30), max_size=5).map(tuple),
         meta=labels,
         weight=st.integers(0, 65_535),
+        checked=st.booleans(),
+    ),
+    st.builds(
+        StatusRecord,
+        owner=st.just(ALICE.id),
+        version=versions,
+        key=texts(64) | st.just(""),
+        checks=st.dictionaries(texts(30), st.integers(0, 2), max_size=6).map(
+            lambda found: tuple(found.items())
+        ),
+        maintenance=st.booleans(),
+        note=texts(128) | st.just(""),
     ),
     st.builds(Deletion, owner=st.just(ALICE.id), version=versions, key=texts(64)),
     st.builds(

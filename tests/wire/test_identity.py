@@ -20,6 +20,7 @@ from gossip.core.records import (
     MemberRecord,
     Notary,
     Opaque,
+    StatusRecord,
     key_of,
 )
 from gossip.core.types import MAX_VERSION
@@ -375,6 +376,14 @@ HOST, PORT, TAGS = 6, 7, 8
         (FACTS[4], 2, ALICE.id, "malformed"),
         (FACTS[4], 3, 0, "malformed"),
         (FACTS[4], 4, 4, "malformed"),
+        (SERVICE, 10, 1, "malformed"),
+        (FACTS[5], 3, "a\x07", "malformed"),
+        (FACTS[5], 4, [["http", 3]], "malformed"),
+        (FACTS[5], 4, [["http", 0], ["http", 1]], "malformed"),
+        (FACTS[5], 4, [["http"]], "malformed"),
+        (FACTS[5], 4, [[f"c{number}", 0] for number in range(17)], "malformed"),
+        (FACTS[5], 5, 0, "malformed"),
+        (FACTS[5], 6, "a\n", "malformed"),
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -439,6 +448,12 @@ def test_other_addresses_are_accepted(host: str) -> None:
         (EventRecord(ALICE.id, NOW, "a" * 65, b""), "event name is 65 bytes; the limit is 64"),
         (EventRecord(ALICE.id, NOW, "a", bytes(513)), "event payload is 513 bytes; the limit is 512"),
         (Deletion(ALICE.id, NOW, "a" * 65), "service id is 65 bytes; the limit is 64"),
+        (StatusRecord(ALICE.id, NOW, "a" * 65, (), False, ""), "service id is 65 bytes; the limit is 64"),
+        (
+            StatusRecord(ALICE.id, NOW, "a", (("c" * 65, 0),), False, ""),
+            "check name is 65 bytes; the limit is 64",
+        ),
+        (StatusRecord(ALICE.id, NOW, "a", (), True, "n" * 129), "note is 129 bytes; the limit is 128"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
