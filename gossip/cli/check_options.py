@@ -56,20 +56,18 @@ def add_check_options(parser: argparse.ArgumentParser) -> None:
 def definitions(options: argparse.Namespace) -> list[Message]:
     """The checks that were asked for, as `services.register` takes them.
 
-    Raises:
-        ConfigError: options that mean nothing without a check, or too many checks.
+    Options that mean nothing without a check, and too many checks, are wrong usage: that ends the program.
     """
-    from gossip.errors import ConfigError
-
+    wrong = options.parser.error
     times = {"interval": options.interval, "timeout": options.timeout}
     for name, given in (*times.items(), ("deregister-after", options.deregister_after)):
         if given is not None and not options.checks:
-            raise ConfigError(f"--{name} belongs to a health check: give one, for example with --check-http")
+            wrong(f"--{name} belongs to a health check: give one, for example with --check-http")
     if len(options.checks) > MAX_CHECKS:
-        raise ConfigError(f"{len(options.checks)} checks were given, and a service may have {MAX_CHECKS}")
+        wrong(f"{len(options.checks)} checks were given, and a service may have {MAX_CHECKS}")
     run = {name: given for name, given in times.items() if given is not None}
     if run and not any(kind in check for check in options.checks for kind in _RUN):
-        raise ConfigError("--interval and --timeout are for checks that the agent carries out; these wait")
+        wrong("--interval and --timeout are for checks that the agent carries out, and it waits for these")
     end = {} if options.deregister_after is None else {"deregister_after": options.deregister_after}
     return [check | (run if any(kind in check for kind in _RUN) else {}) | end for check in options.checks]
 

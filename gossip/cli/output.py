@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "STATUS_COLOUR",
     "Cell",
     "age",
     "clock",
@@ -27,7 +28,7 @@ __all__ = [
 
 _COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
-_STATUS_COLOUR = {
+STATUS_COLOUR = {
     "alive": "green",
     "passing": "green",
     "suspect": "yellow",
@@ -51,7 +52,7 @@ class Cell(NamedTuple):
     @classmethod
     def status(cls, word: str) -> Cell:
         """A status in the colour that is everywhere its own."""
-        return cls(word, _STATUS_COLOUR.get(word, ""))
+        return cls(word, STATUS_COLOUR.get(word, ""))
 
 
 def say(line: str = "") -> None:

@@ -156,7 +156,7 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "reload",
         "cluster:reload",
-        "have the agent read its configuration and service files again",
+        "have the agent read its files again",
         example="gossip reload",
     )
     evict = add_command(
@@ -215,7 +215,7 @@ def _add_views(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "top",
         "top:top",
-        "watch members, services, checks and traffic on a live screen",
+        "watch members, services and checks on a live screen",
         example="gossip top",
     )
     top.add_argument("--once", action="store_true", help="print the screen once and end")

@@ -118,7 +118,7 @@ def _add_run(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "run",
         "run:run",
-        "run a program, and have it registered for as long as it is ready",
+        "run a program, and register it while it is ready",
         example="gossip run --service web:8080 --tag v2 -- python -m http.server 8080",
         json=False,
     )
@@ -166,14 +166,14 @@ def _add_checks(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "checks",
         "checks:checks",
-        "list the health checks of this node, with what they said last",
+        "list the health checks of this node and what they said last",
         example="gossip checks",
     )
     maintenance = add_command(
         commands,
         "maintenance",
         "checks:maintenance",
-        "take a service or this whole node out of lookups, or put it back",
+        "take a service or this node out of lookups, or put it back",
         example="gossip maintenance on web --reason 'new disks'",
     )
     maintenance.add_argument("switch", choices=("on", "off"), help="out of lookups, or back")
