@@ -10,6 +10,9 @@ from gossip.client.channel import Channel, RawWatch
 from gossip.errors import UnreachableError
 
 if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
     from gossip.client.framing import Message
 
 __all__ = ["RETRY_SECONDS", "Following"]
@@ -29,10 +32,17 @@ class Following:
         self._path = path
         self._method = method
         self._params = params
-        self._channel = Channel(path)
-        self._raw = RawWatch(self._channel, method, params)
+        self._raw = self._begin()
         self.returns = 0
         """How often the agent has come back."""
+
+    def _begin(self) -> RawWatch:
+        channel = Channel(self._path)
+        try:
+            return RawWatch(channel, self._method, self._params)
+        except BaseException:
+            channel.close()
+            raise
 
     def next(self) -> Message:
         """The next value; after the agent came back, the whole value first if the watch has one."""
@@ -50,6 +60,14 @@ class Following:
             self._return(problem)
         return self._take(newest=True)
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._raw.channel.close()
+
     def _take(self, *, newest: bool) -> Message:
         while True:
             try:
@@ -63,14 +81,12 @@ class Following:
     def _return(self, problem: UnreachableError) -> None:
         """Comes back when the agent has."""
         complain(f"{problem}; waiting for it to come back")
-        self._channel.close()
+        self._raw.channel.close()
         while True:
             time.sleep(RETRY_SECONDS)
             try:
-                self._channel = Channel(self._path)
-                self._raw = RawWatch(self._channel, self._method, self._params)
+                self._raw = self._begin()
             except UnreachableError:
-                self._channel.close()
                 continue
             break
         self.returns += 1

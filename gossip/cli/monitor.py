@@ -19,20 +19,23 @@ _COLOUR = {"debug": "dim", "info": "", "warning": "yellow", "error": "red", "cri
 
 def monitor(options: Namespace) -> int:
     """Shows each record as it is written, for as long as it is let."""
-    following = Following(options.socket, "logs.watch", {"level": options.level})
-    while True:
-        value = following.next()
-        if missed := value.get("missed"):
-            complain(f"{missed} records were missed: this reader was too slow")
-            if options.json:
-                say_json({"missed": missed})
-        record = value.get("record")
-        if record is None:
-            continue  # the watch stands
-        if options.json:
-            say_json(record)
-        else:
-            _show(record)
+    with Following(options.socket, "logs.watch", {"level": options.level}) as following:
+        while True:
+            _tell(following.next(), as_json=options.json)
+
+
+def _tell(value: Message, *, as_json: bool) -> None:
+    if missed := value.get("missed"):
+        complain(f"{missed} records were missed: this reader was too slow")
+        if as_json:
+            say_json({"missed": missed})
+    record = value.get("record")
+    if record is None:
+        return  # the watch stands
+    if as_json:
+        say_json(record)
+    else:
+        _show(record)
 
 
 def _show(record: Message) -> None:

@@ -64,18 +64,18 @@ def _run_for_each(options: Namespace) -> NoReturn:
     """
     from gossip.cli.following import Following
 
-    following = Following(options.socket, "services.watch", question(options))
-    done: list[Message] | None = None
-    returns = 0
-    while True:
-        value = following.newest()
-        while following.returns != returns:
-            returns = following.returns
-            if not value["instances"]:
-                value = following.newest_within(SETTLE_SECONDS) or value
-        # The same state may come again when the agent is back. One that failed is tried again then.
-        if value["instances"] != done:
-            done = value["instances"] if _run(options.command, options.name, value) else None
+    with Following(options.socket, "services.watch", question(options)) as following:
+        done: list[Message] | None = None
+        returns = 0
+        while True:
+            value = following.newest()
+            while following.returns != returns:
+                returns = following.returns
+                if not value["instances"]:
+                    value = following.newest_within(SETTLE_SECONDS) or value
+            # The same state may come again when the agent is back. One that failed is tried again then.
+            if value["instances"] != done:
+                done = value["instances"] if _run(options.command, options.name, value) else None
 
 
 def _run(command: str, name: str, value: Message) -> bool:

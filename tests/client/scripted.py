@@ -37,6 +37,8 @@ class Reply:
     """Sent in place of an answer."""
     close: bool = False
     """Close the connection afterwards."""
+    later: Reply | None = None
+    """What the method answers from the next time on; None: this again."""
 
 
 class ScriptedAgent:
@@ -116,6 +118,8 @@ class ScriptedAgent:
             error = {"code": -32601, "message": f"no method {method}", "data": {"kind": "unknown_method"}}
             connection.sendall(_line({"jsonrpc": "2.0", "id": number, "error": error}))
             return
+        if reply.later is not None:
+            self.script[method] = reply.later
         if reply.raw is not None:
             connection.sendall(reply.raw)
         elif reply.error is not None:
