@@ -34,7 +34,8 @@ API, FILE, SESSION = "api", "file", "session"
 
 MAX_DELETIONS = 1_024
 """Deletions that a node remembers before it raises its floor to forget them. The others take no new
-service of a node of which they hold 8,192 records and deletions; at least half of that may live."""
+service of a node of which they hold 12,288 records, statuses and deletions; 4,096 services may live, each
+with its status."""
 SPREAD_SECONDS = 2.0
 """How long what was signed again may travel ahead of the floor: who hears of the floor first misses
 those services until he is told of them."""

@@ -15,6 +15,7 @@ from sim.scenario.values import Delay, Duration, Selector, Share, Shift, Size
 __all__ = [
     "ACTIONS",
     "Action",
+    "Check",
     "Churn",
     "ClockRate",
     "Crash",
@@ -243,6 +244,14 @@ class Deregister(Base, frozen=True, kw_only=True, tag="deregister"):
     nodes: Selector = EVERYBODY
 
 
+class Check(Base, frozen=True, kw_only=True, tag="check"):
+    """A health check of a service turns, on the nodes that have it; with no key, one of the nodes."""
+
+    finds: Literal["passing", "warning", "critical"]
+    key: str = ""
+    nodes: Selector = EVERYBODY
+
+
 class Churn(Lasting, frozen=True, kw_only=True, tag="churn"):
     """Services appear, change and vanish by chance, `rate` times a second on all these nodes together."""
 
@@ -291,6 +300,7 @@ Action: TypeAlias = (
     | Refusals
     | Register
     | Deregister
+    | Check
     | Churn
     | Tags
     | UserEvent

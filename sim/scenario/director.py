@@ -43,6 +43,7 @@ DEEDS: dict[type, Callable[[Scene, Any], Undo | None]] = {
     actions.Refusals: breaks.refusals,
     actions.Register: services.register,
     actions.Deregister: services.deregister,
+    actions.Check: services.check,
     actions.Churn: services.churn,
     actions.Tags: services.tags,
     actions.UserEvent: services.user_event,

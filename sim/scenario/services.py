@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gossip.core.records import ServiceRecord
+from gossip.core.types import Verdict
 from sim.clock import SECOND
 from sim.host import Host
-from sim.scenario.actions import Churn, Deregister, Register, Tags, UserEvent
+from sim.scenario.actions import Check, Churn, Deregister, Register, Tags, UserEvent
 from sim.scenario.checks import STAMP_BYTES
 from sim.scenario.scene import Scene, Undo, is_open
 
-__all__ = ["churn", "deregister", "has_service", "register", "tags", "user_event"]
+__all__ = ["check", "churn", "deregister", "has_service", "register", "tags", "user_event"]
 
 SERVICE = 2
 """The kind of record that a service is, in a record's key."""
@@ -38,6 +39,16 @@ def deregister(scene: Scene, action: Deregister) -> None:
     scene.witness.acted("deregister", hosts, action.key)
     for host in hosts:
         host.deregister(action.key)
+
+
+def check(scene: Scene, action: Check) -> None:
+    """Have the check of a service find something, or that of the nodes as a whole."""
+    hosts = scene.choose(
+        action.nodes, lambda host: is_open(host) and (not action.key or has_service(host, action.key))
+    )
+    scene.witness.acted("check", hosts, f"{action.key} {action.finds}".strip())
+    for host in hosts:
+        host.report(action.key, Verdict[action.finds.upper()])
 
 
 def churn(scene: Scene, action: Churn) -> Undo:

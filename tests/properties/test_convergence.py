@@ -126,7 +126,7 @@ def test_the_view_is_what_the_newest_words_say(
         assert rig.member(subject).fact.raw == best.raw
         assert rig.status(subject) is (Status.LEFT if best.body.phase == Phase.LEAVING else Status.ALIVE)
         for key in "ab":
-            said = [
+            statuses = [
                 (fact.body.version, fact.hash, fact)
                 for fact in own
                 if isinstance(fact.body, StatusRecord)
@@ -134,7 +134,7 @@ def test_the_view_is_what_the_newest_words_say(
                 and fact.body.version >= best.body.floor
             ]
             status = rig.member(subject).services.get((6, key))
-            newest = max(said, key=lambda entry: entry[:2])[2] if said else None
+            newest = max(statuses, key=lambda entry: entry[:2])[2] if statuses else None
             assert (status and status.raw) == (newest and newest.raw)
             rivals = [
                 (fact.body.version, fact.hash, fact)

@@ -161,6 +161,32 @@ def test_what_checks_find_survives_a_raised_floor() -> None:
         assert found.checks == (("check", "critical"), ("node:check", "warning"))
 
 
+def test_a_check_that_turns_behind_a_cut_is_not_seen_and_its_owner_is_given_up_in_time() -> None:
+    """Scenario 95: the owner alone decides; others hold its last word until they suspect it."""
+    world = cluster(6)
+    a, b, *_ = world.hosts
+    a.register("web", 8_080, checked=True)
+    a.report("web", PASSING)
+    world.run(1)
+    world.partition([[a]])
+    cut = world.now
+    a.report("web", CRITICAL)
+    assert states(a) == ["critical"]
+    others = [host for host in world.hosts if host is not a]
+    world.run(0.5)
+    assert all(states(host) == ["passing"] for host in others)
+    world.run_until(
+        lambda: not any(host.node.catalog.lookup("web", no_suspect=True) for host in others), limit=30
+    )
+    assert world.now - cut < 12, "a few periods and what the word needs to go round"
+    world.run_until(lambda: all(host.lookup("web") == [] for host in others), limit=60)
+    world.heal()
+    world.run_until(
+        lambda: world.converged() and all(states(host) == ["critical"] for host in world.hosts), limit=60
+    )
+    assert b.lookup("web") == []
+
+
 def test_what_cannot_be_said_is_refused() -> None:
     world = cluster(1)
     (a,) = world.hosts

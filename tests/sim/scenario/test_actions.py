@@ -291,6 +291,24 @@ def test_what_nodes_say_of_themselves() -> None:
     assert [found.node for found in show.at(9).world.hosts[5].node.catalog.lookup("api")] == ["n1"]
 
 
+def test_checks_that_turn_hide_instances() -> None:
+    show = Show(
+        act('at="5s"\ndo="register"\nname="api"\nnodes=["n1", "n2"]')
+        + act('at="6s"\ndo="check"\nkey="api"\nnodes="n1"\nfinds="critical"')
+        + act('at="8s"\ndo="check"\nnodes="n2"\nfinds="warning"')
+        + act('at="10s"\ndo="check"\nkey="api"\nfinds="passing"')
+    ).at(7)
+    catalog = show.world.hosts[5].node.catalog
+    assert [(found.node, found.status) for found in catalog.lookup("api")] == [("n2", "passing")]
+    show.at(9)
+    assert [(found.node, found.status) for found in catalog.lookup("api")] == [("n2", "warning")]
+    show.at(11)
+    assert [(found.node, found.status) for found in catalog.lookup("api")] == [
+        ("n1", "passing"),
+        ("n2", "warning"),
+    ]
+
+
 def test_churn_keeps_to_its_keys_and_ends() -> None:
     show = Show(act('at="5s"\ndo="churn"\nrate=40\nnodes="a"\nservices=2\nfor="10s"')).at(14)
     owners = {found.node for found in show.world.hosts[5].node.catalog.lookup("churn")}
