@@ -24,7 +24,7 @@ import gossip
 from gossip import log
 from gossip.api import views
 from gossip.api.socket import LocalSocket, listen
-from gossip.config import choose_advertise
+from gossip.config import DEV_HTTP, choose_advertise
 from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
 from gossip.core.own import LEASE
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from gossip.api.http.face import HttpFace
     from gossip.api.methods import Registration
     from gossip.config import Config
     from gossip.core.types import Address, NodeId
@@ -175,9 +176,22 @@ class Agent:
         self._registrar = Registrar(self.node, self._journal, sources, trio.current_time, self._max_deletions)
         sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
         self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
-        self._socket = LocalSocket(self, listen(config.socket), config.socket)
+        self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
         parts.callback(self._socket.close)
+        self._http = self._build_http(parts)
         self._driver.subscribe(self._happened)
+
+    def _build_http(self, parts: contextlib.AsyncExitStack) -> HttpFace | None:
+        """Now, since to load it takes a tenth of a second: the node does not live yet, and nobody waits."""
+        config = self.config
+        if config.http is None:
+            return None
+        from gossip.api.http.face import HttpFace, listen_or_move
+
+        sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
+        parts.callback(sock.close)
+        face = HttpFace(sock, self.node, self._driver, self._socket, config.http[0])
+        return face
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -189,6 +203,8 @@ class Agent:
                     self.node.start(self._driver.now())
                     self._flush()
                     parts.start_soon(self._socket.serve)
+                    if self._http is not None:
+                        parts.start_soon(self._http.serve)
                     parts.start_soon(self._remember)
                     parts.start_soon(self._registrar.run)
                     self._say_ready()
@@ -222,6 +238,7 @@ class Agent:
             version=gossip.__version__,
             address=show_address(self._address),
             socket=str(self.config.socket),
+            http=self._http_address() or "off",
             incarnation=self.node.incarnation,
         )
         notify("READY=1")
@@ -232,6 +249,8 @@ class Agent:
         if self._farewell is not None and not self._has_left:
             await self._part(self._farewell)
         with trio.move_on_after(SETTLE_SECONDS):
+            if self._http is not None:
+                await self._http.drain()
             await self._socket.settle()
         self._journal.save_remembered(self.node.remembered())
         with trio.move_on_after(DISK_SECONDS):
@@ -286,7 +305,9 @@ class Agent:
             version=gossip.__version__,
             pid=os.getpid(),
             status=node.members.me.status.label,
-            addresses=views.Addresses(show_address(self._address), None, None, str(config.socket)),
+            addresses=views.Addresses(
+                show_address(self._address), self._http_address(), None, str(config.socket)
+            ),
             incarnation=node.incarnation,
             uptime_s=round(self._driver.now() - self._started, 3),
             members=views.tally(node),
@@ -298,6 +319,9 @@ class Agent:
             rss_bytes=rss_bytes(),
             counters={**node.counters, "wakeups": self._driver.wakeups},
         )
+
+    def _http_address(self) -> str | None:
+        return None if self._http is None else show_address(self._http.address)
 
     def members(self) -> views.Members:
         """All members, this node first."""

@@ -38,6 +38,8 @@ FLUSH_BYTES = 262_144
 """Answers of one read that are gathered before they are sent."""
 WATCH_BYTES = 262_144
 MAX_PENDING = 64
+SLICE_REQUESTS = 256
+"""Requests of one connection that are answered before other tasks run, or `SLICE_SECONDS` of them."""
 STALL_SECONDS = 120.0
 LINGER_SECONDS = 1.0
 
@@ -52,6 +54,8 @@ class Hub(Protocol):
     watches: Watches
     logs: Logs
     streak: Streak
+    gossip_first: Callable[[], None]
+    """Called before each request: see `net.driver.Driver.gossip_first`."""
 
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> object:
         """Runs `function` in the background, for as long as the socket is served."""
@@ -74,7 +78,9 @@ class Connection:
         self._hub = hub
         self._scope = trio.CancelScope()
         self._changed = trio.lowlevel.ParkingLot()
-        self._calls = Calls(hub.agent, hub.lookups, self, hub.start, self._reply, self._wake)
+        self._calls = Calls(
+            hub.agent, hub.lookups, self, hub.start, self._reply, self._wake, hub.gossip_first
+        )
         self._out: list[bytes] = []
         self._size = 0
         self._corked = False
@@ -126,6 +132,7 @@ class Connection:
 
     def _answer_one(self, line: bytes) -> bool:
         """Answer a line; whether another may be read. The way of most requests, so it is short."""
+        self._hub.gossip_first()
         self._corked = True
         result = self._calls.line(line)
         self._corked = False
@@ -140,9 +147,11 @@ class Connection:
     async def _answer(self, lines: list[bytes]) -> bool:
         """Answer each line; False if one was too long to be a request."""
         self._corked = True
-        answer = self._calls.line
-        until = time.perf_counter() + SLICE_SECONDS
+        answer, gossip_first = self._calls.line, self._hub.gossip_first
+        until, left = time.perf_counter() + SLICE_SECONDS, SLICE_REQUESTS
         for line in lines:
+            gossip_first()
+            left -= 1
             if len(line) > MAX_LINE_BYTES:
                 await self._overlong()
                 return False
@@ -150,10 +159,15 @@ class Connection:
             if result is not None:
                 self._out.append(result)
                 self._size += len(result)
-            if self._size > FLUSH_BYTES or self._calls.pending >= MAX_PENDING or time.perf_counter() > until:
+            if (
+                self._size > FLUSH_BYTES
+                or self._calls.pending >= MAX_PENDING
+                or not left
+                or time.perf_counter() > until
+            ):
                 await self._catch_up()
                 await trio.lowlevel.checkpoint()
-                until = time.perf_counter() + SLICE_SECONDS
+                until, left = time.perf_counter() + SLICE_SECONDS, SLICE_REQUESTS
                 self._corked = True
         self._corked = False
         self._flush()
@@ -292,6 +306,11 @@ class Connection:
     def free(self, key: str) -> None:
         """See `Session`."""
         self._hub.free(key)
+
+    @property
+    def watches(self) -> int:
+        """How many it has."""
+        return len(self._watchers)
 
     # --------------------------------------------------------------------------------------- ending
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gossip.config.services import ServiceDefinition
     from gossip.config.settings import (
         DEFAULT_CLUSTER,
+        DEV_HTTP,
         LOG_FORMATS,
         LOG_LEVELS,
         PROFILES,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_CLUSTER",
     "DEFAULT_PORT",
+    "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
     "PROFILES",
@@ -64,6 +66,7 @@ _HOMES = {
     "services": ("ServiceDefinition",),
     "settings": (
         "DEFAULT_CLUSTER",
+        "DEV_HTTP",
         "LOG_FORMATS",
         "LOG_LEVELS",
         "PROFILES",

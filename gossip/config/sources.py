@@ -36,16 +36,15 @@ __all__ = [
 SWITCHES: Final = ("dev", "insecure", "leave_on_term")
 LISTS: Final = ("bind", "join", "tags")
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "tags", "profile"),
-    *("log_level", "log_format", *SWITCHES),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags"),
+    *("profile", "log_level", "log_format", *SWITCHES),
 )
 """Every setting of this release, in the order of the manual."""
 
 LATER: Final = {
     "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
     " to be sealed",
-    "http": "the HTTP API is not in this release: remove it",
-    "http_list_self_as": "the HTTP API is not in this release: remove it",
+    "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
     "dns": "DNS is not in this release: remove it",
     "command_checks": "health checks are not in this release: remove it",
     "invite": "invitations are not in this release: remove it",
