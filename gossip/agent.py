@@ -317,7 +317,7 @@ class Agent:
             view=views.View(f"{node.fingerprint:016x}", None if agreement is None else round(agreement, 4)),
             queue=node.queue,
             rss_bytes=rss_bytes(),
-            counters={**node.counters, "wakeups": self._driver.wakeups},
+            counters={**node.counters, "wakeups": self._driver.wakeups, **self._driver.traffic},
         )
 
     def _http_address(self) -> str | None:

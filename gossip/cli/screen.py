@@ -9,7 +9,7 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
-from gossip.cli.output import STATUS_COLOUR, age, plain
+from gossip.cli.output import STATUS_COLOUR, age, counted, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -144,7 +144,7 @@ def _facts(look: Look) -> Iterable[tuple[tuple[str, Text], tuple[str, Text]]]:
     if agreement is not None and agreement < 1:
         view.stylize("yellow")
     yield ("members", _counts(info["members"])), ("health", state)
-    yield ("services", Text(f"{info['services']} instances in lookups")), ("agreement", view)
+    yield ("services", Text(f"{counted(info['services'], 'instance')} in lookups")), ("agreement", view)
     yield ("traffic", _traffic(rates)), ("checks", _counts(words) if words else Text("none here", "dim"))
 
 
