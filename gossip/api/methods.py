@@ -40,6 +40,10 @@ MAX_ADDRESSES = 64
 """Addresses in one `agent.join`."""
 
 
+MAX_NOTE_CHARS = 4_096
+"""Of what a program says beside its status."""
+
+
 class Registration(Struct, frozen=True, forbid_unknown_fields=True):
     """One service instance of this node, as a program or a file asks for it."""
 
@@ -53,8 +57,16 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True):
     meta: dict[str, str] = {}
     weight: Annotated[int, Meta(ge=0, le=65_535)] = 1
     checks: list[Any] = []
+    """As configuration has them: see `gossip.config.checks`."""
     while_connected: bool = False
     """Deregister it when the connection that registered it ends."""
+    hold: bool = False
+    """The same, by its other name."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it ends with its connection."""
+        return self.while_connected or self.hold
 
 
 class Session(Protocol):
@@ -119,6 +131,18 @@ class Backend(Protocol):
     async def release(self, key: str) -> None:
         """Deregisters a service whose connection is gone, unless it has become another's."""
 
+    def update_check(self, id: str, status: str, text: str) -> str:
+        """Takes what a program says of itself; the id of the check that it is about."""
+
+    def checks(self) -> object:
+        """The answer of `checks.list`."""
+
+    async def set_maintenance(self, key: str, reason: str | None) -> None:
+        """Returns once it is on disk and in the local view; None ends it."""
+
+    async def reload_files(self) -> object:
+        """Reads the configuration again; the answer of `agent.reload`."""
+
 
 class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     pass
@@ -157,6 +181,22 @@ class LogWatch(Struct, frozen=True, forbid_unknown_fields=True):
 class _Pair(Struct, frozen=True, forbid_unknown_fields=True):
     b: str
     a: str | None = None
+
+
+class _CheckUpdate(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    status: Literal["passing", "warning", "critical"]
+    note: Annotated[str, Meta(max_length=MAX_NOTE_CHARS)] = ""
+
+
+class _Maintenance(Struct, frozen=True, forbid_unknown_fields=True):
+    on: bool
+    id: str = ""
+    reason: str = ""
+
+
+def _update_check(agent: Backend, params: _CheckUpdate) -> object:
+    return {"id": agent.update_check(params.id, params.status, params.note), "status": params.status}
 
 
 def _evict(agent: Backend, params: _Evict) -> object:
@@ -199,11 +239,20 @@ async def _leave(call: Call, _: _Nothing) -> object:
 
 async def _register(call: Call, params: Registration) -> object:
     key, version = await call.agent.register(params)
-    if params.while_connected:
+    if params.is_held:
         call.session.hold(key)
     else:
         call.session.free(key)
     return {"id": key, "version": version}
+
+
+async def _set_maintenance(call: Call, params: _Maintenance) -> object:
+    await call.agent.set_maintenance(params.id, params.reason if params.on else None)
+    return {"id": params.id, "on": params.on}
+
+
+async def _reload(call: Call, _: _Nothing) -> object:
+    return await call.agent.reload_files()
 
 
 async def _deregister(call: Call, params: _Key) -> object:
@@ -237,6 +286,8 @@ READS: dict[str, Method[Any, Backend, object]] = {
     "members.list": Method(_Nothing, lambda agent, _: agent.members()),
     "services.list": Method(_Nothing, lambda agent, _: views.services(agent.node)),
     "services.lookup": Method(views.Lookup, lambda agent, question: views.instances(agent.node, question)),
+    "checks.update": Method(_CheckUpdate, _update_check),
+    "checks.list": Method(_Nothing, lambda agent, _: agent.checks()),
     "events.send": Method(_Event, _send_event),
     "rtt": Method(_Pair, _rtt),
 }
@@ -253,13 +304,13 @@ CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "agent.leave": Method(_Nothing, _leave),
     "services.register": Method(Registration, _register),
     "services.deregister": Method(_Key, _deregister),
+    "maintenance.set": Method(_Maintenance, _set_maintenance),
+    "agent.reload": Method(_Nothing, _reload),
 }
-
-_LATER = {"checks.update", "maintenance.set"}
 
 
 def missing(method: str) -> RpcError:
     """What to say to a method that is not there."""
-    if method in _LATER or method.startswith("keys."):
+    if method.startswith("keys."):
         return RpcError(NO_METHOD, f"{method}: not in this release", "unsupported")
     return RpcError(NO_METHOD, f"no method {method[:64]!r}", "unknown_method")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gossip.cli.output import Cell, age, complain, paint, plain, say, say_json, say_pairs, say_table
+from gossip.cli.output import Cell, age, complain, counted, paint, plain, say, say_json, say_pairs, say_table
 from gossip.client.channel import Channel, RawWatch
 
 if TYPE_CHECKING:
@@ -166,11 +166,8 @@ def reload(options: Namespace) -> int:
     if options.json:
         say_json(value)
         return 0
-    for what in ("added", "changed", "removed"):
-        for key in value[what]:
-            say(f"{what.ljust(7)}  {plain(key)}")
-    if not any(value[what] for what in ("added", "changed", "removed")):
-        say("no service changed")
+    changes = ", ".join(f"{value[what]} {what}" for what in ("added", "changed", "removed"))
+    say(f"{counted(value['services'], 'service')} in the files: {changes}")
     return 0
 
 

@@ -92,7 +92,7 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     option(
         "--command-checks",
         choices=("off", "local", "http"),
-        help="who may register command checks (a later release)",
+        help="who may have commands run as checks: nobody; files and the local socket; the HTTP face as well",
     )
     option("--http-list-self-as", metavar="NAME", help="list each agent as this service (a later release)")
     option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gossip.errors import NotFoundError
+from gossip.errors import ConfigError, NotFoundError
 from tests.client.scripted import Reply, ScriptedAgent
 
 if TYPE_CHECKING:
@@ -126,10 +126,14 @@ def test_maintenance_is_of_a_service_or_of_the_node(agent: ScriptedAgent, gossip
 
 
 def test_reload_tells_what_it_did(agent: ScriptedAgent, gossip: Run) -> None:
-    value = {"services": 3, "added": ["web", "db"], "changed": [], "removed": ["old"]}
+    value = {"services": 3, "added": 2, "changed": 0, "removed": 1}
     agent.script["agent.reload"] = Reply(value)
     ran = gossip("reload")
-    assert (ran.status, ran.out) == (0, "added    web\nadded    db\nremoved  old\n")
+    assert (ran.status, ran.out) == (0, "3 services in the files: 2 added, 0 changed, 1 removed\n")
     assert json.loads(gossip("reload", "--json").out) == value
-    agent.script["agent.reload"] = Reply(value | {"added": [], "removed": []})
-    assert gossip("reload").out == "no service changed\n"
+
+
+def test_a_faulty_file_is_the_agents_word(agent: ScriptedAgent, gossip: Run) -> None:
+    agent.script["agent.reload"] = Reply(error=ConfigError("web.toml:3: no such setting"))
+    ran = gossip("reload")
+    assert (ran.status, ran.out, ran.err) == (2, "", "gossip: web.toml:3: no such setting\n")
