@@ -134,7 +134,8 @@ def _facts(look: Look) -> Iterable[tuple[tuple[str, Text], tuple[str, Text]]]:
     agreement = info["view"]["agreement"]
     health = info["health"]
     words: dict[str, int] = {}
-    for check in look.checks:
+    # What is cut off for want of room is what is well.
+    for check in sorted(look.checks, key=lambda each: _rank(each["status"])):
         words[check["status"]] = words.get(check["status"], 0) + 1
     flags = "".join(f", {plain(flag)}" for flag in info.get("flags", ()))
     state = Text("well" if health == 0 else f"doubts itself ({health})", "green" if health == 0 else "yellow")
