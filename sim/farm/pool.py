@@ -3,39 +3,28 @@
 Results come as they are done, each with its task's index: whoever wants an order sorts. What a task computes
 must depend on the task alone, so that no result depends on where, or beside what, it was computed.
 
-Workers of this machine are fresh interpreters (`spawn`), which inherit no thread, lock or random state. They
-hear no Ctrl-C: the parent does, and it holds the one end of a pipe whose closing ends them, so that they end
-with it however it ends, be it by SIGKILL.
+How processes of this machine are started and ended says `sim.farm.workers`.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pickle
-import signal
-import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import islice
-from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gossip.errors import GossipError
 from sim.errors import ScenarioError, TaskError
 from sim.farm.cluster import on_cluster
 from sim.farm.naming import name_of, names_of
+from sim.farm.workers import LostWorkerError, Worker, answered, end, hire
 
 __all__ = ["cores", "spread"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-AHEAD = 2
-"""Tasks under way for each worker: one at work, and one for it to go on with."""
 
 
 def cores() -> int:
@@ -109,51 +98,33 @@ def _portable(problem: Exception) -> Exception:
 def _on_processes(
     attempt: Callable[[T], R], numbered: Iterator[tuple[int, T]], jobs: int
 ) -> Generator[tuple[int, R]]:
-    first = list(islice(numbered, jobs * AHEAD))
-    if not first:
-        return
-    context = multiprocessing.get_context("spawn")
-    leash, ours = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(min(jobs, len(first)), context, initializer=_born, initargs=(leash,))
-    under_way: dict[Future[R], tuple[int, T]] = {}
-    # Processes start at the first `submit`, deaf to Ctrl-C from their first instruction on: they inherit
-    # the mask. The tracker of the standard library must run before, since starting it lifts the mask.
-    resource_tracker.ensure_running()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    first = list(islice(numbered, jobs))
+    workers: list[Worker] = []
+    under_way: dict[Worker, tuple[int, T]] = {}
+
+    def give(worker: Worker, entry: tuple[int, T]) -> None:
+        under_way[worker] = entry
+        worker.send(entry[1])
+
     try:
-        try:
-            for index, task in first:
-                under_way[pool.submit(attempt, task)] = index, task
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        hire(workers, len(first), attempt)
+        for worker, entry in zip(workers, first, strict=True):
+            give(worker, entry)
         while under_way:
-            done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                result = future.result()
-                index, _task = under_way.pop(future)
+            for worker in answered(under_way):
+                result = worker.receive()
+                index, _task = under_way.pop(worker)
+                # Before the result is looked at, so that the worker need not wait for that.
                 for following in islice(numbered, 1):
-                    under_way[pool.submit(attempt, following[1])] = following
+                    give(worker, following)
                 yield index, result
-        pool.shutdown()
-    except BrokenProcessPool:
+        end(workers)
+    except LostWorkerError:
         names = names_of(task for _, task in under_way.values())
         raise TaskError(
             "a worker process died: it was killed, perhaps because memory ran out (then fewer --jobs help);"
             f" under way were {names}"
         ) from None
     finally:
-        ours.close()
-        pool.shutdown(cancel_futures=True)
-        leash.close()
-
-
-def _born(leash: Connection) -> None:
-    """A worker begins."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(leash,), daemon=True).start()
-
-
-def _end_with_parent(leash: Any) -> None:
-    """Wait until the parent lets go; nothing is ever sent."""
-    leash.poll(None)
-    os._exit(1)
+        for worker in workers:
+            worker.kill()

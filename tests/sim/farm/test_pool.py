@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import pytest
 
 from sim.errors import ScenarioError, TaskError
 from sim.farm.naming import name_of, names_of
-from sim.farm.pool import AHEAD, cores, spread
+from sim.farm.pool import cores, spread
 from tests.sim.farm import work
+from tests.support import run_python
 
 ROOT = Path(__file__).parents[3]
 
@@ -47,7 +49,7 @@ def test_tasks_are_taken_as_workers_come_free() -> None:
     with closing(spread(work.square, taken, jobs=jobs)) as results:
         seen = [next(results) for _ in range(10)]
     assert len({index for index, _ in seen}) == 10
-    assert next(taken) <= 10 + jobs * AHEAD + jobs
+    assert next(taken) <= 10 + 2 * jobs
 
 
 def test_workers_hear_no_interrupt() -> None:
@@ -58,6 +60,20 @@ def test_workers_hear_no_interrupt() -> None:
 def test_what_cannot_be_done_is_told_with_the_task(jobs: int) -> None:
     with pytest.raises(TaskError, match=r"^blue: no room for blue$"):
         list(spread(work.refuse, [work.Named("blue")], jobs=jobs))
+
+
+def test_what_cannot_travel_is_told_with_the_task() -> None:
+    """Neither a result nor a task that does not pickle leaves a worker waiting."""
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError), match=r"pickle|local object"):
+        list(spread(work.return_a_lambda, [0, 1, 2], jobs=2))
+    with pytest.raises((AttributeError, TypeError, pickle.PicklingError), match=r"pickle|local object"):
+        list(spread(work.place, [1, lambda: 2, 3], jobs=2))
+
+
+def test_the_traceback_of_a_worker_is_the_cause() -> None:
+    with pytest.raises(ZeroDivisionError) as caught:
+        list(spread(work.stumble, [3], jobs=2))
+    assert "in stumble" in str(caught.value.__cause__)
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -91,18 +107,18 @@ def test_messages_name_few_tasks_and_shortly() -> None:
     assert names_of(range(6)) == "0, 1, 2, 3 and 2 more"
 
 
-def _start_hanging() -> subprocess.Popen[str]:
-    """A process whose two workers hang in their tasks, each having said its key."""
-    code = """if True:
+def _start(loop: str) -> subprocess.Popen[str]:
+    """A process in a session of its own that goes through `loop` until it is interrupted, and says so."""
+    code = f"""if True:
         from sim.farm import spread
         from tests.sim.farm import work
         if __name__ == "__main__":
             try:
-                list(spread(work.announce_and_hang, [work.Named(k) for k in "abcdef"], jobs=2))
+                {loop}
             except KeyboardInterrupt:
                 print("ended", flush=True)
     """
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", code],
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -110,6 +126,11 @@ def _start_hanging() -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def _start_hanging() -> subprocess.Popen[str]:
+    """A process whose two workers hang in their tasks, each having said its key."""
+    process = _start('list(spread(work.announce_and_hang, [work.Named(k) for k in "abcdef"], jobs=2))')
     assert process.stdout is not None
     assert {process.stdout.readline() for _ in range(2)} == {"a\n", "b\n"}
     return process
@@ -121,6 +142,39 @@ def test_an_interrupt_of_the_whole_group_ends_workers_without_a_word() -> None:
     os.killpg(process.pid, signal.SIGINT)
     assert process.communicate(timeout=60) == ("ended\n", "")
     assert process.returncode == 0
+
+
+def test_an_interrupt_of_the_parent_alone_ends_workers_in_their_tasks() -> None:
+    """What a supervisor does."""
+    process = _start_hanging()
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("ended\n", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("after", [1, 30, 300])
+def test_an_interrupt_amid_many_short_tasks_ends_without_a_word(after: int) -> None:
+    """Tasks and results are on their way then; no thread may stumble over a pipe that has gone."""
+    show = f'print("going" if number == {after} else "", end="", flush=True)'
+    process = _start(f"for number, _ in enumerate(spread(work.square, range(10**9), jobs=2)): {show}")
+    assert process.stdout is not None
+    assert process.stdout.read(5) == "going"
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60) == ("ended\n", "")
+    assert process.returncode == 0
+
+
+def test_an_iterator_that_is_left_open_holds_nobody_up() -> None:
+    code = """if True:
+        from sim.farm import spread
+        from tests.sim.farm import work
+        if __name__ == "__main__":
+            results = spread(work.wait_for_ever_unless_first, range(9), jobs=2)
+            print(next(results))
+            raise SystemExit
+    """
+    done = run_python("-c", code)
+    assert (done.stdout, done.stderr, done.returncode) == ("(0, None)\n", "", 0)
 
 
 def test_workers_end_with_a_parent_that_is_killed() -> None:

@@ -57,3 +57,12 @@ def announce_and_hang(task: Named) -> None:
     os.write(1, f"{task.key}\n".encode())  # in one piece: two workers share the pipe
     while True:
         signal.pause()
+
+
+def wait_for_ever_unless_first(task: int) -> None:
+    while task:
+        signal.pause()
+
+
+def return_a_lambda(_task: object) -> object:
+    return lambda: None
