@@ -31,7 +31,9 @@ from bench.stats import scaled, summarize, table
 
 __all__ = ["SUMMARY", "add_arguments", "lag_quantile", "main"]
 
-SUMMARY = "one of five agents under load on its faces: is it suspected, and does it still see a crash in time?"
+SUMMARY = (
+    "one of five agents under load on its faces: is it suspected, and does it still see a crash in time?"
+)
 HTTP_OFFSET = 1_000
 """An agent's HTTP port stands so far above its gossip port."""
 SETTLE_SECONDS = 3.0
@@ -43,7 +45,9 @@ _HERE = Path(__file__).parent
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=5, help="agents (default: 5)")
-    parser.add_argument("--rounds", type=int, default=5, help="crashes each, idle and under load (default: 5)")
+    parser.add_argument(
+        "--rounds", type=int, default=5, help="crashes each, idle and under load (default: 5)"
+    )
     parser.add_argument("--connections", type=int, default=100, help="clients of each face (default: 100)")
 
 

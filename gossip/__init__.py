@@ -8,7 +8,8 @@
             print(instance.address, instance.port)
 
 Every name but the version is loaded when it is first used, so that `import gossip` costs nothing.
-`Agent` runs a whole agent inside a trio program; nothing else here needs trio.
+`Agent` runs a whole agent inside a trio program; `aconnect` is the same client for programs of trio or
+asyncio, and alone loads anyio; nothing else here needs either.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from gossip.agent import Agent
     from gossip.client import (
         AliasCheck,
+        AsyncClient,
+        AsyncReplica,
+        AsyncWatch,
         CheckState,
         Client,
         CommandCheck,
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
         MemberView,
         Registration,
         ReloadResult,
+        Replica,
         RoundTrip,
         ServiceSummary,
         ServiceView,
@@ -39,6 +44,7 @@ if TYPE_CHECKING:
         TTLCheck,
         UserEvent,
         Watch,
+        aconnect,
         connect,
     )
     from gossip.errors import (
@@ -58,6 +64,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Agent",
     "AliasCheck",
+    "AsyncClient",
+    "AsyncReplica",
+    "AsyncWatch",
     "CheckState",
     "Client",
     "CommandCheck",
@@ -78,6 +87,7 @@ __all__ = [
     "Registration",
     "ReloadResult",
     "RemoteProtocolError",
+    "Replica",
     "RoundTrip",
     "ServiceSummary",
     "ServiceView",
@@ -89,6 +99,7 @@ __all__ = [
     "UserEvent",
     "Watch",
     "__version__",
+    "aconnect",
     "connect",
 ]
 

@@ -220,6 +220,12 @@ class Connection:
             self._flush()
         return True
 
+    def owes(self) -> None:
+        """See `Follower`."""
+        self._owes = True
+        if not self._corked:
+            self._flush()
+
     def _flush(self) -> None:
         """Send what the kernel takes; a task sees to the rest."""
         if self.is_flushing or not self.is_open:
@@ -269,7 +275,7 @@ class Connection:
 
     def _resync(self) -> None:
         for watcher in self._watchers:
-            if watcher.behind:
+            while watcher.behind:
                 if self._size > WATCH_BYTES:
                     return
                 for line in watcher.resync():
@@ -293,6 +299,14 @@ class Connection:
     def watch_logs(self, level: str) -> bytes:
         """See `Session`."""
         return self._watch(self._hub.logs.join(self, len(self._watchers) + 1, level))
+
+    def watch_catalog(self) -> bytes:
+        """See `Session`."""
+        watcher, value = self._hub.watches.catalog(self, len(self._watchers) + 1)
+        self._watchers.append(watcher)
+        # The rest follows its answer, as fast as it is read.
+        self._owes = True
+        return b'{"watch":%d,%b' % (watcher.number, value)
 
     def _watch(self, watcher: Watcher) -> bytes:
         self._watchers.append(watcher)

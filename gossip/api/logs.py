@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import trio
 
 from gossip import log
-from gossip.api.watch import Topic, Watcher, check_number
+from gossip.api.topics import Topic, Watcher
+from gossip.api.watch import check_number
 
 if TYPE_CHECKING:
-    from gossip.api.watch import Sink
+    from gossip.api.topics import Sink
 
 __all__ = ["Logs"]
 
@@ -44,7 +45,7 @@ class _LogWatcher(Watcher):
     def resync(self) -> list[bytes]:
         self.behind = False
         missed, self.missed = self.missed, 0
-        return [self._line(b'"resync":true,"missed":%d}' % missed)]
+        return [self.line(b'"resync":true,"missed":%d}' % missed)]
 
 
 class Logs:

@@ -84,6 +84,9 @@ class Session(Protocol):
     def watch_logs(self, level: str) -> bytes:
         """The same for the agent's log from `level` on, which has no value either."""
 
+    def watch_catalog(self) -> bytes:
+        """The same for all services, one by one."""
+
     def hold(self, key: str) -> None:
         """Ties a registration to the life of this connection."""
 
@@ -295,6 +298,7 @@ WATCHES: dict[str, Method[Any, Session, bytes]] = {
     "services.watch": Method(
         views.ServicesWatch, lambda session, params: session.watch_services(params.question())
     ),
+    "catalog.watch": Method(_Nothing, lambda session, _: session.watch_catalog()),
     "members.watch": Method(_Nothing, lambda session, _: session.watch_members()),
     "events.watch": Method(EventWatch, lambda session, params: session.watch_events(params.name)),
     "logs.watch": Method(LogWatch, lambda session, params: session.watch_logs(params.level)),

@@ -145,6 +145,7 @@ class LocalSocket:
         """Answers until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self.watches.run)
                 await self._accept(self._nursery)
         finally:
             self.close()

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gossip.client.aio import AsyncClient, AsyncReplica, AsyncWatch, aconnect
     from gossip.client.blocking import Client, Watch, connect
     from gossip.client.checks import (
         AliasCheck,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
         TCPCheck,
         TTLCheck,
     )
+    from gossip.client.replica import Replica
     from gossip.client.values import (
         CheckState,
         Instance,
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AliasCheck",
+    "AsyncClient",
+    "AsyncReplica",
+    "AsyncWatch",
     "CheckState",
     "Client",
     "CommandCheck",
@@ -48,6 +53,7 @@ __all__ = [
     "MemberView",
     "Registration",
     "ReloadResult",
+    "Replica",
     "RoundTrip",
     "ServiceSummary",
     "ServiceView",
@@ -55,10 +61,20 @@ __all__ = [
     "TTLCheck",
     "UserEvent",
     "Watch",
+    "aconnect",
     "connect",
 ]
 
-_HOMES = {"Client": "blocking", "Watch": "blocking", "connect": "blocking"}
+_HOMES = {
+    "AsyncClient": "aio",
+    "AsyncReplica": "aio",
+    "AsyncWatch": "aio",
+    "Client": "blocking",
+    "Replica": "replica",
+    "Watch": "blocking",
+    "aconnect": "aio",
+    "connect": "blocking",
+}
 
 
 def __getattr__(name: str) -> object:

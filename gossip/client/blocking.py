@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from gossip.client.checks import Check
+    from gossip.client.replica import Replica
     from gossip.client.values import (
         CheckState,
         Instance,
@@ -323,6 +324,18 @@ class Client:
     def watch_events(self, name: str | None = None) -> Watch[UserEvent]:
         """Events from now on; with `name`, only those."""
         return Watch(self._link, questions.watch_events(name))
+
+    # -- the replica --------------------------------------------------------------------------------
+
+    def replica(self, *names: str) -> Replica:
+        """A copy of the catalog (or of some services, by name) in this process, for a `with` block.
+
+        A thread fills it and keeps it in step, over a connection of its own: `catalog.ready()` waits
+        until it is complete. All threads may read it.
+        """
+        from gossip.client.replica import Replica  # noqa: PLC0415 - few programs have one
+
+        return Replica(self._link.path, self._link.timeout, names, self._link.chance)
 
 
 def connect(

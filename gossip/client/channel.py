@@ -22,6 +22,7 @@ from gossip.client.framing import (
     result_of,
     why_not,
 )
+from gossip.client.paths import socket_path
 from gossip.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -32,16 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["TIMEOUT", "Channel", "RawWatch", "socket_path"]
 
 _READ = 1 << 16
-
-
-def socket_path(path: str | os.PathLike[str] | None = None) -> str:
-    """Where the agent listens: `path`, else `GOSSIP_SOCKET`, else the default for this user."""
-    chosen = os.fspath(path) if path is not None else os.environ.get("GOSSIP_SOCKET", "")
-    if not chosen:
-        from gossip.config import default_socket  # noqa: PLC0415 - a named socket needs no configuration
-
-        chosen = str(default_socket(os.environ))
-    return chosen
 
 
 class Channel:

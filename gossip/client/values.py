@@ -142,11 +142,14 @@ class ServiceSummary:
     instances: int
     tags: tuple[str, ...]
     """Every tag that some instance has."""
+    failing: int = 0
+    """Instances of live members that a lookup hides, since they are critical or in maintenance. A replica
+    does not hear of these."""
 
     @classmethod
     def from_json(cls, value: Message) -> ServiceSummary:
         """Reads the object that `services.list` gives."""
-        return cls(name=value["name"], instances=value["instances"], tags=tuple(value["tags"]))
+        return cls(value["name"], value["instances"], tuple(value["tags"]), value.get("failing", 0))
 
 
 @dataclass(frozen=True, slots=True)
