@@ -60,6 +60,8 @@ class GossipAgent(Agent):
         """It will be launched again: what the harness knew of its former life is void."""
         self._socket, self._buffer, self.answered_at = None, b"", None
         self._asked.clear()
+        self.view.clear()
+        self.counts.clear()
 
     @property
     def _connection(self) -> socket.socket:

@@ -218,8 +218,7 @@ class Agent:
 
         sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
         parts.callback(sock.close)
-        face = HttpFace(sock, self.node, self._driver, self._socket, config.http[0])
-        return face
+        return HttpFace(sock, self.node, self._driver, self._socket, config.http[0])
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:

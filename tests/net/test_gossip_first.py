@@ -69,6 +69,16 @@ async def test_a_timer_that_is_due_fires_while_the_thread_is_kept_busy(clock: Cl
         assert sum(agent.driver.lag.histogram.counts) == 1
 
 
+async def test_nobody_is_late_for_a_deadline_that_was_learnt_after_it() -> None:
+    """An accusation that comes by a stream can end a suspicion that began long ago: that is no doubt."""
+    async with running() as agent:
+        agent.node.deadline = trio.current_time() - 9
+        agent.driver.flush()
+        await agent.node.saw("tick")
+        assert [late < 1 for late, _, _ in agent.node.of("pulse")] == [True]
+        assert agent.driver.lag.worst(trio.current_time()) < 1
+
+
 async def test_what_the_node_answers_leaves_at_once(clock: Clock) -> None:
     async with running() as agent, Peer() as peer:
         agent.node.react = lambda name, arguments: (

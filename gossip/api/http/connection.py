@@ -298,11 +298,16 @@ class Conversation:
             async def send(data: bytes) -> None:
                 # An empty part would be the end of the body.
                 if data:
-                    await self._send(http.send(h11.Data(data=data)))
+                    try:
+                        await self._send(http.send(h11.Data(data=data)))
+                    except OSError:
+                        # The client's end of it broke: no fault of whoever makes the body.
+                        raise _Gone from None
 
             _, error = await self._while_there(answer.produce(send))
             if error is not None:
-                self._failed(route, error)
+                if not isinstance(error, _Gone):
+                    self._failed(route, error)
                 raise _Gone
         await self._send(http.send(h11.EndOfMessage()))
 

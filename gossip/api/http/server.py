@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_CONNECTIONS", "HttpServer", "listen"]
 
-MAX_CONNECTIONS: Final = 1_024
+MAX_CONNECTIONS: Final = 512
+"""With those of the local socket they must leave descriptors for gossip and the disk."""
 MAX_LEAVING: Final = 32
 """Clients over the limit that are told so and given a moment to read it; further ones are just closed."""
 LEAVING_SECONDS: Final = 1.0
@@ -151,7 +152,7 @@ class HttpServer:
     async def _run(self, conversation: Conversation) -> None:
         try:
             await conversation.run()
-        except Exception:  # a fault of our own ends this connection only
+        except Exception:  # noqa: BLE001 - a fault of our own ends this connection only
             self.count("internal_error")
             _log.exception("http_failed")
         finally:

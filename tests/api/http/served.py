@@ -12,14 +12,16 @@ from gossip.api.http.routes import Routes
 from gossip.api.http.server import HttpServer, listen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
-__all__ = ["PATIENCE", "Answer", "Client", "serving"]
+__all__ = ["PATIENCE", "Answer", "Client", "Serving", "serving", "until"]
 
 PATIENCE = 20.0
 
 
 class Answer(NamedTuple):
+    """A whole response."""
+
     status: int
     headers: dict[str, str]
     body: bytes
@@ -82,6 +84,8 @@ class Client:
 
 
 class Serving:
+    """A server, what it counted, and how often it let gossip go first."""
+
     def __init__(self, server: HttpServer) -> None:
         self.server = server
         self.faults: list[str] = []
@@ -97,6 +101,13 @@ class Serving:
         for stream in self._streams:
             with trio.CancelScope(shield=True):
                 await trio.aclose_forcefully(stream)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Returns when the condition holds, which other tasks bring about."""
+    with trio.fail_after(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await trio.sleep(0.001)
 
 
 @asynccontextmanager

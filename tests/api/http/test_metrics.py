@@ -78,7 +78,8 @@ async def test_a_scrape_reads_the_agent(tmp_path: Path) -> None:
     async with Agent(config(tmp_path)) as agent:
         await agent.register(Registration("web", 80))
         agent.node.publish(
-            agent.node.prepare_status("web", (("a", Verdict.CRITICAL), ("b", Verdict.PASSING))), agent._driver.now()
+            agent.node.prepare_status("web", (("a", Verdict.CRITICAL), ("b", Verdict.PASSING))),
+            agent._driver.now(),
         )
         agent.node.count("malformed")
         agent.node.count("a_reason_that_nobody_knows")
