@@ -253,6 +253,7 @@ class Agent:
         ]
         self._kept.clear()
         monitor = self._checking.monitor
+        self._checking.set_command_checks(self.config.command_checks)
         self._checking.restore(self._store.saved, (record for _, record in kept), self.config.checks)
         await self._registrar.sign_anew(
             (source, record)
@@ -476,6 +477,7 @@ class Agent:
             self._flush()
         self.config = dataclasses.replace(self.config, **{name: getattr(config, name) for name in keep})
         self._registrar.command_checks = config.command_checks
+        self._checking.set_command_checks(config.command_checks)
         done = await self._registrar.reconcile(config.services)
         self._checking.monitor.put(NODE, NODE, config.checks)
         note(logging.INFO, "reloaded", **done._asdict())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 __all__ = ["Checking"]
 
 SAVE_SECONDS: Final = 5.0
-"""What checks found, and TTL deadlines, are saved at most this often."""
+"""TTL deadlines that were put off are saved at most this often."""
+SAVE_CHANGES_SECONDS: Final = 0.2
+"""The same for statuses that changed."""
 
 _ABOUT_NODES = frozenset(
     {
@@ -63,14 +66,19 @@ class Checking:
         expire: Callable[[str], Awaitable[None]],
         keep: Callable[[], None],
     ) -> None:
-        self.monitor = Monitor(Runner(), now, rng, self._tell, expire, self._status_of, self._touched)
+        self._runner = Runner()
+        self.monitor = Monitor(self._runner, now, rng, self._tell, expire, self._status_of, self._touched)
         self._node = node
         self._now = now
         self._flush = flush
         self._keep = keep
         self._boot = boot_id()
-        self._is_new = False
+        self._save_at = math.inf
         self._news = trio.lowlevel.ParkingLot()
+
+    def set_command_checks(self, policy: str) -> None:
+        """Whether commands run as checks: not if `policy` is `off`, whoever registered them before."""
+        self._runner.runs_commands = policy != "off"
 
     def restore(
         self, saved: Saved, records: Iterable[ServiceRecord], own: tuple[CheckDefinition, ...]
@@ -91,10 +99,11 @@ class Checking:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self.monitor.run)
             while True:
-                if not self._is_new:
+                with trio.CancelScope(deadline=self._save_at):
                     await self._news.park()
-                await trio.sleep(SAVE_SECONDS)
-                self._is_new = False
+                    # There is something to save, or sooner than thought.
+                    continue
+                self._save_at = math.inf
                 self._keep()
 
     def state(self) -> object:
@@ -139,6 +148,8 @@ class Checking:
             return Finding(Verdict.CRITICAL, f"node {name!r} is in maintenance")
         return Finding(fact.body.verdict, f"node {name!r} is {fact.body.verdict.label}")
 
-    def _touched(self) -> None:
-        self._is_new = True
-        self._news.unpark()
+    def _touched(self, has_changed: bool) -> None:
+        at = self._now() + (SAVE_CHANGES_SECONDS if has_changed else SAVE_SECONDS)
+        if at < self._save_at:
+            self._save_at = at
+            self._news.unpark()

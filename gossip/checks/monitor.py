@@ -81,7 +81,7 @@ class Monitor:
         tell: publishes what is said of a service.
         expire: deregisters a service that has been critical for too long.
         node_status: what another node of that name counts as, and why.
-        touched: is told when there is something new to keep on disk.
+        touched: is told when there is something new to keep on disk, and whether a status has changed.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Monitor:
         tell: Callable[[str, Word], None],
         expire: Callable[[str], Awaitable[None]],
         node_status: Callable[[str], Finding],
-        touched: Callable[[], None],
+        touched: Callable[[bool], None],
     ) -> None:
         self.maintenance: dict[str, str] = {}
         """Reason by service id; the empty id is the node."""
@@ -204,9 +204,10 @@ class Monitor:
         check = self._find_ttl(id)
         changed = check.state.set(verdict, text, self._now())
         self._enqueue(check)
-        self._touched()
         if changed:
             self._changed(check)
+        else:
+            self._touched(False)
         return check.state.definition.id
 
     def _find_ttl(self, id: str) -> _Check:
@@ -389,7 +390,7 @@ class Monitor:
                 followers.append(check)
             self._follow(check)
         self._enqueue(check)
-        self._touched()
+        self._touched(True)
 
     def _end(self, check: _Check) -> None:
         definition = check.state.definition
@@ -403,7 +404,7 @@ class Monitor:
             if not followers:
                 del self._aliases[definition.target]
         check.queued = None
-        self._touched()
+        self._touched(True)
 
     def _changed(self, check: _Check) -> None:
         definition, state = check.state.definition, check.state
@@ -416,7 +417,7 @@ class Monitor:
             status=state.status.label,
             output=state.output.partition("\n")[0][:256],
         )
-        self._touched()
+        self._touched(True)
         if definition.kind != "alias":
             self._spread_to_aliases(check.service.key)
         self._tell(check.service, self._now())

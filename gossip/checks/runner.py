@@ -48,6 +48,8 @@ class Runner:
     ) -> None:
         self.counters: Counter[str] = Counter()
         """`check_runs`, and of these `check_failures`, `check_timeouts`, `check_errors` (our own)."""
+        self.runs_commands = True
+        """Whether command checks, such as an earlier life kept on disk, may still run."""
         self._look = look
         self._commands = trio.CapacityLimiter(commands)
         self._network = trio.CapacityLimiter(network)
@@ -70,6 +72,8 @@ class Runner:
         )
 
     async def _try(self, check: CheckDefinition) -> Finding:
+        if check.kind == COMMAND and not self.runs_commands:
+            return critical("commands are not run as checks here: command_checks is off")
         finding: Finding | None = None
         try:
             with trio.move_on_after(check.timeout):

@@ -56,7 +56,7 @@ class Bench:
             raise self.disk
         self.monitor.drop(key)
 
-    def _touch(self) -> None:
+    def _touch(self, _has_changed: bool) -> None:
         self.touches += 1
 
     def put(self, key: str, *checks: dict[str, Any]) -> None:
@@ -93,20 +93,20 @@ async def test_a_thousand_checks_of_which_one_hangs(autojump_clock: trio.testing
         bench.put(f"s{number}", {"tcp": "127.0.0.1:1", "interval": "10s", "timeout": "30s"})
     async with running(bench):
         begun = trio.current_time()
-        await trio.sleep(100.0)
+        await trio.sleep(45.0)
         passing = [key for key in (f"s{n}" for n in range(1_000)) if bench.verdicts(key) == [PASSING]]
         assert len(passing) == 999
         (row,) = [row for row in bench.monitor.rows() if row["id"] == "service:s500"]
         assert (row["status"], row["output"]) == ("critical", "no result within 30 s")
         for id, times in runs.items():
             if id == "service:s500":
-                assert 2 <= len(times) <= 4
+                assert len(times) == 2
                 continue
             assert times[0] - begun < 1.2
             assert all(8.9 <= b - a <= 11.2 for a, b in pairwise(times[1:])), id
         # Each turned once, and that is all that others were told, after the first word.
         assert len(bench.told) == 1_999
-        assert bench.runner.counters["check_timeouts"] == bench.runner.counters["check_failures"] >= 2
+        assert bench.runner.counters["check_timeouts"] == bench.runner.counters["check_failures"] == 1
 
 
 async def test_commands_wait_for_a_place_and_say_so(autojump_clock: trio.testing.MockClock) -> None:
