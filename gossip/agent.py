@@ -358,7 +358,12 @@ class Agent:
             view=views.View(f"{node.fingerprint:016x}", None if agreement is None else round(agreement, 4)),
             queue=node.queue,
             rss_bytes=rss_bytes(),
-            counters={**node.counters, **self._checking.monitor.counters, "wakeups": self._driver.wakeups},
+            counters={
+                **node.counters,
+                **self._checking.monitor.counters,
+                **self._driver.traffic,
+                "wakeups": self._driver.wakeups,
+            },
         )
 
     def _http_address(self) -> str | None:
