@@ -188,6 +188,7 @@ class Agent:
             self._flush,
             self.deregister,
             self._journal.keep_checks,
+            self._journal.save_checks,
         )
         sources = {
             key: source for key, (source, fact) in self._kept.items() if isinstance(fact.body, ServiceRecord)
@@ -385,8 +386,8 @@ class Agent:
         return self._checking.listed()
 
     async def set_maintenance(self, key: str, reason: str | None) -> None:
-        """See `Registrar.set_maintenance`."""
-        await self._registrar.set_maintenance(key, reason)
+        """See `Checking.set_maintenance`."""
+        await self._checking.set_maintenance(key, reason)
 
     async def reload_files(self) -> object:
         """Read the configuration again and take over what can change; a faulty one changes nothing.
