@@ -27,7 +27,7 @@ from gossip.api import views
 from gossip.api.socket import LocalSocket, listen
 from gossip.checking import Checking
 from gossip.checks.monitor import NODE
-from gossip.config import choose_advertise
+from gossip.config import DEV_HTTP, choose_advertise
 from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
 from gossip.core.own import LEASE
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from gossip.api.http.face import HttpFace
     from gossip.api.methods import Registration
     from gossip.config import Config
     from gossip.core.types import Address, NodeId
@@ -204,9 +205,21 @@ class Agent:
         )
         sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
         self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
-        self._socket = LocalSocket(self, listen(config.socket), config.socket)
+        self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
         parts.callback(self._socket.close)
+        self._http = self._build_http(parts)
         self._driver.subscribe(self._happened)
+
+    def _build_http(self, parts: contextlib.AsyncExitStack) -> HttpFace | None:
+        """Now, since to load it takes a tenth of a second: the node does not live yet, and nobody waits."""
+        config = self.config
+        if config.http is None:
+            return None
+        from gossip.api.http.face import HttpFace, listen_or_move
+
+        sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
+        parts.callback(sock.close)
+        return HttpFace(sock, self.node, self._driver, self._socket, config.http[0])
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -218,6 +231,8 @@ class Agent:
                     self.node.start(self._driver.now())
                     self._flush()
                     parts.start_soon(self._socket.serve)
+                    if self._http is not None:
+                        parts.start_soon(self._http.serve)
                     parts.start_soon(self._remember)
                     parts.start_soon(self._registrar.run)
                     parts.start_soon(self._checking.run)
@@ -260,6 +275,7 @@ class Agent:
             version=gossip.__version__,
             address=show_address(self._address),
             socket=str(self.config.socket),
+            http=self._http_address() or "off",
             incarnation=self.node.incarnation,
         )
         notify("READY=1")
@@ -270,6 +286,8 @@ class Agent:
         if self._farewell is not None and not self._has_left:
             await self._part(self._farewell)
         with trio.move_on_after(SETTLE_SECONDS):
+            if self._http is not None:
+                await self._http.drain()
             await self._socket.settle()
         self._journal.save_remembered(self.node.remembered())
         self._journal.keep_checks()
@@ -329,7 +347,9 @@ class Agent:
             version=gossip.__version__,
             pid=os.getpid(),
             status=node.members.me.status.label,
-            addresses=views.Addresses(show_address(self._address), None, None, str(config.socket)),
+            addresses=views.Addresses(
+                show_address(self._address), self._http_address(), None, str(config.socket)
+            ),
             incarnation=node.incarnation,
             uptime_s=round(self._driver.now() - self._started, 3),
             members=views.tally(node),
@@ -341,6 +361,9 @@ class Agent:
             rss_bytes=rss_bytes(),
             counters={**node.counters, **self._checking.monitor.counters, "wakeups": self._driver.wakeups},
         )
+
+    def _http_address(self) -> str | None:
+        return None if self._http is None else show_address(self._http.address)
 
     def members(self) -> views.Members:
         """All members, this node first."""

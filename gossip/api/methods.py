@@ -80,6 +80,9 @@ class Session(Protocol):
     def watch_events(self, name: str | None) -> bytes:
         """The same for user events, which have no value."""
 
+    def watch_catalog(self) -> bytes:
+        """The same for all services, one by one."""
+
     def hold(self, key: str) -> None:
         """Ties a registration to the life of this connection."""
 
@@ -285,6 +288,7 @@ WATCHES: dict[str, Method[Any, Session, bytes]] = {
     "services.watch": Method(
         views.ServicesWatch, lambda session, params: session.watch_services(params.question())
     ),
+    "catalog.watch": Method(_Nothing, lambda session, _: session.watch_catalog()),
     "members.watch": Method(_Nothing, lambda session, _: session.watch_members()),
     "events.watch": Method(EventWatch, lambda session, params: session.watch_events(params.name)),
 }

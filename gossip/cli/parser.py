@@ -112,7 +112,7 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
         "--insecure", action="store_true", default=None, help="allow to run without a key beyond loopback"
     )
     option("--socket", metavar="PATH", help="where local programs reach this agent")
-    option("--http", metavar="HOST:PORT", help="the HTTP face (a later release)")
+    option("--http", metavar="HOST:PORT", help="serve HTTP there: metrics, lookups, watches (default: off)")
     option("--dns", metavar="HOST:PORT", help="the DNS face (a later release)")
     option("--tag", action="append", metavar="K=V", help="a tag of this node; again for more")
     option(

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gossip.config.settings import (
         COMMAND_CHECKS,
         DEFAULT_CLUSTER,
+        DEV_HTTP,
         LOG_FORMATS,
         LOG_LEVELS,
         PROFILES,
@@ -41,6 +42,7 @@ __all__ = [
     "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
     "DEFAULT_PORT",
+    "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
     "PROFILES",
@@ -74,6 +76,7 @@ _HOMES = {
     "settings": (
         "COMMAND_CHECKS",
         "DEFAULT_CLUSTER",
+        "DEV_HTTP",
         "LOG_FORMATS",
         "LOG_LEVELS",
         "PROFILES",

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
+    "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
     "PROFILES",
@@ -66,6 +67,9 @@ NO_DISK: Final = ("", "none")
 
 EVERYWHERE: Final[Address] = ("0.0.0.0", DEFAULT_PORT)  # noqa: S104 - the default that needs --insecure
 LOOPBACK: Final[Address] = ("127.0.0.1", DEFAULT_PORT)
+HTTP_PORT: Final = 8500
+DEV_HTTP: Final[Address] = ("127.0.0.1", HTTP_PORT)
+"""Where an agent under `dev` serves HTTP unless told otherwise; if that is taken, at any free port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class Config:
     """Where others reach this node; `load` always fills it in. Port 0 stands for the port bound first."""
     join: tuple[str, ...] = ()
     """Seeds as they were written: `HOST` or `HOST:PORT`, names included (see `parse_address`)."""
+    http: Address | None = None
+    """Where HTTP is served; None: nowhere. Port 0 lets the system choose."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
     log_level: str = "info"
@@ -213,6 +219,7 @@ def _assemble(
         bind=_settle_bind(settings, bind, insecure=insecure),
         advertise=_settle_advertise(settings, bind),
         join=take("join", _join, ()),
+        http=_settle_http(settings, dev=dev, insecure=insecure),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
         log_level=take("log_level", _choice(LOG_LEVELS), "info"),
@@ -264,6 +271,18 @@ def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, insecure: bo
             f" {show_address(exposed[0])} first, or give --advertise",
         )
     return bind
+
+
+def _settle_http(settings: _Settings, *, dev: bool, insecure: bool) -> Address | None:
+    http = settings.take("http", _http, DEV_HTTP if dev else None)
+    if http is not None and not is_loopback(http[0]) and not insecure:
+        raise settings.refuse(
+            "http",
+            f"{show_address(http)} is reached by other machines, and whoever reaches it reads all that this"
+            " agent knows: without tokens, which come in a later release, HTTP is served on loopback only:"
+            f" give --http 127.0.0.1:{http[1]}, or --insecure to allow it",
+        )
+    return http
 
 
 def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address:
@@ -329,6 +348,16 @@ def _advertise(value: object) -> Address:
         raise ConfigError(
             f"{host} cannot be advertised: give the one address at which others reach this node"
         )
+    return host, port
+
+
+def _http(value: object) -> Address | None:
+    text = _text(value)
+    if text.lower() in ("off", "none"):
+        return None
+    host, port = parse_ip_address(text, HTTP_PORT)
+    if ip_address(host).is_multicast:
+        raise ConfigError(f"{host} is a multicast address")
     return host, port
 
 

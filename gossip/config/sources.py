@@ -37,7 +37,7 @@ __all__ = [
 SWITCHES: Final = ("dev", "insecure", "leave_on_term")
 LISTS: Final = ("bind", "join", "tags")
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "tags", "profile"),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
 """Every setting of this release, in the order of the manual."""
@@ -45,8 +45,7 @@ SETTINGS: Final = (
 LATER: Final = {
     "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
     " to be sealed",
-    "http": "the HTTP API is not in this release: remove it",
-    "http_list_self_as": "the HTTP API is not in this release: remove it",
+    "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
     "dns": "DNS is not in this release: remove it",
     "invite": "invitations are not in this release: remove it",
 }
