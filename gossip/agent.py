@@ -183,6 +183,7 @@ class Agent(Answers):
             self._flush,
             self.deregister,
             self._journal.keep_checks,
+            self._journal.save_checks,
         )
         sources = {
             key: source for key, (source, fact) in self._kept.items() if isinstance(fact.body, ServiceRecord)

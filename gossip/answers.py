@@ -131,8 +131,8 @@ class Answers:
         return self._checking.listed()
 
     async def set_maintenance(self, key: str, reason: str | None) -> None:
-        """See `Registrar.set_maintenance`."""
-        await self._registrar.set_maintenance(key, reason)
+        """See `Checking.set_maintenance`."""
+        await self._checking.set_maintenance(key, reason)
 
     async def join(self, addresses: Sequence[str]) -> list[tuple[str, bool, str]]:
         """Ask these to introduce this node: (address, whether one did, how or why not) for each."""
