@@ -11,6 +11,7 @@ keeping is put on disk, and only then does everything end.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import random
@@ -24,6 +25,8 @@ import gossip
 from gossip import log
 from gossip.api import views
 from gossip.api.socket import LocalSocket, listen
+from gossip.checking import Checking
+from gossip.checks.monitor import NODE
 from gossip.config import DEV_HTTP, choose_advertise
 from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
@@ -32,14 +35,14 @@ from gossip.core.own import Self as Who
 from gossip.core.params import PROFILES
 from gossip.core.records import ServiceRecord
 from gossip.core.types import show_address
-from gossip.errors import GossipError
+from gossip.errors import GossipError, RefusedError
 from gossip.host import machine_id, rss_bytes
 from gossip.journal import Journal
 from gossip.log import note
 from gossip.net.bind import bind
 from gossip.net.driver import Driver
 from gossip.notify import notify
-from gossip.registrar import MAX_DELETIONS, Registrar, newest, read_saved
+from gossip.registrar import MAX_DELETIONS, Reconciled, Registrar, newest, read_saved
 from gossip.store import Store
 from gossip.wire.identity import Identity
 from gossip.wire.seal import SESSION_BYTES, ClearSealer
@@ -78,13 +81,22 @@ class Agent:
 
     Args:
         max_deletions: deletions of services that it remembers before it raises its floor.
+        reread: reads the configuration again, for `agent.reload` and SIGHUP; it may block.
     """
 
     node: Node
     _registrar: Registrar
 
-    def __init__(self, config: Config, *, max_deletions: int = MAX_DELETIONS) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        max_deletions: int = MAX_DELETIONS,
+        reread: Callable[[], Config] | None = None,
+    ) -> None:
         self.config = config
+        self._reread = reread
+        self._reloading = trio.Lock()
         self._max_deletions = max_deletions
         self._stop = trio.Event()
         self._farewell: Callable[[float], None] | None = None
@@ -169,11 +181,27 @@ class Agent:
             saved.remembered,
         )
         self._floor = floor
-        self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved)
+        self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved, self._state_of_checks)
+        self._checking = Checking(
+            self.node,
+            trio.current_time,
+            random.SystemRandom(),
+            self._flush,
+            self.deregister,
+            self._journal.keep_checks,
+        )
         sources = {
             key: source for key, (source, fact) in self._kept.items() if isinstance(fact.body, ServiceRecord)
         }
-        self._registrar = Registrar(self.node, self._journal, sources, trio.current_time, self._max_deletions)
+        self._registrar = Registrar(
+            self.node,
+            self._journal,
+            sources,
+            trio.current_time,
+            self._checking.monitor,
+            config.command_checks,
+            self._max_deletions,
+        )
         sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
         self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
         self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
@@ -206,6 +234,7 @@ class Agent:
                         parts.start_soon(self._http.serve)
                     parts.start_soon(self._remember)
                     parts.start_soon(self._registrar.run)
+                    parts.start_soon(self._checking.run)
                     self._say_ready()
                     task_status.started()
                     await self._stop.wait()
@@ -217,13 +246,21 @@ class Agent:
 
     async def _restore_services(self) -> None:
         """What the disk kept is the node's already; the rest is work for the journal."""
-        below = [
+        kept = [
             (source, fact.body)
             for source, fact in self._kept.values()
-            if isinstance(fact.body, ServiceRecord) and fact.body.version < self._floor
+            if isinstance(fact.body, ServiceRecord)
         ]
         self._kept.clear()
-        await self._registrar.sign_anew(below)
+        monitor = self._checking.monitor
+        self._checking.set_command_checks(self.config.command_checks)
+        self._checking.restore(self._store.saved, (record for _, record in kept), self.config.checks)
+        await self._registrar.sign_anew(
+            (source, record)
+            for source, record in kept
+            # Beside a damaged log, what has lost its checks would be critical for good.
+            if record.version < self._floor or (record.checked and not monitor.definitions(record.key))
+        )
         await self._registrar.end_sessions()
         await self._registrar.reconcile(self.config.services)
 
@@ -253,6 +290,7 @@ class Agent:
                 if self._http is not None:
                     faces.start_soon(self._http.drain)
         self._journal.save_remembered(self.node.remembered())
+        self._journal.keep_checks()
         with trio.move_on_after(DISK_SECONDS):
             await self._journal.settle()
 
@@ -270,6 +308,9 @@ class Agent:
     def _saved(self) -> list[StoredRecord]:
         return self._registrar.saved()
 
+    def _state_of_checks(self) -> object:
+        return self._checking.state()
+
     def _happened(self, event: Event) -> None:
         log.log_event(event)
         if event.kind is EventKind.JOIN_DONE:
@@ -281,6 +322,7 @@ class Agent:
         elif event.kind in _MOVES:
             self._has_moved = True
             self._moved.unpark()
+        self._checking.happened(event)
         self._socket.happened(event)
 
     async def _remember(self) -> None:
@@ -317,7 +359,12 @@ class Agent:
             view=views.View(f"{node.fingerprint:016x}", None if agreement is None else round(agreement, 4)),
             queue=node.queue,
             rss_bytes=rss_bytes(),
-            counters={**node.counters, "wakeups": self._driver.wakeups},
+            counters={
+                **node.counters,
+                **self._checking.monitor.counters,
+                **self._driver.traffic,
+                "wakeups": self._driver.wakeups,
+            },
         )
 
     def _http_address(self) -> str | None:
@@ -358,6 +405,31 @@ class Agent:
         """See `Registrar.release`."""
         await self._registrar.release(key)
 
+    def update_check(self, id: str, status: str, text: str) -> str:
+        """See `Checking.update`."""
+        return self._checking.update(id, status, text)
+
+    def checks(self) -> object:
+        """See `Checking.listed`."""
+        return self._checking.listed()
+
+    async def set_maintenance(self, key: str, reason: str | None) -> None:
+        """See `Registrar.set_maintenance`."""
+        await self._registrar.set_maintenance(key, reason)
+
+    async def reload_files(self) -> object:
+        """Read the configuration again and take over what can change; a faulty one changes nothing.
+
+        Raises:
+            RefusedError: this agent was started without anything to reload.
+            ConfigError: what was read is faulty; the message says where.
+        """
+        if self._reread is None:
+            raise RefusedError("this agent was started without anything to reload")
+        async with self._reloading:
+            done = await self.reload(await trio.to_thread.run_sync(self._reread))
+        return done._asdict()
+
     async def join(self, addresses: Sequence[str]) -> list[tuple[str, bool, str]]:
         """Ask these to introduce this node: (address, whether one did, how or why not) for each."""
         wanted = list(dict.fromkeys(addresses))
@@ -392,9 +464,9 @@ class Agent:
         """End: the cluster has been told already."""
         self._stop.set()
 
-    async def reload(self, config: Config) -> None:
-        """Take over what can change while running: services from files, tags, the log's level."""
-        keep = ("services", "tags", "log_level", "log_format")
+    async def reload(self, config: Config) -> Reconciled:
+        """Take over what can change while running: services and checks from files, tags, the log's level."""
+        keep = ("services", "checks", "command_checks", "tags", "log_level", "log_format")
         for name in type(config).__slots__:
             if name not in keep and getattr(config, name) != getattr(self.config, name):
                 note(
@@ -404,8 +476,13 @@ class Agent:
         if config.tags != self.config.tags:
             self.node.set_tags(dict(config.tags), self._driver.now())
             self._flush()
-        await self._registrar.reconcile(config.services)
-        note(logging.INFO, "reloaded", services=len(config.services))
+        self.config = dataclasses.replace(self.config, **{name: getattr(config, name) for name in keep})
+        self._registrar.command_checks = config.command_checks
+        self._checking.set_command_checks(config.command_checks)
+        done = await self._registrar.reconcile(config.services)
+        self._checking.monitor.put(NODE, NODE, config.checks)
+        note(logging.INFO, "reloaded", **done._asdict())
+        return done
 
 
 def run(config: Config, reload: Callable[[], Config] | None = None) -> int:
@@ -425,21 +502,19 @@ async def _main(config: Config, reload: Callable[[], Config] | None) -> int:
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     status = [0]
     with trio.open_signal_receiver(*signals) as received:
-        async with Agent(config) as agent, trio.open_nursery() as nursery:
-            nursery.start_soon(_obey, agent, received, reload, status)
+        async with Agent(config, reread=reload) as agent, trio.open_nursery() as nursery:
+            nursery.start_soon(_obey, agent, received, status)
             await agent.finished()
             nursery.cancel_scope.cancel()
     return status[0]
 
 
-async def _obey(
-    agent: Agent, received: AsyncIterator[int], reload: Callable[[], Config] | None, status: list[int]
-) -> None:
+async def _obey(agent: Agent, received: AsyncIterator[int], status: list[int]) -> None:
     is_stopping = False
     async for number in received:
         note(logging.INFO, "signal", name=signal.Signals(number).name)
         if number == signal.SIGHUP:
-            await _reload(agent, reload)
+            await _reload(agent)
         elif is_stopping:
             status[0] = 128 + number
             agent.stop_at_once()
@@ -448,12 +523,9 @@ async def _obey(
             agent.stop(leave=number == signal.SIGINT or agent.config.leave_on_term)
 
 
-async def _reload(agent: Agent, reload: Callable[[], Config] | None) -> None:
-    if reload is None:
-        note(logging.WARNING, "reload", detail="this agent was started without anything to reload")
-        return
+async def _reload(agent: Agent) -> None:
     try:
-        await agent.reload(await trio.to_thread.run_sync(reload))
+        await agent.reload_files()
     except GossipError as problem:
         # What runs is better than nothing: the old settings stand.
         note(logging.ERROR, "reload_failed", detail=str(problem))

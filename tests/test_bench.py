@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import proc, report, run
+from bench import catalog, proc, report, run
 from bench.agents import Agent, BenchError
 from bench.cluster import SYSTEMS
 from bench.faces import BUCKET, lag_quantile
@@ -385,6 +385,21 @@ def test_wrong_options_are_refused() -> None:
     assert (arguments.nodes, arguments.only, arguments.peers) == ([3, 16], ["idle", "join"], ["serf"])
     with pytest.raises(SystemExit):
         parser.parse_args(["--only", "everything"])
+
+
+def test_the_delays_of_changes_are_paired_by_their_turn() -> None:
+    answered: dict[int, float] = {}
+    seen: dict[int, float] = {}
+    lines = [
+        b'{"id":1,"result":{"watch":1}}',
+        b'{"method":"catalog.watch","params":{"instances":[{"meta":{"turn":"7"}},{"meta":{}}]}}',
+        b'{"method":"catalog.watch","params":{"ready":true}}',
+    ]
+    catalog._note(lines, 2.0, answered, seen)
+    catalog._note(lines[1:], 3.0, answered, seen)
+    assert (answered, seen) == ({1: 2.0}, {7: 2.0, 0: 2.0})
+    assert catalog._quantiles([0.003] * 99 + [0.5], 1e3, "ms") == ("3.00 ms", "500.00 ms")
+    assert json.loads(catalog._registration(1_234, 7))["params"]["name"] == "s234"
 
 
 # ----------------------------------------------------------------------------------------------- faces

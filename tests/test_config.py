@@ -36,7 +36,7 @@ NOT_SEALED = (
     "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
 )
 NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
-NO_CHECKS = "health checks are not in this release: remove it"
+SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
 NOT_A_PORT = "is no port: give a number from 0 to 65535"
 NOT_A_NUMBER = "it must be a whole number from 0 to 65535"
 TOO_LONG = "and the path of a unix socket has 107 at most: give a shorter --socket"
@@ -180,6 +180,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "profile": ('"wan"', "wan", "wan", "wan"),
     "log_level": ('"DEBUG"', "debug", "debug", "debug"),
     "log_format": ('"json"', "json", "json", "json"),
+    "command_checks": ('"off"', "off", "OFF", "off"),
     "dev": ("true", "yes", True, True),
     "insecure": ("true", "1", True, True),
     "leave_on_term": ("true", "on", True, True),
@@ -189,7 +190,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
 def test_the_table_of_settings_is_complete() -> None:
     assert tuple(EVERYWHERE) == config.SETTINGS
     fields = set(Config.__dataclass_fields__)
-    assert fields == {*config.SETTINGS, "services"}
+    assert fields == {*config.SETTINGS, "services", "checks"}
 
 
 @pytest.mark.parametrize("setting", EVERYWHERE)
@@ -359,7 +360,9 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ("http = 8500", 1, "http: it must be text in quotes"),
         ('http-list-self-as = "consul"', 1, f"http-list-self-as: {NO_CONSUL}"),
         ('dns = "127.0.0.1:8600"', 1, "dns: DNS is not in this release: remove it"),
-        ('command_checks = "local"', 1, f"command_checks: {NO_CHECKS}"),
+        ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
+        ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
+        ("check = 1", 1, "check: write it as [[check]] tables"),
         ('invite = "t"', 1, "invite: invitations are not in this release: remove it"),
     ],
 )  # fmt: skip
@@ -580,7 +583,7 @@ def test_services_come_from_all_files_and_the_directories_beside_them(tmp_path: 
         (WEB.replace("80", "65536"), 3, f"service.port: {NOT_A_NUMBER}"),
         (WEB.replace("80", "true"), 3, f"service.port: {NOT_A_NUMBER}"),
         (WEB + "weight = -1", 4, f"service.weight: {NOT_A_NUMBER}"),
-        (WEB + "x = 1", 4, "service.x: unknown: a service has name, id, port, address, tags, meta, weight"),
+        (WEB + "x = 1", 4, f"service.x: unknown: a service has {SERVICE_KEYS}"),
         (WEB + f'id = "{"i" * 65}"', 4, f"service.id: '{'i' * 65}' has 65 bytes: the limit is 64"),
         (WEB + "id = 1", 4, "service.id: it must be text"),
         (WEB + 'id = ""', 4, "service.id: it is empty"),
@@ -590,7 +593,7 @@ def test_services_come_from_all_files_and_the_directories_beside_them(tmp_path: 
         (WEB + f"tags = {['t' * 215] * 3}", 4, f"service.tags: 3 tags of 645 {TOO_MANY}"),
         (WEB + "[service.meta]\na = 1", 4, "service.meta: it must be a table of texts"),
         (WEB + 'meta = { a = "\\b" }', 4, "service.meta: the value of 'a' has characters that do not print"),
-        (WEB + WEB.replace("web", "b") + "[[service.check]]\nhttp = 1", 7, f"service.check: {NO_CHECKS}"),
+        (WEB + WEB.replace("w", "v") + "[[service.check]]\ntcp = 1", 8, "service.check.tcp: it must be text"),
         ('service = [ { name = "a" } ]', 1, "service: port is missing"),
     ],
 )  # fmt: skip

@@ -23,6 +23,7 @@ from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failur
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gossip.api.logs import Logs
     from gossip.api.lookups import Lookups
     from gossip.api.methods import Backend
     from gossip.api.streak import Streak
@@ -51,6 +52,7 @@ class Hub(Protocol):
     agent: Backend
     lookups: Lookups
     watches: Watches
+    logs: Logs
     streak: Streak
     gossip_first: Callable[[], None]
     """Called before each request: see `net.driver.Driver.gossip_first`."""
@@ -218,6 +220,12 @@ class Connection:
             self._flush()
         return True
 
+    def owes(self) -> None:
+        """See `Follower`."""
+        self._owes = True
+        if not self._corked:
+            self._flush()
+
     def _flush(self) -> None:
         """Send what the kernel takes; a task sees to the rest."""
         if self.is_flushing or not self.is_open:
@@ -267,7 +275,7 @@ class Connection:
 
     def _resync(self) -> None:
         for watcher in self._watchers:
-            if watcher.behind:
+            while watcher.behind:
                 if self._size > WATCH_BYTES:
                     return
                 for line in watcher.resync():
@@ -287,6 +295,18 @@ class Connection:
     def watch_events(self, name: str | None) -> bytes:
         """See `Session`."""
         return self._watch(self._hub.watches.events(self, len(self._watchers) + 1, name))
+
+    def watch_logs(self, level: str) -> bytes:
+        """See `Session`."""
+        return self._watch(self._hub.logs.join(self, len(self._watchers) + 1, level))
+
+    def watch_catalog(self) -> bytes:
+        """See `Session`."""
+        watcher, value = self._hub.watches.catalog(self, len(self._watchers) + 1)
+        self._watchers.append(watcher)
+        # The rest follows its answer, as fast as it is read.
+        self._owes = True
+        return b'{"watch":%d,%b' % (watcher.number, value)
 
     def _watch(self, watcher: Watcher) -> bytes:
         self._watchers.append(watcher)
@@ -321,6 +341,7 @@ class Connection:
         self.is_open = False
         for watcher in self._watchers:
             self._hub.watches.forget(watcher)
+            self._hub.logs.forget(watcher)
         self._hub.streak.forget(self)
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()

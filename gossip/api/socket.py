@@ -15,6 +15,7 @@ import trio
 
 from gossip.api.connection import Connection
 from gossip.api.jsonrpc import FAILED, RpcError, failure
+from gossip.api.logs import Logs
 from gossip.api.lookups import Lookups
 from gossip.api.streak import Streak
 from gossip.api.watch import Watches
@@ -117,6 +118,7 @@ class LocalSocket:
         self.gossip_first = gossip_first
         self.lookups = Lookups(agent)
         self.watches = Watches(agent)
+        self.logs = Logs()
         self.streak = Streak()
         self._sock = sock
         self._path = path
@@ -143,6 +145,7 @@ class LocalSocket:
         """Answers until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self.watches.run)
                 await self._accept(self._nursery)
         finally:
             self.close()

@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from gossip.config.checks import CheckDefinition, refuse_commands
 from gossip.config.paths import default_data_dir, default_socket
 from gossip.config.route import default_route_address, local_addresses
-from gossip.config.services import ServiceDefinition, read_services
+from gossip.config.services import ServiceDefinition, read_json, read_node_checks, read_services
 from gossip.config.sources import (
     Layer,
     environment_layer,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
+    "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
     "DEV_HTTP",
     "LOG_FORMATS",
@@ -54,6 +56,8 @@ DEFAULT_CLUSTER: Final = "gossip"
 PROFILES: Final = ("lan", "wan", "local")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("text", "json")
+COMMAND_CHECKS: Final = ("off", "local", "http")
+"""Who may have commands run as checks: nobody; files and the local socket; the HTTP face as well."""
 MAX_SOCKET_BYTES: Final = 107
 """What the kernel has room for in the address of a unix socket."""
 
@@ -94,7 +98,10 @@ class Config:
     """Whether to run in clear on addresses that other machines reach."""
     leave_on_term: bool = False
     """Whether SIGTERM leaves the cluster instead of handing over."""
+    command_checks: str = "local"
     services: tuple[ServiceDefinition, ...] = ()
+    checks: tuple[CheckDefinition, ...] = ()
+    """Of the node itself."""
 
 
 def load(
@@ -121,12 +128,15 @@ def load(
     tables = [read_file(path) for path in files]
     layers = [file_layer(table) for table in tables]
     layers += [environment_layer(env), flag_layer(flags or {})]
-    parts = [read_file(path) for path in files_of_services(files)]
+    found = files_of_services(files)
+    parts = [read_file(path) for path in found if path.suffix == ".toml"]
     for part in parts:
         for key in part.content:
             if key != "service":
                 raise ConfigError(f"{part.key_place(key)}: files in services.d hold [[service]] tables only")
-    return _assemble(_Settings(layers), env, read_services(tables + parts))
+    foreign = [entry for path in found if path.suffix == ".json" for entry in read_json(path)]
+    services = read_services(tables + parts, foreign)
+    return _assemble(_Settings(layers), env, services, read_node_checks(tables))
 
 
 def choose_advertise(bind: Sequence[Address]) -> Address:
@@ -183,8 +193,18 @@ class _Settings:
         return ConfigError(f"{place}: {reason}")
 
 
-def _assemble(settings: _Settings, env: Mapping[str, str], services: tuple[ServiceDefinition, ...]) -> Config:
+def _assemble(
+    settings: _Settings,
+    env: Mapping[str, str],
+    services: tuple[ServiceDefinition, ...],
+    checks: tuple[CheckDefinition, ...],
+) -> Config:
     take = settings.take
+    command_checks = take("command_checks", _choice(COMMAND_CHECKS), "local")
+    if command_checks == "off":
+        for key, group in [("", checks), *((each.id, each.checks) for each in services)]:
+            if refusal := refuse_commands(group):
+                raise ConfigError(f"service {key!r}: {refusal}" if key else refusal)
     dev = take("dev", _switch, default=False)
     insecure = take("insecure", _switch, default=False)
     anywhere: tuple[Address, ...] = (LOOPBACK if dev else EVERYWHERE,)
@@ -207,7 +227,9 @@ def _assemble(settings: _Settings, env: Mapping[str, str], services: tuple[Servi
         dev=dev,
         insecure=insecure,
         leave_on_term=take("leave_on_term", _switch, default=False),
+        command_checks=command_checks,
         services=services,
+        checks=checks,
     )
 
 
