@@ -280,9 +280,10 @@ class Agent(Answers):
         if self._farewell is not None and not self._has_left:
             await self._part(self._farewell)
         with trio.move_on_after(SETTLE_SECONDS):
-            if self._http is not None:
-                await self._http.drain()
-            await self._socket.settle()
+            async with trio.open_nursery() as faces:
+                faces.start_soon(self._socket.settle)
+                if self._http is not None:
+                    faces.start_soon(self._http.drain)
         self._journal.save_remembered(self.node.remembered())
         self._journal.keep_checks()
         with trio.move_on_after(DISK_SECONDS):
