@@ -1,4 +1,7 @@
-"""Lookups per second over the local socket, beside a bare echo of the same bytes in the same round."""
+"""Lookups per second over the local socket, beside a bare echo of the same bytes in the same round.
+
+That is a step of `run`; the command `lookups` measures a large catalog (`bench.catalog`).
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,11 @@ from pathlib import Path
 
 from bench import proc
 from bench.agents import BenchError
+from bench.catalog import SUMMARY, add_arguments, main
 from bench.cluster import Cluster
 from bench.steps import Plan, Samples
 
-__all__ = ["lookups", "requests"]
+__all__ = ["SUMMARY", "add_arguments", "lookups", "main", "requests"]
 
 DEPTH = 64
 _NODES = 3

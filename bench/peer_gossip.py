@@ -34,6 +34,8 @@ class GossipAgent(Agent):
     def __init__(self, index: int, directory: Path, loop: Loop, base_port: int) -> None:
         super().__init__(index, directory, loop, base_port)
         self.path = directory / f"{self.name}.sock"
+        self.options: list[str] = []
+        """Further words of the command."""
         self._socket: socket.socket | None = None
         self._buffer = b""
         self._sequence = 0
@@ -48,11 +50,18 @@ class GossipAgent(Agent):
 
     def launch(self, seeds: list[str]) -> None:
         line = [*command(), "agent", "--name", self.name, "--bind", self.address, "--socket", str(self.path)]
-        line.extend(["--data-dir", str(self.directory / self.name)])
+        line.extend(["--data-dir", str(self.directory / self.name), *self.options])
         for seed in seeds:
             line.extend(["--join", seed])
         self.launched_at = time.monotonic()
         self.process = spawn(line, self.directory / f"{self.name}.log")
+
+    def forget(self) -> None:
+        """It will be launched again: what the harness knew of its former life is void."""
+        self._socket, self._buffer, self.answered_at = None, b"", None
+        self._asked.clear()
+        self.view.clear()
+        self.counts.clear()
 
     @property
     def _connection(self) -> socket.socket:

@@ -8,7 +8,8 @@
             print(instance.address, instance.port)
 
 Every name but the version is loaded when it is first used, so that `import gossip` costs nothing.
-`Agent` runs a whole agent inside a trio program; nothing else here needs trio.
+`Agent` runs a whole agent inside a trio program; `aconnect` is the same client for programs of trio or
+asyncio, and alone loads anyio; nothing else here needs either.
 """
 
 from __future__ import annotations
@@ -19,17 +20,31 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gossip.agent import Agent
     from gossip.client import (
+        AliasCheck,
+        AsyncClient,
+        AsyncReplica,
+        AsyncWatch,
+        CheckState,
         Client,
+        CommandCheck,
+        ContainerCheck,
+        GRPCCheck,
+        HTTPCheck,
         Instance,
         JoinResult,
         Member,
         MemberView,
         Registration,
+        ReloadResult,
+        Replica,
         RoundTrip,
         ServiceSummary,
         ServiceView,
+        TCPCheck,
+        TTLCheck,
         UserEvent,
         Watch,
+        aconnect,
         connect,
     )
     from gossip.errors import (
@@ -48,10 +63,19 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agent",
+    "AliasCheck",
+    "AsyncClient",
+    "AsyncReplica",
+    "AsyncWatch",
+    "CheckState",
     "Client",
+    "CommandCheck",
     "ConfigError",
+    "ContainerCheck",
     "CryptoError",
+    "GRPCCheck",
     "GossipError",
+    "HTTPCheck",
     "Instance",
     "JoinResult",
     "LimitError",
@@ -61,16 +85,21 @@ __all__ = [
     "NotFoundError",
     "RefusedError",
     "Registration",
+    "ReloadResult",
     "RemoteProtocolError",
+    "Replica",
     "RoundTrip",
     "ServiceSummary",
     "ServiceView",
     "StoreError",
+    "TCPCheck",
+    "TTLCheck",
     "TransportError",
     "UnreachableError",
     "UserEvent",
     "Watch",
     "__version__",
+    "aconnect",
     "connect",
 ]
 

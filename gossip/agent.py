@@ -11,10 +11,10 @@ keeping is put on disk, and only then does everything end.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import random
-import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -22,9 +22,11 @@ import trio
 
 import gossip
 from gossip import log
-from gossip.api import views
+from gossip.answers import Answers
 from gossip.api.socket import LocalSocket, listen
-from gossip.config import choose_advertise
+from gossip.checking import Checking
+from gossip.checks.monitor import NODE
+from gossip.config import DEV_HTTP, choose_advertise
 from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
 from gossip.core.own import LEASE
@@ -32,33 +34,32 @@ from gossip.core.own import Self as Who
 from gossip.core.params import PROFILES
 from gossip.core.records import ServiceRecord
 from gossip.core.types import show_address
-from gossip.errors import GossipError
-from gossip.host import machine_id, rss_bytes
+from gossip.errors import RefusedError
+from gossip.host import machine_id
 from gossip.journal import Journal
 from gossip.log import note
 from gossip.net.bind import bind
 from gossip.net.driver import Driver
 from gossip.notify import notify
-from gossip.registrar import MAX_DELETIONS, Registrar, newest, read_saved
+from gossip.registrar import MAX_DELETIONS, Reconciled, Registrar, newest, read_saved
 from gossip.store import Store
 from gossip.wire.identity import Identity
 from gossip.wire.seal import SESSION_BYTES, ClearSealer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
-    from gossip.api.methods import Registration
+    from gossip.api.http.face import HttpFace
     from gossip.config import Config
-    from gossip.core.types import Address, NodeId
+    from gossip.core.types import Address
     from gossip.store import StoredRecord
 
-__all__ = ["Agent", "run"]
+__all__ = ["Agent"]
 
 LEAVE_SECONDS = 5.0
 """How long the cluster is given to hear that this node leaves or is about to restart."""
-JOIN_SECONDS = 30.0
 SETTLE_SECONDS = 1.0
 DISK_SECONDS = 5.0
 REMEMBER_SECONDS = 30.0
@@ -69,7 +70,7 @@ _MOVES = frozenset(
 )
 
 
-class Agent:
+class Agent(Answers):
     """One agent: `async with Agent(config) as agent: ...`, in any trio program.
 
     It leaves the cluster when the block ends. Entering raises `GossipError` (`StoreError`,
@@ -77,13 +78,19 @@ class Agent:
 
     Args:
         max_deletions: deletions of services that it remembers before it raises its floor.
+        reread: reads the configuration again, for `agent.reload` and SIGHUP; it may block.
     """
 
-    node: Node
-    _registrar: Registrar
-
-    def __init__(self, config: Config, *, max_deletions: int = MAX_DELETIONS) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        max_deletions: int = MAX_DELETIONS,
+        reread: Callable[[], Config] | None = None,
+    ) -> None:
         self.config = config
+        self._reread = reread
+        self._reloading = trio.Lock()
         self._max_deletions = max_deletions
         self._stop = trio.Event()
         self._farewell: Callable[[float], None] | None = None
@@ -168,16 +175,45 @@ class Agent:
             saved.remembered,
         )
         self._floor = floor
-        self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved)
+        self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved, self._state_of_checks)
+        self._checking = Checking(
+            self.node,
+            trio.current_time,
+            random.SystemRandom(),
+            self._flush,
+            self.deregister,
+            self._journal.keep_checks,
+            self._journal.save_checks,
+        )
         sources = {
             key: source for key, (source, fact) in self._kept.items() if isinstance(fact.body, ServiceRecord)
         }
-        self._registrar = Registrar(self.node, self._journal, sources, trio.current_time, self._max_deletions)
+        self._registrar = Registrar(
+            self.node,
+            self._journal,
+            sources,
+            trio.current_time,
+            self._checking.monitor,
+            config.command_checks,
+            self._max_deletions,
+        )
         sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
         self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
-        self._socket = LocalSocket(self, listen(config.socket), config.socket)
+        self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
         parts.callback(self._socket.close)
+        self._http = self._build_http(parts)
         self._driver.subscribe(self._happened)
+
+    def _build_http(self, parts: contextlib.AsyncExitStack) -> HttpFace | None:
+        """Now, since to load it takes a tenth of a second: the node does not live yet, and nobody waits."""
+        config = self.config
+        if config.http is None:
+            return None
+        from gossip.api.http.face import HttpFace, listen_or_move
+
+        sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
+        parts.callback(sock.close)
+        return HttpFace(sock, self.node, self._driver, self._socket, config.http[0])
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -189,8 +225,11 @@ class Agent:
                     self.node.start(self._driver.now())
                     self._flush()
                     parts.start_soon(self._socket.serve)
+                    if self._http is not None:
+                        parts.start_soon(self._http.serve)
                     parts.start_soon(self._remember)
                     parts.start_soon(self._registrar.run)
+                    parts.start_soon(self._checking.run)
                     self._say_ready()
                     task_status.started()
                     await self._stop.wait()
@@ -202,13 +241,21 @@ class Agent:
 
     async def _restore_services(self) -> None:
         """What the disk kept is the node's already; the rest is work for the journal."""
-        below = [
+        kept = [
             (source, fact.body)
             for source, fact in self._kept.values()
-            if isinstance(fact.body, ServiceRecord) and fact.body.version < self._floor
+            if isinstance(fact.body, ServiceRecord)
         ]
         self._kept.clear()
-        await self._registrar.sign_anew(below)
+        monitor = self._checking.monitor
+        self._checking.set_command_checks(self.config.command_checks)
+        self._checking.restore(self._store.saved, (record for _, record in kept), self.config.checks)
+        await self._registrar.sign_anew(
+            (source, record)
+            for source, record in kept
+            # Beside a damaged log, what has lost its checks would be critical for good.
+            if record.version < self._floor or (record.checked and not monitor.definitions(record.key))
+        )
         await self._registrar.end_sessions()
         await self._registrar.reconcile(self.config.services)
 
@@ -222,6 +269,7 @@ class Agent:
             version=gossip.__version__,
             address=show_address(self._address),
             socket=str(self.config.socket),
+            http=self._http_address() or "off",
             incarnation=self.node.incarnation,
         )
         notify("READY=1")
@@ -232,8 +280,12 @@ class Agent:
         if self._farewell is not None and not self._has_left:
             await self._part(self._farewell)
         with trio.move_on_after(SETTLE_SECONDS):
-            await self._socket.settle()
+            async with trio.open_nursery() as faces:
+                faces.start_soon(self._socket.settle)
+                if self._http is not None:
+                    faces.start_soon(self._http.drain)
         self._journal.save_remembered(self.node.remembered())
+        self._journal.keep_checks()
         with trio.move_on_after(DISK_SECONDS):
             await self._journal.settle()
 
@@ -245,11 +297,11 @@ class Agent:
 
     # ----------------------------------------------------------------------------- what happens inside
 
-    def _flush(self) -> None:
-        self._driver.flush()
-
     def _saved(self) -> list[StoredRecord]:
         return self._registrar.saved()
+
+    def _state_of_checks(self) -> object:
+        return self._checking.state()
 
     def _happened(self, event: Event) -> None:
         log.log_event(event)
@@ -262,6 +314,7 @@ class Agent:
         elif event.kind in _MOVES:
             self._has_moved = True
             self._moved.unpark()
+        self._checking.happened(event)
         self._socket.happened(event)
 
     async def _remember(self) -> None:
@@ -273,104 +326,24 @@ class Agent:
             self._has_moved = False
             self._journal.save_remembered(self.node.remembered())
 
-    # -------------------------------------------------------------------------------- what may be asked
+    # ------------------------------------------------------------------------------------- reloading
 
-    def info(self) -> views.Info:
-        """What this agent says of itself."""
-        node, config = self.node, self.config
-        agreement = node.agreement()
-        return views.Info(
-            id=node.id.hex(),
-            name=node.name,
-            cluster=config.cluster,
-            version=gossip.__version__,
-            pid=os.getpid(),
-            status=node.members.me.status.label,
-            addresses=views.Addresses(show_address(self._address), None, None, str(config.socket)),
-            incarnation=node.incarnation,
-            uptime_s=round(self._driver.now() - self._started, 3),
-            members=views.tally(node),
-            services=views.reachable(node),
-            health=node.health,
-            flags=node.flags,
-            view=views.View(f"{node.fingerprint:016x}", None if agreement is None else round(agreement, 4)),
-            queue=node.queue,
-            rss_bytes=rss_bytes(),
-            counters={**node.counters, "wakeups": self._driver.wakeups},
-        )
+    async def reload_files(self) -> object:
+        """Read the configuration again and take over what can change; a faulty one changes nothing.
 
-    def members(self) -> views.Members:
-        """All members, this node first."""
-        return views.members(self.node, self._driver.now(), time.time())
+        Raises:
+            RefusedError: this agent was started without anything to reload.
+            ConfigError: what was read is faulty; the message says where.
+        """
+        if self._reread is None:
+            raise RefusedError("this agent was started without anything to reload")
+        async with self._reloading:
+            done = await self.reload(await trio.to_thread.run_sync(self._reread))
+        return done._asdict()
 
-    def member(self, id: NodeId) -> views.MemberView | None:
-        """One member, or None if it is not known."""
-        now, wall = self._driver.now(), time.time()
-        if id == self.node.id:
-            return views.itself(self.node, now, wall)
-        found = self.node.members.get(id)
-        return None if found is None else views.member(found, now, wall)
-
-    def evict(self, id: NodeId) -> None:
-        """Have a dead member count as left."""
-        self.node.evict(id, self._driver.now())
-        self._flush()
-
-    def send_event(self, name: str, payload: bytes) -> int:
-        """Send a user event to every member; its version."""
-        version = self.node.send_event(name, payload, self._driver.now())
-        self._flush()
-        return version
-
-    async def register(self, wanted: Registration) -> tuple[str, int]:
-        """See `Registrar.register`."""
-        return await self._registrar.register(wanted)
-
-    async def deregister(self, key: str) -> None:
-        """See `Registrar.deregister`."""
-        await self._registrar.deregister(key)
-
-    async def release(self, key: str) -> None:
-        """See `Registrar.release`."""
-        await self._registrar.release(key)
-
-    async def join(self, addresses: Sequence[str]) -> list[tuple[str, bool, str]]:
-        """Ask these to introduce this node: (address, whether one did, how or why not) for each."""
-        wanted = list(dict.fromkeys(addresses))
-        send, receive = trio.open_memory_channel[Event](len(wanted))
-        for address in wanted:
-            self._joining.setdefault(address, []).append(send)
-        outcome: dict[str, tuple[bool, str]] = {}
-        try:
-            self.node.join(wanted, self._driver.now())
-            self._flush()
-            with trio.move_on_after(JOIN_SECONDS):
-                while len(outcome) < len(wanted):
-                    event = await receive.receive()
-                    outcome[event.name] = (event.ok, event.detail)
-        finally:
-            for address in wanted:
-                self._joining[address].remove(send)
-                if not self._joining[address]:
-                    del self._joining[address]
-        silent = (
-            False,
-            f"no answer within {JOIN_SECONDS:g} s: is an agent there, and not behind a firewall?",
-        )
-        return [(address, *outcome.get(address, silent)) for address in addresses]
-
-    async def leave(self) -> None:
-        """Leave the cluster; `end` then ends the agent."""
-        await self._part(self.node.leave)
-        self._has_left = True
-
-    def end(self) -> None:
-        """End: the cluster has been told already."""
-        self._stop.set()
-
-    async def reload(self, config: Config) -> None:
-        """Take over what can change while running: services from files, tags, the log's level."""
-        keep = ("services", "tags", "log_level", "log_format")
+    async def reload(self, config: Config) -> Reconciled:
+        """Take over what can change while running: services and checks from files, tags, the log's level."""
+        keep = ("services", "checks", "command_checks", "tags", "log_level", "log_format")
         for name in type(config).__slots__:
             if name not in keep and getattr(config, name) != getattr(self.config, name):
                 note(
@@ -380,59 +353,13 @@ class Agent:
         if config.tags != self.config.tags:
             self.node.set_tags(dict(config.tags), self._driver.now())
             self._flush()
-        await self._registrar.reconcile(config.services)
-        note(logging.INFO, "reloaded", services=len(config.services))
-
-
-def run(config: Config, reload: Callable[[], Config] | None = None) -> int:
-    """Run an agent until it is told to stop; the exit status.
-
-    SIGINT leaves the cluster, SIGTERM hands over (or leaves, with `leave_on_term`), a second one
-    of either stops at once, SIGHUP takes over what `reload` gives.
-
-    Raises:
-        GossipError: it cannot start; the message says why.
-    """
-    log.set_up(config.log_level, config.log_format)
-    return trio.run(_main, config, reload)
-
-
-async def _main(config: Config, reload: Callable[[], Config] | None) -> int:
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    status = [0]
-    with trio.open_signal_receiver(*signals) as received:
-        async with Agent(config) as agent, trio.open_nursery() as nursery:
-            nursery.start_soon(_obey, agent, received, reload, status)
-            await agent.finished()
-            nursery.cancel_scope.cancel()
-    return status[0]
-
-
-async def _obey(
-    agent: Agent, received: AsyncIterator[int], reload: Callable[[], Config] | None, status: list[int]
-) -> None:
-    is_stopping = False
-    async for number in received:
-        note(logging.INFO, "signal", name=signal.Signals(number).name)
-        if number == signal.SIGHUP:
-            await _reload(agent, reload)
-        elif is_stopping:
-            status[0] = 128 + number
-            agent.stop_at_once()
-        else:
-            is_stopping = True
-            agent.stop(leave=number == signal.SIGINT or agent.config.leave_on_term)
-
-
-async def _reload(agent: Agent, reload: Callable[[], Config] | None) -> None:
-    if reload is None:
-        note(logging.WARNING, "reload", detail="this agent was started without anything to reload")
-        return
-    try:
-        await agent.reload(await trio.to_thread.run_sync(reload))
-    except GossipError as problem:
-        # What runs is better than nothing: the old settings stand.
-        note(logging.ERROR, "reload_failed", detail=str(problem))
+        self.config = dataclasses.replace(self.config, **{name: getattr(config, name) for name in keep})
+        self._registrar.command_checks = config.command_checks
+        self._checking.set_command_checks(config.command_checks)
+        done = await self._registrar.reconcile(config.services)
+        self._checking.monitor.put(NODE, NODE, config.checks)
+        note(logging.INFO, "reloaded", **done._asdict())
+        return done
 
 
 def _advertised(config: Config, bound: Address) -> Address:

@@ -93,6 +93,13 @@ class TransportError(GossipError):
 
 
 class UnreachableError(TransportError):
-    """No agent answers at the socket that was named."""
+    """No agent answers at the socket that was named.
+
+    `may_have_acted` is true when the request was on its way by then: it may have been carried out, or not.
+    """
 
     kind = "unreachable"
+
+    def __init__(self, message: str = "", *, may_have_acted: bool = False) -> None:
+        super().__init__(message)
+        self.may_have_acted = may_have_acted

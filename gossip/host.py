@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
-__all__ = ["machine_id", "rss_bytes"]
+__all__ = ["boot_id", "machine_id", "rss_bytes", "seconds_since_boot"]
 
 
 def machine_id() -> str:
@@ -15,6 +16,19 @@ def machine_id() -> str:
     except (OSError, ValueError):
         return ""
     return "" if text == "uninitialized" else text
+
+
+def boot_id() -> str:
+    """What tells this run of the machine from every other; empty if the system does not say."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+
+
+def seconds_since_boot() -> float:
+    """Counts while the machine sleeps as well, and not back when somebody sets the clock."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def rss_bytes() -> int | None:

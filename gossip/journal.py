@@ -36,11 +36,18 @@ T = TypeVar("T")
 
 
 class _Item:
-    __slots__ = ("commit", "done", "entry", "problem")
+    __slots__ = ("before", "commit", "done", "entry", "problem")
 
-    def __init__(self, entry: StoredRecord | int, commit: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        entry: StoredRecord | int | None,
+        commit: Callable[[], None],
+        before: tuple[StoredRecord, ...] = (),
+    ) -> None:
         self.entry = entry
-        """A record, or a floor."""
+        """A record, a floor, or nothing where only the rest counts."""
+        self.before = before
+        """What is written right before it, in the same write."""
         self.commit = commit
         self.done = trio.Event()
         self.problem: GossipError | None = None
@@ -53,6 +60,7 @@ class Journal:
         ceiling: the versions that are reserved on disk already; `birth` and `floor` are saved beside it.
         committed: called after each group has become visible.
         live: everything that is worth keeping, for when the log has grown.
+        checks: what is worth keeping of health checks, beside their definitions.
     """
 
     def __init__(
@@ -63,6 +71,7 @@ class Journal:
         floor: int,
         committed: Callable[[], None],
         live: Callable[[], Sequence[StoredRecord]],
+        checks: Callable[[], object] = lambda: None,
     ) -> None:
         self._store = store
         self._reserved = ceiling
@@ -70,6 +79,9 @@ class Journal:
         self._floor = floor
         self._committed = committed
         self._live = live
+        self._checks = checks
+        self._has_new_checks = False
+        self._check_waiters: list[_Item] = []
         self._items: deque[_Item] = deque()
         self._floors: deque[_Item] = deque()
         self._is_long = False
@@ -81,9 +93,10 @@ class Journal:
         self._room = trio.lowlevel.ParkingLot()
         self._rest = trio.lowlevel.ParkingLot()
 
-    async def append(self, entry: StoredRecord, commit: Callable[[], None]) -> None:
+    async def append(self, entry: StoredRecord, commit: Callable[[], None], *before: StoredRecord) -> None:
         """Returns when `entry` is on disk and `commit` has been called.
 
+        What is given as `before` is written ahead of it: a crash leaves none, these alone, or all.
         A caller that is cancelled in between does not hold the record up.
 
         Raises:
@@ -92,7 +105,7 @@ class Journal:
         """
         while len(self._items) >= MAX_WAITING:
             await self._room.park()
-        item = _Item(entry, commit)
+        item = _Item(entry, commit, before)
         self._items.append(item)
         self._work.unpark()
         await item.done.wait()
@@ -133,6 +146,24 @@ class Journal:
         self._addresses = addresses
         self._work.unpark()
 
+    def keep_checks(self) -> None:
+        """Save what is to be kept of health checks, soon."""
+        self._has_new_checks = True
+        self._work.unpark()
+
+    async def save_checks(self) -> None:
+        """Returns when what is to be kept of health checks now is on disk.
+
+        Raises:
+            StoreError: the disk did not take it.
+        """
+        item = _Item(None, lambda: None)
+        self._check_waiters.append(item)
+        self._work.unpark()
+        await item.done.wait()
+        if item.problem is not None:
+            raise item.problem
+
     async def settle(self) -> None:
         """Returns when all that was asked for so far has been tried."""
         while self._has_work() or not self._is_idle:
@@ -152,6 +183,8 @@ class Journal:
             if self._is_long:
                 self._is_long = False
                 await self._try("a shorter log", self._store.compact, self._live())
+            if self._has_new_checks or self._check_waiters:
+                await self._write_checks()
             if self._addresses is not None:
                 addresses, self._addresses = self._addresses, None
                 await self._try("the addresses of other members", self._store.save_remembered, addresses)
@@ -166,6 +199,8 @@ class Journal:
             self._items
             or self._floors
             or self._is_long
+            or self._has_new_checks
+            or self._check_waiters
             or self._ceiling is not None
             or self._addresses is not None
         )
@@ -205,7 +240,9 @@ class Journal:
         group = [self._items.popleft() for _ in range(min(MAX_GROUP, len(self._items)))]
         self._room.unpark(count=len(group))
         problem: GossipError | None = None
-        entries = [item.entry for item in group if isinstance(item.entry, StoredRecord)]
+        entries = [
+            entry for item in group for entry in (*item.before, item.entry) if isinstance(entry, StoredRecord)
+        ]
         self._is_writing = True
         try:
             await trio.to_thread.run_sync(self._store.append, entries)
@@ -223,6 +260,18 @@ class Journal:
             self._committed()
             if self._store.wants_compaction:
                 await self._try("a shorter log", self._store.compact, self._live())
+
+    async def _write_checks(self) -> None:
+        self._has_new_checks = False
+        waiters, self._check_waiters = self._check_waiters, []
+        try:
+            await trio.to_thread.run_sync(self._store.save_checks, self._checks())
+        except StoreError as problem:
+            note(logging.WARNING, "store_failed", detail=f"checks could not be saved: {problem}")
+            for item in waiters:
+                item.problem = problem
+        for item in waiters:
+            item.done.set()
 
     async def _try(self, what: str, write: Callable[[Sequence[T]], None], content: Sequence[T]) -> None:
         """Write what is useful but not promised to anybody."""

@@ -1,33 +1,37 @@
 """This node's own services: who asked for each, and the way from a request to a visible record.
 
-A registration is signed, put on disk and only then published; so what was acknowledged is both on
-disk and in the local view, and what the disk refused was never seen by anybody.
+A registration is signed, put on disk with its checks and only then published, together with what the
+checks say at first; so what was acknowledged is both on disk and in the local view, and what the disk
+refused was never seen by anybody.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import trio
 
 from gossip.api.methods import Registration
+from gossip.config import read_checks, refuse_commands
 from gossip.core.records import Deletion, Fact, ServiceRecord
 from gossip.core.types import Phase
 from gossip.errors import GossipError, NotFoundError, RefusedError, RemoteProtocolError
 from gossip.log import note
+from gossip.saved_checks import CHECKS, entry_of
 from gossip.store import StoredRecord
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from gossip.config import ServiceDefinition
+    from gossip.checks.monitor import Monitor
+    from gossip.config import CheckDefinition, ServiceDefinition
     from gossip.core.node import Node
     from gossip.journal import Journal
     from gossip.wire.identity import Identity
 
-__all__ = ["API", "FILE", "MAX_DELETIONS", "SESSION", "Registrar", "newest", "read_saved"]
+__all__ = ["API", "FILE", "MAX_DELETIONS", "SESSION", "Reconciled", "Registrar", "newest", "read_saved"]
 
 API, FILE, SESSION = "api", "file", "session"
 """Who asked for a service: a program, a file, or a program that wants it gone with its connection."""
@@ -43,6 +47,15 @@ SIGN_AT_ONCE = 256
 """Records that are signed in one go, a few 10 ms; others have their turn in between."""
 SPREAD_LOOK_SECONDS = 0.1
 """How often is looked, only then, whether it has been told."""
+
+
+class Reconciled(NamedTuple):
+    """What became of the services from files."""
+
+    services: int
+    added: int
+    changed: int
+    removed: int
 
 
 def newest(facts: Iterable[tuple[str, Fact]]) -> dict[str, tuple[str, Fact]]:
@@ -66,6 +79,8 @@ def read_saved(identity: Identity, records: Iterable[StoredRecord]) -> list[tupl
     """The services that the disk kept; what cannot be read is told and left behind."""
     found = []
     for record in records:
+        if record.source == CHECKS:
+            continue
         try:
             fact = identity.parse(record.raw)
         except RemoteProtocolError as problem:
@@ -89,6 +104,8 @@ class Registrar:
     Args:
         sources: who asked for the services that the disk kept, by service id.
         now: the clock that the node lives by.
+        monitor: runs the checks of what is registered.
+        command_checks: whether commands are run as checks: `off`, or `local` and `http`.
         max_deletions: how many deletions this node remembers before it forgets them.
     """
 
@@ -98,8 +115,12 @@ class Registrar:
         journal: Journal,
         sources: dict[str, str],
         now: Callable[[], float],
+        monitor: Monitor,
+        command_checks: str = "local",
         max_deletions: int = MAX_DELETIONS,
     ) -> None:
+        self.command_checks = command_checks
+        self._monitor = monitor
         self._node = node
         self._journal = journal
         self._sources = sources
@@ -130,8 +151,12 @@ class Registrar:
         """All that is worth keeping on disk."""
         records = []
         for fact in self._node.saved():
-            key = fact.body.key if isinstance(fact.body, ServiceRecord | Deletion) else ""
-            records.append(StoredRecord(self._sources.get(key, API), fact.raw))
+            body = fact.body
+            if not isinstance(body, ServiceRecord | Deletion):
+                continue
+            if isinstance(body, ServiceRecord) and (checks := self._monitor.definitions(body.key)):
+                records.append(entry_of(body.key, body.version, checks))
+            records.append(StoredRecord(self._sources.get(body.key, API), fact.raw))
         return records
 
     async def register(self, wanted: Registration, source: str | None = None) -> tuple[str, int]:
@@ -140,24 +165,49 @@ class Registrar:
         What is registered already in the same words is not signed and told to everybody again.
 
         Raises:
-            RefusedError: what is asked for is not in this release, or this node is leaving.
+            RefusedError: what is asked for is switched off, or this node is leaving.
+            ConfigError: a check is defined wrongly.
             LimitError: a field or the whole is too large; the message names the limit.
             StoreError: the disk did not take it; nothing has changed.
         """
-        if wanted.checks:
-            raise RefusedError("health checks are not in this release: register without them")
         if source is None:
-            source = SESSION if wanted.while_connected else API
+            source = SESSION if wanted.is_held else API
         key = wanted.id or wanted.name
+        checks = self._read_checks(key, wanted.checks)
         held = self._held(key)
-        if held and self._sources.get(key) == source and not self._under_way[key] and _says(held, wanted):
+        if (
+            held
+            and self._sources.get(key) == source
+            and not self._under_way[key]
+            and _says(held, wanted)
+            and held.checked == bool(checks)
+            and self._monitor.definitions(key) == checks
+        ):
             return key, held.version
         await self._turn()
         fact = self._node.prepare_service(
-            key, wanted.name, wanted.address, wanted.port, wanted.tags, wanted.meta, wanted.weight
+            key,
+            wanted.name,
+            wanted.address,
+            wanted.port,
+            wanted.tags,
+            wanted.meta,
+            wanted.weight,
+            bool(checks),
         )
-        await self._keep(key, fact, source)
+        await self._keep(key, fact, source, checks)
         return key, _version(fact)
+
+    def _read_checks(self, key: str, given: list[object]) -> tuple[CheckDefinition, ...]:
+        checks = read_checks(given, key)
+        if self.command_checks == "off" and (refusal := refuse_commands(checks)):
+            raise RefusedError(refusal)
+        for check in checks:
+            owner = self._monitor.owner(check.id)
+            if owner not in (None, key):
+                whose = f"service {owner!r}" if owner else "the node"
+                raise RefusedError(f"the id {check.id!r} is that of a check of {whose}: give it another")
+        return checks
 
     async def deregister(self, key: str) -> None:
         """Returns once the deletion is on disk and visible here.
@@ -167,27 +217,44 @@ class Registrar:
             StoreError: the disk did not take it; nothing has changed.
         """
         await self._turn()
+        in_maintenance = key in self._monitor.maintenance
         await self._keep(key, self._node.prepare_deletion(key), self._sources.get(key, API))
+        if in_maintenance:
+            # Before anybody can register the id anew, which a crash must not put into maintenance.
+            await self._journal.save_checks()
 
     async def release(self, key: str) -> None:
         """The connection that held the service is gone. One that is somebody else's by now stays."""
         if self._sources.get(key) == SESSION:
             await self.deregister(key)
 
-    async def reconcile(self, definitions: Iterable[ServiceDefinition]) -> None:
+    async def reconcile(self, definitions: Iterable[ServiceDefinition]) -> Reconciled:
         """Make the services from files exactly these. Those that programs registered are left alone."""
         wanted = {each.id: each for each in definitions}
+        added = changed = removed = 0
         for key in [key for key, source in self._sources.items() if source == FILE and key not in wanted]:
-            await self._attempt(key, self.deregister(key))
+            removed += await self._attempt(key, self.deregister(key))
         for key, each in wanted.items():
             if self._sources.get(key, FILE) != FILE:
                 detail = "a program has registered this id: deregister it, or give the file's another"
                 note(logging.WARNING, "service_refused", id=key, detail=detail)
                 continue
             registration = Registration(
-                each.name, each.port, each.id, each.address, tuple(each.tags), dict(each.meta), each.weight
+                each.name,
+                each.port,
+                each.id,
+                each.address,
+                tuple(each.tags),
+                dict(each.meta),
+                each.weight,
+                [check.mapping() for check in each.checks],
             )
+            held = self._held(key)
             await self._attempt(key, self.register(registration, FILE))
+            now = self._held(key)
+            added += held is None and now is not None
+            changed += held is not None and now is not None and now.version > held.version
+        return Reconciled(len(wanted), added, changed, removed)
 
     async def end_sessions(self) -> None:
         """Deregister what belonged to connections of a former life."""
@@ -197,7 +264,14 @@ class Registrar:
     async def sign_anew(self, records: Iterable[tuple[str, ServiceRecord]]) -> None:
         """Register again, as (source, record), what is below the floor: a damaged disk made it rise."""
         for source, old in records:
-            wanted = Registration(old.name, old.port, old.key, old.host, old.tags, old.meta, old.weight)
+            checks = [check.mapping() for check in self._monitor.definitions(old.key)]
+            if old.checked and not checks:
+                note(
+                    logging.WARNING, "checks_lost", id=old.key, detail="its checks are lost: register it anew"
+                )
+            wanted = Registration(
+                old.name, old.port, old.key, old.host, old.tags, old.meta, old.weight, checks
+            )
             await self._attempt(old.key, self.register(wanted, source))
 
     async def _turn(self) -> None:
@@ -240,9 +314,10 @@ class Registrar:
             async def sign(old: ServiceRecord) -> None:
                 try:
                     fact = self._node.prepare_service(
-                        old.key, old.name, old.host, old.port, old.tags, old.meta, old.weight
+                        old.key, old.name, old.host, old.port, old.tags, old.meta, old.weight, old.checked
                     )
-                    await self._keep(old.key, fact, self._sources.get(old.key, API))
+                    checks = self._monitor.definitions(old.key)
+                    await self._keep(old.key, fact, self._sources.get(old.key, API), checks)
                 except GossipError as problem:
                     problems.append(problem)
 
@@ -257,29 +332,38 @@ class Registrar:
             self._is_signing_anew = False
             self._may_sign.unpark_all()
 
-    async def _attempt(self, key: str, change: Awaitable[object]) -> None:
-        """One service of many: its fault is logged, and the others go on."""
+    async def _attempt(self, key: str, change: Awaitable[object]) -> bool:
+        """One service of many: its fault is logged, and the others go on. Whether it was done."""
         try:
             await change
         except NotFoundError:
             self._sources.pop(key, None)
         except GossipError as problem:
             note(logging.ERROR, "service_refused", id=key, detail=str(problem))
+        else:
+            return True
+        return False
 
-    async def _keep(self, key: str, fact: Fact, source: str) -> None:
+    async def _keep(
+        self, key: str, fact: Fact, source: str, checks: tuple[CheckDefinition, ...] = ()
+    ) -> None:
         def publish() -> None:
-            if isinstance(fact.body, Deletion):
-                self._sources.pop(key, None)
-            else:
+            if isinstance(fact.body, ServiceRecord):
                 self._sources[key] = source
+                self._node.publish(fact, self._now())
+                # What its checks say goes out in the same flush, or others would see it critical first.
+                self._monitor.put(key, fact.body.name, checks)
+                return
+            self._sources.pop(key, None)
             self._node.publish(fact, self._now())
-            if isinstance(fact.body, Deletion):
-                self._has_deleted = True
-                self._deleted.unpark()
+            self._monitor.drop(key)
+            self._has_deleted = True
+            self._deleted.unpark()
 
+        before = [entry_of(key, _version(fact), checks)] if checks else []
         self._under_way[key] += 1
         try:
-            await self._journal.append(StoredRecord(source, fact.raw), publish)
+            await self._journal.append(StoredRecord(source, fact.raw), publish, *before)
         finally:
             self._under_way[key] -= 1
             if not self._under_way[key]:

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import proc, report, run
+from bench import catalog, proc, report, run
 from bench.agents import Agent, BenchError
 from bench.cluster import SYSTEMS
+from bench.faces import BUCKET, lag_quantile
 from bench.lookups import requests
 from bench.loop import Loop
 from bench.peer_gossip import GossipAgent
@@ -384,3 +385,40 @@ def test_wrong_options_are_refused() -> None:
     assert (arguments.nodes, arguments.only, arguments.peers) == ([3, 16], ["idle", "join"], ["serf"])
     with pytest.raises(SystemExit):
         parser.parse_args(["--only", "everything"])
+
+
+def test_the_delays_of_changes_are_paired_by_their_turn() -> None:
+    answered: dict[int, float] = {}
+    seen: dict[int, float] = {}
+    lines = [
+        b'{"id":1,"result":{"watch":1}}',
+        b'{"method":"catalog.watch","params":{"instances":[{"meta":{"turn":"7"}},{"meta":{}}]}}',
+        b'{"method":"catalog.watch","params":{"ready":true}}',
+    ]
+    catalog._note(lines, 2.0, answered, seen)
+    catalog._note(lines[1:], 3.0, answered, seen)
+    assert (answered, seen) == ({1: 2.0}, {7: 2.0, 0: 2.0})
+    assert catalog._quantiles([0.003] * 99 + [0.5], 1e3, "ms") == ("3.00 ms", "500.00 ms")
+    assert json.loads(catalog._registration(1_234, 7))["params"]["name"] == "s234"
+
+
+# ----------------------------------------------------------------------------------------------- faces
+
+
+def test_a_quantile_is_of_what_came_in_between_and_even_within_a_bucket() -> None:
+    before = {0.001: 10.0, 0.010: 10.0, math.inf: 10.0}
+    after = {0.001: 60.0, 0.010: 110.0, math.inf: 110.0}
+    assert lag_quantile(before, after, 0.25) == pytest.approx(0.0005)
+    assert lag_quantile(before, after, 0.75) == pytest.approx(0.0055)
+    assert lag_quantile(before, {**after, math.inf: 1_000.0}, 0.99) == 0.010, "beyond the last bound"
+    assert math.isnan(lag_quantile(before, before, 0.99))
+
+
+def test_buckets_are_read_from_a_scrape() -> None:
+    text = (
+        "# TYPE gossip_loop_lag_seconds histogram\n"
+        'gossip_loop_lag_seconds_bucket{le="0.0005"} 3.0\n'
+        'gossip_loop_lag_seconds_bucket{le="+Inf"} 4.0\n'
+        "gossip_loop_lag_seconds_count 4.0\n"
+    )
+    assert BUCKET.findall(text) == [("0.0005", "3.0"), ("+Inf", "4.0")]

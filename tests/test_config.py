@@ -35,8 +35,8 @@ LOCAL: dict[str, object] = {"bind": ["127.0.0.1:0"], "name": "n"}
 NOT_SEALED = (
     "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
 )
-NO_HTTP = "the HTTP API is not in this release: remove it"
-NO_CHECKS = "health checks are not in this release: remove it"
+NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
+SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
 NOT_A_PORT = "is no port: give a number from 0 to 65535"
 NOT_A_NUMBER = "it must be a whole number from 0 to 65535"
 TOO_LONG = "and the path of a unix socket has 107 at most: give a shorter --socket"
@@ -48,6 +48,14 @@ def exposed(address: str) -> str:
     return (
         f"{address} is reached by other machines, and without a key an agent listens on loopback only: give"
         " --insecure to run in clear (sealing with a key comes in a later release), or --bind 127.0.0.1:7946"
+    )
+
+
+def no_tokens(address: str, port: int) -> str:
+    return (
+        f"{address} is reached by other machines, and whoever reaches it reads all that this agent knows:"
+        " without tokens, which come in a later release, HTTP is served on loopback only: give --http"
+        f" 127.0.0.1:{port}, or --insecure to allow it"
     )
 
 
@@ -99,9 +107,19 @@ def test_dev_is_loopback_and_no_disk() -> None:
         data_dir=None,
         bind=(("127.0.0.1", 7946),),
         advertise=("127.0.0.1", 7946),
+        http=("127.0.0.1", 8500),
         dev=True,
     )
     assert load(env=ENV, flags={"dev": True, "bind": ["[::1]:0"]}).bind == (("::1", 0),)
+
+
+def test_http_is_off_unless_asked_for_and_on_under_dev() -> None:
+    assert load(env=ENV, flags=LOCAL).http is None
+    assert load(env=ENV, flags={"dev": True}).http == config.DEV_HTTP == ("127.0.0.1", 8500)
+    assert load(env=ENV, flags={"dev": True, "http": "off"}).http is None
+    assert load(env=ENV | {"GOSSIP_HTTP": "localhost"}, flags=LOCAL).http == ("127.0.0.1", 8500)
+    assert load(env=ENV, flags=LOCAL | {"http": "[::1]:0"}).http == ("::1", 0)
+    assert load(env=ENV, flags=LOCAL | {"http": "10.0.0.1:1", "insecure": True}).http == ("10.0.0.1", 1)
 
 
 @pytest.mark.parametrize(
@@ -157,10 +175,12 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "join": ('["a", "b:1"]', "a, b:1", ["a", "b:1"], ("a", "b:1")),
     "data_dir": ('"/d"', "/d", "/d", Path("/d")),
     "socket": ('"/s"', "/s", "/s", Path("/s")),
+    "http": ('"[::1]:80"', "[::1]:80", "[::1]:80", ("::1", 80)),
     "tags": ('{ k = "v", l = "w=x" }', "k=v,l=w=x", ["k=v", "l=w=x"], {"k": "v", "l": "w=x"}),
     "profile": ('"wan"', "wan", "wan", "wan"),
     "log_level": ('"DEBUG"', "debug", "debug", "debug"),
     "log_format": ('"json"', "json", "json", "json"),
+    "command_checks": ('"off"', "off", "OFF", "off"),
     "dev": ("true", "yes", True, True),
     "insecure": ("true", "1", True, True),
     "leave_on_term": ("true", "on", True, True),
@@ -170,7 +190,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
 def test_the_table_of_settings_is_complete() -> None:
     assert tuple(EVERYWHERE) == config.SETTINGS
     fields = set(Config.__dataclass_fields__)
-    assert fields == {*config.SETTINGS, "services"}
+    assert fields == {*config.SETTINGS, "services", "checks"}
 
 
 @pytest.mark.parametrize("setting", EVERYWHERE)
@@ -334,10 +354,15 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ('dev = true\ndata_dir = "/d"', 2, "data_dir: dev keeps nothing on disk: remove this, or dev"),
         ('service = "web"', 1, "service: write it as [[service]] tables"),
         ('key_file = "k"', 1, f"key_file: {NOT_SEALED}"),
-        ('http = "127.0.0.1:8500"', 1, f"http: {NO_HTTP}"),
-        ('http-list-self-as = "consul"', 1, f"http-list-self-as: {NO_HTTP}"),
+        ('http = "localhost:x"', 1, "http: 'localhost:x': 'x' is no port: give a number from 0 to 65535"),
+        ('http = "web:80"', 1, "http: 'web:80': 'web' is a name: give an IP address here"),
+        ('http = "224.0.0.1:80"', 1, "http: 224.0.0.1 is a multicast address"),
+        ("http = 8500", 1, "http: it must be text in quotes"),
+        ('http-list-self-as = "consul"', 1, f"http-list-self-as: {NO_CONSUL}"),
         ('dns = "127.0.0.1:8600"', 1, "dns: DNS is not in this release: remove it"),
-        ('command_checks = "local"', 1, f"command_checks: {NO_CHECKS}"),
+        ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
+        ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
+        ("check = 1", 1, "check: write it as [[check]] tables"),
         ('invite = "t"', 1, "invite: invitations are not in this release: remove it"),
     ],
 )  # fmt: skip
@@ -388,7 +413,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("GOSSIP_DEV", "maybe", "'maybe' is neither true nor false"),
         ("GOSSIP_TAGS", "a=1,b", "'b' is no KEY=VALUE"),
         ("GOSSIP_KEY_FILE", "/k", NOT_SEALED),
-        ("GOSSIP_HTTP", "127.0.0.1:8500", NO_HTTP),
+        ("GOSSIP_HTTP", "10.0.0.1:80", no_tokens("10.0.0.1:80", 80)),
         ("GOSSIP_BINDS", "127.0.0.1", "unknown setting: did you mean bind?"),
         ("GOSSIP_LOGLEVEL", "debug", "unknown setting: did you mean log_level?"),
     ],
@@ -419,7 +444,8 @@ def test_variables_that_are_somebody_elses_or_empty_are_left_alone() -> None:
         ({"dev": True, "data_dir": "/d"}, "--data-dir: dev keeps nothing on disk: remove this, or dev"),
         ({"key_file": "/k"}, f"--key-file: {NOT_SEALED}"),
         ({"dns": "127.0.0.1:1"}, "--dns: DNS is not in this release: remove it"),
-        ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_HTTP}"),
+        ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
+        ({"dev": True, "http": "0.0.0.0"}, f"--http: {no_tokens('0.0.0.0:8500', 8500)}"),
         ({"tag": ["a=b"], "tags": ["a=b"]}, "--tags: given twice, also as --tag"),
         ({"seeds": ["a"]}, "--seeds: unknown setting"),
         ({"dev": True, "socket": "/" + "s" * 107}, f"--socket: /{'s' * 107} has 108 bytes, {TOO_LONG}"),
@@ -557,7 +583,7 @@ def test_services_come_from_all_files_and_the_directories_beside_them(tmp_path: 
         (WEB.replace("80", "65536"), 3, f"service.port: {NOT_A_NUMBER}"),
         (WEB.replace("80", "true"), 3, f"service.port: {NOT_A_NUMBER}"),
         (WEB + "weight = -1", 4, f"service.weight: {NOT_A_NUMBER}"),
-        (WEB + "x = 1", 4, "service.x: unknown: a service has name, id, port, address, tags, meta, weight"),
+        (WEB + "x = 1", 4, f"service.x: unknown: a service has {SERVICE_KEYS}"),
         (WEB + f'id = "{"i" * 65}"', 4, f"service.id: '{'i' * 65}' has 65 bytes: the limit is 64"),
         (WEB + "id = 1", 4, "service.id: it must be text"),
         (WEB + 'id = ""', 4, "service.id: it is empty"),
@@ -567,7 +593,7 @@ def test_services_come_from_all_files_and_the_directories_beside_them(tmp_path: 
         (WEB + f"tags = {['t' * 215] * 3}", 4, f"service.tags: 3 tags of 645 {TOO_MANY}"),
         (WEB + "[service.meta]\na = 1", 4, "service.meta: it must be a table of texts"),
         (WEB + 'meta = { a = "\\b" }', 4, "service.meta: the value of 'a' has characters that do not print"),
-        (WEB + WEB.replace("web", "b") + "[[service.check]]\nhttp = 1", 7, f"service.check: {NO_CHECKS}"),
+        (WEB + WEB.replace("w", "v") + "[[service.check]]\ntcp = 1", 8, "service.check.tcp: it must be text"),
         ('service = [ { name = "a" } ]', 1, "service: port is missing"),
     ],
 )  # fmt: skip

@@ -635,3 +635,33 @@ def test_a_directory_of_somebody_else_is_told(home: Path) -> None:
             Store.open(home, MACHINE)
     finally:
         os.seteuid(user)
+
+
+def test_what_checks_found_is_kept_and_damage_is_told(home: Path) -> None:
+    store = Store.open(home, MACHINE)
+    assert store.saved.checks is None
+    store.save_checks({"checks": {"a": ["passing", 1.5, 0.0, "ok"]}})
+    store.close()
+    again = reopened(home)
+    assert again.saved.checks == {"checks": {"a": ["passing", 1.5, 0.0, "ok"]}}
+    assert not again.saved.warnings
+    again.close()
+    (home / "checks").write_bytes(b"x" + (home / "checks").read_bytes())
+    damaged = reopened(home)
+    assert damaged.saved.checks is None
+    assert damaged.saved.warnings == [
+        f"{home / 'checks'} is damaged: checks begin anew, maintenance has ended"
+    ]
+    damaged.close()
+
+
+def test_what_checks_found_is_not_for_another_identity(home: Path) -> None:
+    store = Store.open(home, MACHINE)
+    store.save_checks({"checks": {}})
+    store.close()
+    other = Store.open(home, "f" * 32)
+    assert other.saved.checks is None
+    other.close()
+    again = Store.open(home, "f" * 32)
+    assert again.saved.checks is None
+    again.close()

@@ -23,6 +23,7 @@ from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failur
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gossip.api.logs import Logs
     from gossip.api.lookups import Lookups
     from gossip.api.methods import Backend
     from gossip.api.streak import Streak
@@ -37,6 +38,8 @@ FLUSH_BYTES = 262_144
 """Answers of one read that are gathered before they are sent."""
 WATCH_BYTES = 262_144
 MAX_PENDING = 64
+SLICE_REQUESTS = 256
+"""Requests of one connection that are answered before other tasks run, or `SLICE_SECONDS` of them."""
 STALL_SECONDS = 120.0
 LINGER_SECONDS = 1.0
 
@@ -49,7 +52,10 @@ class Hub(Protocol):
     agent: Backend
     lookups: Lookups
     watches: Watches
+    logs: Logs
     streak: Streak
+    gossip_first: Callable[[], None]
+    """Called before each request: see `net.driver.Driver.gossip_first`."""
 
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> object:
         """Runs `function` in the background, for as long as the socket is served."""
@@ -72,7 +78,9 @@ class Connection:
         self._hub = hub
         self._scope = trio.CancelScope()
         self._changed = trio.lowlevel.ParkingLot()
-        self._calls = Calls(hub.agent, hub.lookups, self, hub.start, self._reply, self._wake)
+        self._calls = Calls(
+            hub.agent, hub.lookups, self, hub.start, self._reply, self._wake, hub.gossip_first
+        )
         self._out: list[bytes] = []
         self._size = 0
         self._corked = False
@@ -124,6 +132,7 @@ class Connection:
 
     def _answer_one(self, line: bytes) -> bool:
         """Answer a line; whether another may be read. The way of most requests, so it is short."""
+        self._hub.gossip_first()
         self._corked = True
         result = self._calls.line(line)
         self._corked = False
@@ -138,9 +147,11 @@ class Connection:
     async def _answer(self, lines: list[bytes]) -> bool:
         """Answer each line; False if one was too long to be a request."""
         self._corked = True
-        answer = self._calls.line
-        until = time.perf_counter() + SLICE_SECONDS
+        answer, gossip_first = self._calls.line, self._hub.gossip_first
+        until, left = time.perf_counter() + SLICE_SECONDS, SLICE_REQUESTS
         for line in lines:
+            gossip_first()
+            left -= 1
             if len(line) > MAX_LINE_BYTES:
                 await self._overlong()
                 return False
@@ -148,10 +159,15 @@ class Connection:
             if result is not None:
                 self._out.append(result)
                 self._size += len(result)
-            if self._size > FLUSH_BYTES or self._calls.pending >= MAX_PENDING or time.perf_counter() > until:
+            if (
+                self._size > FLUSH_BYTES
+                or self._calls.pending >= MAX_PENDING
+                or not left
+                or time.perf_counter() > until
+            ):
                 await self._catch_up()
                 await trio.lowlevel.checkpoint()
-                until = time.perf_counter() + SLICE_SECONDS
+                until, left = time.perf_counter() + SLICE_SECONDS, SLICE_REQUESTS
                 self._corked = True
         self._corked = False
         self._flush()
@@ -204,6 +220,12 @@ class Connection:
             self._flush()
         return True
 
+    def owes(self) -> None:
+        """See `Follower`."""
+        self._owes = True
+        if not self._corked:
+            self._flush()
+
     def _flush(self) -> None:
         """Send what the kernel takes; a task sees to the rest."""
         if self.is_flushing or not self.is_open:
@@ -253,7 +275,7 @@ class Connection:
 
     def _resync(self) -> None:
         for watcher in self._watchers:
-            if watcher.behind:
+            while watcher.behind:
                 if self._size > WATCH_BYTES:
                     return
                 for line in watcher.resync():
@@ -274,6 +296,18 @@ class Connection:
         """See `Session`."""
         return self._watch(self._hub.watches.events(self, len(self._watchers) + 1, name))
 
+    def watch_logs(self, level: str) -> bytes:
+        """See `Session`."""
+        return self._watch(self._hub.logs.join(self, len(self._watchers) + 1, level))
+
+    def watch_catalog(self) -> bytes:
+        """See `Session`."""
+        watcher, value = self._hub.watches.catalog(self, len(self._watchers) + 1)
+        self._watchers.append(watcher)
+        # The rest follows its answer, as fast as it is read.
+        self._owes = True
+        return b'{"watch":%d,%b' % (watcher.number, value)
+
     def _watch(self, watcher: Watcher) -> bytes:
         self._watchers.append(watcher)
         value = watcher.topic.value()
@@ -286,6 +320,11 @@ class Connection:
     def free(self, key: str) -> None:
         """See `Session`."""
         self._hub.free(key)
+
+    @property
+    def watches(self) -> int:
+        """How many it has."""
+        return len(self._watchers)
 
     # --------------------------------------------------------------------------------------- ending
 
@@ -302,6 +341,7 @@ class Connection:
         self.is_open = False
         for watcher in self._watchers:
             self._hub.watches.forget(watcher)
+            self._hub.logs.forget(watcher)
         self._hub.streak.forget(self)
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()

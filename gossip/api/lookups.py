@@ -45,6 +45,8 @@ class Lookups:
         self._size = 0
         self._tails: dict[bytes, bytes] = {}
         """What followed the id in lines that asked for a lookup, and the parameters in it."""
+        self.answered = 0
+        """Lookups of one service, ever."""
 
     def at_once(self, line: bytes) -> bytes | None:
         """The answer to a line that differs in its id only from one asked before; None: decode it."""
@@ -58,6 +60,7 @@ class Lookups:
         number = line[len(_HEAD) : end]
         if not number.isdigit() or number[0] == _ZERO or len(number) > MAX_DIGITS:
             return None
+        self.answered += 1
         return b'%b,"result":%b}\n' % (line[:end], entry[2])
 
     def note(self, line: bytes, params: Raw) -> None:
@@ -82,6 +85,7 @@ class Lookups:
         Raises:
             RpcError: the parameters are wrong.
         """
+        self.answered += 1
         text = bytes(params)
         node = self._agent.node
         kept = self._kept.get(text)

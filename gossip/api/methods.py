@@ -8,7 +8,7 @@ before it: an answer carries its request's id.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -30,6 +30,7 @@ __all__ = [
     "Backend",
     "Call",
     "EventWatch",
+    "LogWatch",
     "Registration",
     "Session",
     "missing",
@@ -37,6 +38,10 @@ __all__ = [
 
 MAX_ADDRESSES = 64
 """Addresses in one `agent.join`."""
+
+
+MAX_NOTE_CHARS = 4_096
+"""Of what a program says beside its status."""
 
 
 class Registration(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,8 +57,16 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True):
     meta: dict[str, str] = {}
     weight: Annotated[int, Meta(ge=0, le=65_535)] = 1
     checks: list[Any] = []
+    """As configuration has them: see `gossip.config.checks`."""
     while_connected: bool = False
     """Deregister it when the connection that registered it ends."""
+    hold: bool = False
+    """The same, by its other name."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether it ends with its connection."""
+        return self.while_connected or self.hold
 
 
 class Session(Protocol):
@@ -67,6 +80,12 @@ class Session(Protocol):
 
     def watch_events(self, name: str | None) -> bytes:
         """The same for user events, which have no value."""
+
+    def watch_logs(self, level: str) -> bytes:
+        """The same for the agent's log from `level` on, which has no value either."""
+
+    def watch_catalog(self) -> bytes:
+        """The same for all services, one by one."""
 
     def hold(self, key: str) -> None:
         """Ties a registration to the life of this connection."""
@@ -115,6 +134,18 @@ class Backend(Protocol):
     async def release(self, key: str) -> None:
         """Deregisters a service whose connection is gone, unless it has become another's."""
 
+    def update_check(self, id: str, status: str, text: str) -> str:
+        """Takes what a program says of itself; the id of the check that it is about."""
+
+    def checks(self) -> object:
+        """The answer of `checks.list`."""
+
+    async def set_maintenance(self, key: str, reason: str | None) -> None:
+        """Returns once it is on disk and in the local view; None ends it."""
+
+    async def reload_files(self) -> object:
+        """Reads the configuration again; the answer of `agent.reload`."""
+
 
 class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
     pass
@@ -144,9 +175,31 @@ class EventWatch(Struct, frozen=True, forbid_unknown_fields=True):
     name: str | None = None
 
 
+class LogWatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of `logs.watch`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
 class _Pair(Struct, frozen=True, forbid_unknown_fields=True):
     b: str
     a: str | None = None
+
+
+class _CheckUpdate(Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    status: Literal["passing", "warning", "critical"]
+    note: Annotated[str, Meta(max_length=MAX_NOTE_CHARS)] = ""
+
+
+class _Maintenance(Struct, frozen=True, forbid_unknown_fields=True):
+    on: bool
+    id: str = ""
+    reason: str = ""
+
+
+def _update_check(agent: Backend, params: _CheckUpdate) -> object:
+    return {"id": agent.update_check(params.id, params.status, params.note), "status": params.status}
 
 
 def _evict(agent: Backend, params: _Evict) -> object:
@@ -189,11 +242,20 @@ async def _leave(call: Call, _: _Nothing) -> object:
 
 async def _register(call: Call, params: Registration) -> object:
     key, version = await call.agent.register(params)
-    if params.while_connected:
+    if params.is_held:
         call.session.hold(key)
     else:
         call.session.free(key)
     return {"id": key, "version": version}
+
+
+async def _set_maintenance(call: Call, params: _Maintenance) -> object:
+    await call.agent.set_maintenance(params.id, params.reason if params.on else None)
+    return {"id": params.id, "on": params.on}
+
+
+async def _reload(call: Call, _: _Nothing) -> object:
+    return await call.agent.reload_files()
 
 
 async def _deregister(call: Call, params: _Key) -> object:
@@ -227,6 +289,8 @@ READS: dict[str, Method[Any, Backend, object]] = {
     "members.list": Method(_Nothing, lambda agent, _: agent.members()),
     "services.list": Method(_Nothing, lambda agent, _: views.services(agent.node)),
     "services.lookup": Method(views.Lookup, lambda agent, question: views.instances(agent.node, question)),
+    "checks.update": Method(_CheckUpdate, _update_check),
+    "checks.list": Method(_Nothing, lambda agent, _: agent.checks()),
     "events.send": Method(_Event, _send_event),
     "rtt": Method(_Pair, _rtt),
 }
@@ -234,21 +298,23 @@ WATCHES: dict[str, Method[Any, Session, bytes]] = {
     "services.watch": Method(
         views.ServicesWatch, lambda session, params: session.watch_services(params.question())
     ),
+    "catalog.watch": Method(_Nothing, lambda session, _: session.watch_catalog()),
     "members.watch": Method(_Nothing, lambda session, _: session.watch_members()),
     "events.watch": Method(EventWatch, lambda session, params: session.watch_events(params.name)),
+    "logs.watch": Method(LogWatch, lambda session, params: session.watch_logs(params.level)),
 }
 CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "agent.join": Method(_Addresses, _join),
     "agent.leave": Method(_Nothing, _leave),
     "services.register": Method(Registration, _register),
     "services.deregister": Method(_Key, _deregister),
+    "maintenance.set": Method(_Maintenance, _set_maintenance),
+    "agent.reload": Method(_Nothing, _reload),
 }
-
-_LATER = {"checks.update", "maintenance.set"}
 
 
 def missing(method: str) -> RpcError:
     """What to say to a method that is not there."""
-    if method in _LATER or method.startswith("keys."):
+    if method.startswith("keys."):
         return RpcError(NO_METHOD, f"{method}: not in this release", "unsupported")
     return RpcError(NO_METHOD, f"no method {method[:64]!r}", "unknown_method")

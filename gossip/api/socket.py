@@ -15,6 +15,7 @@ import trio
 
 from gossip.api.connection import Connection
 from gossip.api.jsonrpc import FAILED, RpcError, failure
+from gossip.api.logs import Logs
 from gossip.api.lookups import Lookups
 from gossip.api.streak import Streak
 from gossip.api.watch import Watches
@@ -103,12 +104,21 @@ class LocalSocket:
 
     Args:
         sock: from `listen`; closed, and its path removed, when `serve` ends.
+        gossip_first: called before each request, so that clients never keep the agent from gossip.
     """
 
-    def __init__(self, agent: Backend, sock: socket.socket, path: Path) -> None:
+    def __init__(
+        self,
+        agent: Backend,
+        sock: socket.socket,
+        path: Path,
+        gossip_first: Callable[[], None] = lambda: None,
+    ) -> None:
         self.agent = agent
-        self.lookups = Lookups(agent)
+        self.gossip_first = gossip_first
+        self.lookups: Lookups = Lookups(agent)
         self.watches = Watches(agent)
+        self.logs = Logs()
         self.streak = Streak()
         self._sock = sock
         self._path = path
@@ -121,10 +131,21 @@ class LocalSocket:
         """Hands an event of the node to the watchers."""
         self.watches.happened(event)
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
+
+    @property
+    def watchers(self) -> int:
+        """Watches of all connections."""
+        return sum(connection.watches for connection in self._connections)
+
     async def serve(self) -> None:
         """Answers until cancelled."""
         try:
             async with trio.open_nursery() as self._nursery:
+                self._nursery.start_soon(self.watches.run)
                 await self._accept(self._nursery)
         finally:
             self.close()

@@ -43,6 +43,7 @@ __all__ = [
     "milliseconds",
     "reachable",
     "rfc3339",
+    "service",
     "services",
     "tally",
 ]
@@ -274,15 +275,20 @@ def instances(node: Reads, question: Lookup) -> Instances:
     )
 
 
+def service(node: Reads, name: str) -> ServiceView | None:
+    """The service's row in the list; None if no live member offers it."""
+    found = [each for each in node.catalog.lookup(name, any=True) if each.status not in ("dead", "left")]
+    if not found:
+        return None
+    failing = sum(each.status in ("critical", "maintenance") for each in found)
+    tags = sorted({tag for each in found for tag in each.tags})
+    return ServiceView(name, len(found) - failing, tags, failing)
+
+
 def services(node: Reads) -> Services:
     """Every service that some live member offers."""
-    rows = []
-    for name in node.catalog.names():
-        found = [each for each in node.catalog.lookup(name, any=True) if each.status not in ("dead", "left")]
-        failing = sum(each.status in ("critical", "maintenance") for each in found)
-        tags = sorted({tag for each in found for tag in each.tags})
-        rows.append(ServiceView(name, len(found) - failing, tags, failing))
-    return Services(rows, node.catalog.index)
+    rows = [service(node, name) for name in node.catalog.names()]
+    return Services([row for row in rows if row is not None], node.catalog.index)
 
 
 def tally(node: Reads) -> dict[str, int]:

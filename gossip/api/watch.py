@@ -1,24 +1,42 @@
 """Watches: the value now, then a notification for each change that can be seen.
 
-A query that several watchers ask is answered and encoded once. A watcher whose connection cannot
-take more is marked as behind and is sent nothing, so that a reader that has stopped costs no
-memory; when there is room again it gets one `resync` and the whole value.
+A change is told at once, and what follows within 20 ms is told as one, with the newest value (`windows`).
+An event that names a service concerns the watchers of that service only; while nothing happens, nothing
+runs. A watcher whose connection cannot take more is marked as behind and is sent nothing, so that a
+reader that has stopped costs no memory; when there is room again it gets one `resync` and the whole
+value. Who follows the whole catalog is owed names instead (`follow`), and goes on from where it is.
 """
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+import trio
 
-from gossip.api import views
+from gossip.api.follow import CatalogTopic
+from gossip.api.topics import (
+    EventsTopic,
+    MembersTopic,
+    NamesTopic,
+    ServiceTopic,
+    Sink,
+    Watcher,
+)
+from gossip.api.windows import Windows
 from gossip.core.events import Event, EventKind
+from gossip.core.records import ServiceRecord
 from gossip.errors import LimitError
 
 if TYPE_CHECKING:
-    from gossip.api.methods import Backend
+    from collections.abc import Callable
 
-__all__ = ["MAX_WATCHES", "Sink", "Watcher", "Watches"]
+    from gossip.api import views
+    from gossip.api.methods import Backend
+    from gossip.api.topics import Topic
+
+__all__ = ["MAX_WATCHES", "Follower", "Sink", "Watcher", "Watches", "check_number"]
 
 MAX_WATCHES = 1_024
 """Watches of one connection."""
@@ -34,170 +52,103 @@ _MEMBER_EVENTS = frozenset(
         EventKind.MEMBER_FLAGGED,
     }
 )
+_SERVICE_EVENTS = frozenset(
+    {EventKind.SERVICE_REGISTERED, EventKind.SERVICE_CHANGED, EventKind.SERVICE_DEREGISTERED}
+)
 
 _encode = msgspec.json.Encoder().encode
 
 
-class Sink(Protocol):
-    """Where a watcher's notifications go."""
+class Follower(Sink, Protocol):
+    """Where a catalog watcher's lines go: it asks for them itself, when it has room."""
 
-    def offer(self, line: bytes) -> bool:
-        """Takes the line, or refuses it because too much is waiting already."""
-
-
-class Watcher:
-    """One watch of one connection."""
-
-    __slots__ = ("behind", "number", "sink", "topic")
-
-    def __init__(self, sink: Sink, number: int, topic: _Topic) -> None:
-        self.sink = sink
-        self.number = number
-        self.topic = topic
-        self.behind = False
-        """Something was kept from it: it is owed a resync."""
-
-    def resync(self) -> list[bytes]:
-        """What it is owed, and nothing more: the mark, then the whole value if the topic has one."""
-        self.behind = False
-        lines = [self._line(b'"resync":true}')]
-        value = self.topic.value()
-        if value is not None:
-            lines.append(self._line(value))
-        return lines
-
-    def tell(self, tail: bytes) -> None:
-        if not self.behind and not self.sink.offer(self._line(tail)):
-            self.behind = True
-
-    def _line(self, tail: bytes) -> bytes:
-        """`tail` is the rest of the parameters, closing brace included."""
-        method = self.topic.method
-        return b'{"jsonrpc":"2.0","method":"%b","params":{"watch":%d,%b}\n' % (method, self.number, tail)
-
-
-class _Topic:
-    """What some watchers have in common: the value that they follow."""
-
-    method: bytes
-
-    def __init__(self) -> None:
-        # A dict for its order: those who came first are told first.
-        self.watchers: dict[Watcher, None] = {}
-
-    def value(self) -> bytes | None:
-        """The whole value as a JSON object without its opening brace; None for mere events."""
-        raise NotImplementedError
-
-    def tell(self, tail: bytes) -> None:
-        for watcher in self.watchers:
-            watcher.tell(tail)
-
-
-class _Service(_Topic):
-    method = b"services.watch"
-
-    def __init__(self, agent: Backend, question: views.Lookup) -> None:
-        super().__init__()
-        self._agent = agent
-        self._question = question
-        self._index = -1
-        self._instances = b""
-
-    def refresh(self) -> None:
-        """Tell the watchers if what this question gives has changed."""
-        index = self._agent.node.catalog.index_of(self._question.service)
-        if index == self._index and not self._question.any:
-            return
-        self._index = index
-        instances = _encode(views.instances(self._agent.node, self._question).instances)
-        # The service has changed; what these watchers asked of it may not have.
-        if instances != self._instances:
-            self._instances = instances
-            self.tell(self._tail())
-
-    def value(self) -> bytes:
-        self.refresh()
-        return self._tail()
-
-    def _tail(self) -> bytes:
-        return b'"instances":%b,"index":%d}' % (self._instances, self._index)
-
-
-class _Names(_Topic):
-    """The list of all services, for those who watch no one of them."""
-
-    method = b"services.watch"
-
-    def __init__(self, agent: Backend) -> None:
-        super().__init__()
-        self._agent = agent
-        self._index = -1
-        self._services = b""
-
-    def refresh(self) -> None:
-        """Tell the watchers if the list has changed."""
-        index = self._agent.node.catalog.index
-        if index == self._index:
-            return
-        self._index = index
-        services = _encode(views.services(self._agent.node).services)
-        if services != self._services:
-            self._services = services
-            self.tell(self._tail())
-
-    def value(self) -> bytes:
-        self.refresh()
-        return self._tail()
-
-    def _tail(self) -> bytes:
-        return b'"services":%b,"index":%d}' % (self._services, self._index)
-
-
-class _Members(_Topic):
-    method = b"members.watch"
-
-    def __init__(self, agent: Backend) -> None:
-        super().__init__()
-        self._agent = agent
-
-    def happened(self, event: Event) -> None:
-        if self.watchers:
-            row = self._agent.member(event.id)
-            if row is not None:
-                told = (event.kind.encode(), _encode(row), self._agent.node.members.index)
-                self.tell(b'"event":"%b","member":%b,"index":%d}' % told)
-
-    def value(self) -> bytes:
-        return _encode(self._agent.members())[1:]
-
-
-class _Events(_Topic):
-    method = b"events.watch"
-
-    def value(self) -> None:
-        return None
+    def owes(self) -> None:
+        """Some of its watchers are behind: give them what they are owed as soon as there is room."""
 
 
 class Watches:
-    """All watches of all connections."""
+    """All watches of all connections.
 
-    def __init__(self, agent: Backend) -> None:
+    Args:
+        now: seconds, of the clock that `run` sleeps by.
+    """
+
+    def __init__(self, agent: Backend, now: Callable[[], float] = trio.current_time) -> None:
         self._agent = agent
-        self._services: dict[views.Lookup | None, _Service | _Names] = {}
-        self._members = _Members(agent)
-        self._events: dict[str | None, _Events] = {}
+        self._now = now
+        self._services: dict[views.Lookup | None, ServiceTopic | NamesTopic] = {}
+        self._by_name: dict[str, dict[ServiceTopic, None]] = {}
+        self._any = 0
+        """How many watched questions show what is hidden."""
+        self._names: NamesTopic | None = None
+        self._members = MembersTopic(agent)
+        self._events: dict[str | None, EventsTopic] = {}
+        self._catalog = CatalogTopic(agent)
+        # A service in the catalog stands there as its name.
+        self._windows: Windows[ServiceTopic | NamesTopic | str] = Windows()
+        self._wakes_at = math.inf
+        self._sooner = trio.lowlevel.ParkingLot()
+
+    async def run(self) -> None:
+        """Tell what was bunched when its window ends. Asleep while nothing is; never returns."""
+        while True:
+            self._wakes_at = self._windows.deadline
+            with trio.move_on_at(self._wakes_at):
+                await self._sooner.park()
+            self.tell_due()
+
+    def tell_due(self) -> None:
+        """Tell what is due by now."""
+        for key in self._windows.due(self._now()):
+            self._speak(key)
+
+    # -- what happens ------------------------------------------------------------------------------------
 
     def happened(self, event: Event) -> None:
         """Tell whoever wants to know. The node has already changed."""
         if event.kind is EventKind.EVENT_RECEIVED:
             self._tell_event(event)
-            return
-        if event.kind in _MEMBER_EVENTS:
+        elif event.kind in _SERVICE_EVENTS:
+            self._service_changed(event.name)
+        elif event.kind in _MEMBER_EVENTS:
             self._members.happened(event)
-        # Any event can change what a lookup gives: an owner failing, its address moving.
-        for topic in self._services.values():
-            topic.refresh()
+            if self._any:
+                self._hidden_changed(event)
+
+    def _service_changed(self, name: str) -> None:
+        for topic in self._by_name.get(name, ()):
+            self._changed(topic)
+        if self._names is not None:
+            self._changed(self._names)
+        if self._catalog.watchers:
+            self._changed(name)
+
+    def _hidden_changed(self, event: Event) -> None:
+        """What a member offered while it lived changes its status without an event of its own."""
+        members = self._agent.node.members
+        member = members.me if event.id == self._agent.node.id else members.get(event.id)
+        if member is None:
+            return
+        names = {fact.body.name for fact in member.services.values() if isinstance(fact.body, ServiceRecord)}
+        for name in names:
+            for topic in self._by_name.get(name, ()):
+                if topic.question.any:
+                    self._changed(topic)
+
+    def _changed(self, key: ServiceTopic | NamesTopic | str) -> None:
+        if self._windows.changed(key, self._now()):
+            self._speak(key)
+        elif self._windows.deadline < self._wakes_at:
+            # At most once for each time that `run` goes to sleep.
+            self._wakes_at = self._windows.deadline
+            self._sooner.unpark()
+
+    def _speak(self, key: ServiceTopic | NamesTopic | str) -> None:
+        if not isinstance(key, str):
+            key.speak()
+            return
+        for watcher in self._catalog.owe(key):
+            watcher.sink.owes()  # type: ignore[attr-defined] # `catalog` took a Follower
 
     def _tell_event(self, event: Event) -> None:
         topics = [topic for name in (None, event.name) if (topic := self._events.get(name)) is not None]
@@ -214,34 +165,68 @@ class Watches:
         for topic in topics:
             topic.tell(tail)
 
+    # -- who watches -------------------------------------------------------------------------------------
+
     def services(self, sink: Sink, number: int, question: views.Lookup | None) -> Watcher:
+        """Begins a watch of a lookup, or (None) of the list of services."""
+        check_number(number)
         topic = self._services.get(question)
         if topic is None:
-            topic = _Names(self._agent) if question is None else _Service(self._agent, question)
-            self._services[question] = topic
-        # Before it joins: nothing may be told to it before its number is.
-        topic.refresh()
-        return _join(topic, sink, number)
+            topic = self._services[question] = self._begin(question)
+        return topic.join(sink, number)
+
+    def _begin(self, question: views.Lookup | None) -> ServiceTopic | NamesTopic:
+        if question is None:
+            self._names = NamesTopic(self._agent)
+            return self._names
+        topic = ServiceTopic(self._agent, question)
+        self._by_name.setdefault(question.service, {})[topic] = None
+        self._any += question.any
+        return topic
 
     def members(self, sink: Sink, number: int) -> Watcher:
-        return _join(self._members, sink, number)
+        """Begins a watch of the members."""
+        check_number(number)
+        return self._members.join(sink, number)
 
     def events(self, sink: Sink, number: int, name: str | None) -> Watcher:
-        return _join(self._events.setdefault(name, _Events()), sink, number)
+        """Begins a watch of the user events of one name, or (None) of all."""
+        check_number(number)
+        return self._events.setdefault(name, EventsTopic()).join(sink, number)
+
+    def catalog(self, sink: Follower, number: int) -> tuple[Watcher, bytes]:
+        """Begins a watch of all services; also its answer, without the opening brace and the number."""
+        check_number(number)
+        return self._catalog.begin(sink, number)
 
     def forget(self, watcher: Watcher) -> None:
         """The connection is gone."""
         topic = watcher.topic
         topic.watchers.pop(watcher, None)
         if not topic.watchers:
-            # Few questions are watched at a time, and a connection's end is rare beside a change.
-            self._services = {key: each for key, each in self._services.items() if each is not topic}
+            self._end(topic)
+
+    def _end(self, topic: Topic) -> None:
+        if isinstance(topic, ServiceTopic):
+            question = topic.question
+            if self._services.pop(question, None) is None:
+                return
+            self._any -= question.any
+            named = self._by_name[question.service]
+            del named[topic]
+            if not named:
+                del self._by_name[question.service]
+            self._windows.forget(topic)
+        elif isinstance(topic, NamesTopic):
+            self._services.pop(None, None)
+            self._names = None
+            self._windows.forget(topic)
+        elif isinstance(topic, EventsTopic):
+            # Few names are watched at a time, and a connection's end is rare beside an event.
             self._events = {name: each for name, each in self._events.items() if each is not topic}
 
 
-def _join(topic: _Topic, sink: Sink, number: int) -> Watcher:
+def check_number(number: int) -> None:
+    """Raises `LimitError` when a connection has as many watches as it may."""
     if number > MAX_WATCHES:
         raise LimitError(f"one connection may have {MAX_WATCHES} watches: open another")
-    watcher = Watcher(sink, number, topic)
-    topic.watchers[watcher] = None
-    return watcher

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
@@ -9,7 +10,19 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from gossip.client.framing import LineReader, Message, encode_request, result_of, strange
+from gossip.client.framing import (
+    TIMEOUT,
+    LineReader,
+    Message,
+    WatchFold,
+    encode_request,
+    late,
+    lost,
+    parameters,
+    result_of,
+    why_not,
+)
+from gossip.client.paths import socket_path
 from gossip.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -19,20 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TIMEOUT", "Channel", "RawWatch", "socket_path"]
 
-TIMEOUT = 10.0
-"""Seconds that an agent has for an answer, unless the call says otherwise: it answers from memory."""
-
 _READ = 1 << 16
-
-
-def socket_path(path: str | os.PathLike[str] | None = None) -> str:
-    """Where the agent listens: `path`, else `GOSSIP_SOCKET`, else the default for this user."""
-    chosen = os.fspath(path) if path is not None else os.environ.get("GOSSIP_SOCKET", "")
-    if not chosen:
-        from gossip.config import default_socket  # noqa: PLC0415 - a named socket needs no configuration
-
-        chosen = str(default_socket(os.environ))
-    return chosen
 
 
 class Channel:
@@ -54,13 +54,17 @@ class Channel:
         self._arrived: deque[Message] = deque()
         self._notes: deque[Message] = deque()
         self._number = 0
+        self._asked = False
+        """A whole request may have reached the agent, and is not answered yet."""
+        self.is_lost = False
+        """The agent has gone, as far as is known; nothing more will come."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             self._socket.settimeout(timeout)
             self._socket.connect(self.path)
         except OSError as problem:
             self._socket.close()
-            raise UnreachableError(_why_not(self.path, problem)) from problem
+            raise why_not(self.path, problem) from problem
 
     def __enter__(self) -> Self:
         return self
@@ -77,6 +81,23 @@ class Channel:
     def fileno(self) -> int:
         """The socket's descriptor, for `select`."""
         return self._socket.fileno()
+
+    def has_ended(self) -> bool:
+        """Whether the agent closed this connection while nobody was looking. Takes nothing from it."""
+        if not self.is_lost and not self._arrived:
+            try:
+                self._socket.settimeout(0)
+                self.is_lost = not self._socket.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                pass
+            except OSError:
+                self.is_lost = True
+        return self.is_lost
+
+    def interrupt(self) -> None:
+        """Ends the connection while another thread waits on it, which then finds it lost."""
+        with contextlib.suppress(OSError):  # it may be lost already
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def call(self, method: str, params: Message | None = None, timeout: float | None = None) -> Message:
         """Asks for `method` and waits `timeout` seconds (None: the channel's own) for its result.
@@ -98,13 +119,16 @@ class Channel:
         first = self._number
         self._number += len(requests)
         lines = [encode_request(first + i, method, params) for i, (method, params) in enumerate(requests)]
-        self._send(b"".join(lines), deadline)
         answers: dict[int, Message] = {}
-        while len(answers) < len(lines):
-            message = self._receive(deadline)
-            if message is None:
-                raise UnreachableError(_late(self.path))
-            self._sort_in(message, range(first, self._number), answers)
+        try:
+            self._send(b"".join(lines), deadline)
+            while len(answers) < len(lines):
+                message = self._receive(deadline)
+                if message is None:
+                    raise late(self.path, may_have_acted=self._asked)
+                self._sort_in(message, range(first, self._number), answers)
+        finally:
+            self._asked = False
         return [result_of(answers[first + i]) for i in range(len(lines))]
 
     def _sort_in(self, message: Message, wanted: range, answers: dict[int, Message]) -> None:
@@ -132,10 +156,7 @@ class Channel:
             if message is None:
                 return None
             if "method" in message:
-                params = message.get("params")
-                if not isinstance(params, dict):
-                    raise strange("a notification has no parameters")
-                return params
+                return parameters(message)
 
     def _send(self, data: bytes, deadline: float) -> None:
         """Sends all of `data`, and reads while the agent is not reading.
@@ -148,18 +169,23 @@ class Channel:
         while rest:
             try:
                 self._socket.settimeout(0)
-                rest = rest[self._socket.send(rest) :]
+                sent = self._socket.send(rest)
+                self._asked = self._asked or b"\n" in bytes(rest[:sent])
+                rest = rest[sent:]
                 continue
             except BlockingIOError:
                 pass
             except OSError as problem:
-                raise UnreachableError(_lost(self.path)) from problem
+                self.is_lost = True
+                raise lost(self.path, may_have_acted=self._asked) from problem
             if poll is None:
                 poll = select.poll()
                 poll.register(self._socket, select.POLLIN | select.POLLOUT)
             left = deadline - time.monotonic()
             if left <= 0:
-                raise UnreachableError(_late(self.path))
+                # What was sent is not a whole line, so no agent obeys it; but none can follow it either.
+                self.is_lost = True
+                raise late(self.path, may_have_acted=self._asked)
             if any(event & ~select.POLLOUT for _, event in poll.poll(left * 1000)):
                 self._read(0)
 
@@ -179,9 +205,11 @@ class Channel:
         except (TimeoutError, BlockingIOError):
             return False
         except OSError as problem:
-            raise UnreachableError(_lost(self.path)) from problem
+            self.is_lost = True
+            raise lost(self.path, may_have_acted=self._asked) from problem
         if not data:
-            raise UnreachableError(_lost(self.path))
+            self.is_lost = True
+            raise lost(self.path, may_have_acted=self._asked)
         self._arrived.extend(self._reader.feed(data))
         return True
 
@@ -196,9 +224,16 @@ class RawWatch:
 
     def __init__(self, channel: Channel, method: str, params: Message | None = None) -> None:
         self.channel = channel
-        self._first: Message | None = channel.call(method, params)
-        self._watch = self._first.pop("watch", None)
-        self._resync = False
+        self._request = (method, params)
+        self._fold = WatchFold()
+        self._first: Message | None = self._fold.begin(channel.call(method, params))
+
+    def resume(self, channel: Channel) -> None:
+        """Watches the same by another connection; the whole value that comes next is marked `resync`."""
+        self.channel.close()
+        self.channel = channel
+        self._fold.broken()
+        self._first = self._fold.begin(channel.call(*self._request))
 
     def next(self, timeout: float | None = None) -> Message | None:
         """The value at first, then each notification; `"resync": true` is in the first after a loss.
@@ -218,15 +253,8 @@ class RawWatch:
             value = self.channel.notification(left)
             if value is None:
                 return None
-            if value.pop("watch", None) != self._watch:
-                continue
-            if value.pop("resync", False):
-                self._resync = True
-            if value:
-                if self._resync:
-                    value["resync"] = True
-                    self._resync = False
-                return value
+            if (whole := self._fold.take(value)) is not None:
+                return whole
 
     def newest(self, timeout: float | None = None) -> Message | None:
         """As `next`, and of several that have arrived the last: for watches whose every value is whole."""
@@ -239,23 +267,3 @@ class RawWatch:
             except UnreachableError:
                 break  # the agent's last word still counts; asking again raises again
         return value
-
-
-def _why_not(path: str, problem: OSError) -> str:
-    if isinstance(problem, PermissionError):
-        return f"you may not speak to the agent at {path}: use its user, its group or root"
-    if isinstance(problem, TimeoutError):
-        return f"the agent at {path} does not accept: is it stopped or overloaded?"
-    if isinstance(problem, FileNotFoundError | ConnectionRefusedError):
-        hint = "start one with 'gossip agent', or name its socket with --socket or GOSSIP_SOCKET"
-        return f"no agent answers at {path}: {hint}"
-    reason = problem.strerror or problem
-    return f"{path} is no agent's socket ({reason}): name one with --socket or GOSSIP_SOCKET"
-
-
-def _lost(path: str) -> str:
-    return f"the agent at {path} closed the connection: see its log, and start it again if it has stopped"
-
-
-def _late(path: str) -> str:
-    return f"the agent at {path} took too long to answer: is it stopped or overloaded?"

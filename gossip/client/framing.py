@@ -10,22 +10,31 @@ import json
 from typing import Any, TypeAlias
 
 from gossip import errors
-from gossip.errors import GossipError, LimitError, LocalProtocolError
+from gossip.errors import GossipError, LimitError, LocalProtocolError, UnreachableError
 
 __all__ = [
     "MAX_ANSWER",
     "MAX_REQUEST",
+    "TIMEOUT",
     "LineReader",
     "Message",
+    "WatchFold",
     "encode_request",
     "error_from",
+    "late",
+    "lost",
+    "parameters",
     "result_of",
     "show_endpoint",
     "strange",
+    "why_not",
 ]
 
 Message: TypeAlias = dict[str, Any]
 """One decoded JSON-RPC message, or the value of one."""
+
+TIMEOUT = 10.0
+"""Seconds that an agent has for an answer, unless the call says otherwise: it answers from memory."""
 
 MAX_REQUEST = 1 << 20
 """Bytes of one request line: what an agent reads. A longer one is refused here, before it is sent."""
@@ -117,6 +126,49 @@ def error_from(error: object) -> GossipError:
     return GossipError(message)
 
 
+def parameters(message: Message) -> Message:
+    """What a notification says."""
+    params = message.get("params")
+    if not isinstance(params, dict):
+        raise strange("a notification has no parameters")
+    return params
+
+
+class WatchFold:
+    """What the reader of one watch is to see of the messages that came for it.
+
+    A value is marked `"resync": true` when others may have been missed before it: the reader was slow, or
+    the watch began again after the agent had been away.
+    """
+
+    def __init__(self) -> None:
+        self._watch: object = None
+        self._resync = False
+
+    def begin(self, answer: Message) -> Message:
+        """The first value, of the answer to the request."""
+        self._watch = answer.pop("watch", None)
+        return self._marked(answer)
+
+    def broken(self) -> None:
+        """The connection is lost; what comes next is another watch's answer."""
+        self._resync = True
+
+    def take(self, params: Message) -> Message | None:
+        """A notification's value; None if it is another watch's, or only says that something was lost."""
+        if params.pop("watch", None) != self._watch:
+            return None
+        if params.pop("resync", False):
+            self._resync = True
+        return self._marked(params) if params else None
+
+    def _marked(self, value: Message) -> Message:
+        if self._resync and value:
+            value["resync"] = True
+            self._resync = False
+        return value
+
+
 def strange(what: str) -> LocalProtocolError:
     """The error for an answer that no agent gives."""
     return LocalProtocolError(f"{what}: is another program at this socket?")
@@ -125,3 +177,30 @@ def strange(what: str) -> LocalProtocolError:
 def show_endpoint(host: str, port: int) -> str:
     """`host:port`, with the brackets that an IPv6 literal needs."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def why_not(path: str, problem: OSError) -> UnreachableError:
+    """The error for a socket that could not be connected to."""
+    if isinstance(problem, PermissionError):
+        text = f"you may not speak to the agent at {path}: use its user, its group or root"
+    elif isinstance(problem, TimeoutError | BlockingIOError):
+        text = f"the agent at {path} does not accept: is it stopped or overloaded?"
+    elif isinstance(problem, FileNotFoundError | ConnectionRefusedError):
+        hint = "start one with 'gossip agent', or name its socket with --socket or GOSSIP_SOCKET"
+        text = f"no agent answers at {path}: {hint}"
+    else:
+        reason = problem.strerror or problem
+        text = f"{path} is no agent's socket ({reason}): name one with --socket or GOSSIP_SOCKET"
+    return UnreachableError(text)
+
+
+def lost(path: str, *, may_have_acted: bool = False) -> UnreachableError:
+    """The error for a connection that ended."""
+    text = f"the agent at {path} closed the connection: see its log, and start it again if it has stopped"
+    return UnreachableError(text, may_have_acted=may_have_acted)
+
+
+def late(path: str, *, may_have_acted: bool = False) -> UnreachableError:
+    """The error for an answer that did not come in time."""
+    text = f"the agent at {path} took too long to answer: is it stopped or overloaded?"
+    return UnreachableError(text, may_have_acted=may_have_acted)

@@ -7,7 +7,7 @@ one that is missing is a `LocalProtocolError`.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gossip.client.framing import show_endpoint
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 __all__ = [
+    "CheckState",
     "Instance",
     "JoinResult",
     "Member",
     "MemberView",
     "Registration",
+    "ReloadResult",
     "RoundTrip",
     "ServiceSummary",
     "ServiceView",
@@ -100,7 +102,12 @@ class Instance:
     meta: dict[str, str]
     weight: int
     status: str
-    """passing, suspect, restarting, dead or left."""
+    """The first that applies of dead, left, maintenance, critical, suspect, restarting, warning and
+    passing."""
+    checks: dict[str, str] = field(default_factory=dict)
+    """The verdict of each check by its name; those of the node itself begin with `node:`."""
+    note: str = ""
+    """Why it is in maintenance."""
 
     @property
     def endpoint(self) -> str:
@@ -121,6 +128,9 @@ class Instance:
             meta=dict(value["meta"]),
             weight=value["weight"],
             status=value["status"],
+            # Absent from an agent that is older than checks.
+            checks=dict(value.get("checks", ())),
+            note=value.get("note", ""),
         )
 
 
@@ -132,11 +142,14 @@ class ServiceSummary:
     instances: int
     tags: tuple[str, ...]
     """Every tag that some instance has."""
+    failing: int = 0
+    """Instances of live members that a lookup hides, since they are critical or in maintenance. A replica
+    does not hear of these."""
 
     @classmethod
     def from_json(cls, value: Message) -> ServiceSummary:
         """Reads the object that `services.list` gives."""
-        return cls(name=value["name"], instances=value["instances"], tags=tuple(value["tags"]))
+        return cls(value["name"], value["instances"], tuple(value["tags"]), value.get("failing", 0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +158,58 @@ class Registration:
 
     id: str
     version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckState:
+    """One check of the agent that was asked, and how it stands."""
+
+    id: str
+    name: str
+    service: str
+    """The service's name; empty for a check of the node."""
+    service_id: str
+    kind: str
+    """http, tcp, grpc, command, ttl, alias or container."""
+    status: str
+    """passing, warning or critical."""
+    output: str
+    """What the last run said. Only the node itself has it."""
+    since: dt.datetime
+    """When it took this status."""
+    next_s: float | None
+    """Seconds until it runs again, or until its time is up; None when neither will come."""
+
+    @classmethod
+    def from_json(cls, value: Message) -> CheckState:
+        """Reads the object that `checks.list` gives."""
+        return cls(
+            id=value["id"],
+            name=value["name"],
+            service=value["service"],
+            service_id=value["service_id"],
+            kind=value["kind"],
+            status=value["status"],
+            output=value["output"],
+            since=dt.datetime.fromisoformat(value["since"]),
+            next_s=value["next_s"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadResult:
+    """What a reload of the service definitions did."""
+
+    services: int
+    """How many there are in files now."""
+    added: int
+    changed: int
+    removed: int
+
+    @classmethod
+    def from_json(cls, value: Message) -> ReloadResult:
+        """Reads the answer of `agent.reload`."""
+        return cls(*(int(value[name]) for name in ("services", "added", "changed", "removed")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +238,9 @@ class ServiceView:
 
     instances: tuple[Instance, ...]
     index: int
-    """Rises with each change."""
+    """Rises with each change, as long as it is the same agent that is asked."""
+    resync: bool = False
+    """True when states before this one may have been missed: the reader was slow, or the agent away."""
 
     def __iter__(self) -> Iterator[Instance]:
         return iter(self.instances)
@@ -184,7 +251,8 @@ class ServiceView:
     @classmethod
     def from_json(cls, value: Message) -> ServiceView:
         """Reads a value of `services.watch`."""
-        return cls(tuple(Instance.from_json(each) for each in value["instances"]), value["index"])
+        found = tuple(Instance.from_json(each) for each in value["instances"])
+        return cls(found, value["index"], bool(value.get("resync", False)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +286,7 @@ class UserEvent:
     id: int
     """The event's version: rises with each event of one sender."""
     missed: bool = False
-    """True when the agent had to drop events for this watcher before this one."""
+    """True when there may have been events before this one that this watcher was not told of."""
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> UserEvent:

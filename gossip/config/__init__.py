@@ -10,11 +10,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from gossip.config.checks import CheckDefinition, read_checks, refuse_commands
     from gossip.config.paths import default_data_dir, default_socket
     from gossip.config.route import default_route_address, local_addresses
     from gossip.config.services import ServiceDefinition
     from gossip.config.settings import (
+        COMMAND_CHECKS,
         DEFAULT_CLUSTER,
+        DEV_HTTP,
         LOG_FORMATS,
         LOG_LEVELS,
         PROFILES,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from gossip.config.values import (
         DEFAULT_PORT,
         Address,
+        check_name,
         parse_address,
         parse_duration,
         parse_ip_address,
@@ -35,15 +39,19 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
     "DEFAULT_PORT",
+    "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
     "PROFILES",
     "SETTINGS",
     "Address",
+    "CheckDefinition",
     "Config",
     "ServiceDefinition",
+    "check_name",
     "choose_advertise",
     "default_data_dir",
     "default_route_address",
@@ -55,15 +63,20 @@ __all__ = [
     "parse_ip_address",
     "parse_pairs",
     "parse_size",
+    "read_checks",
+    "refuse_commands",
     "show_address",
 ]
 
 _HOMES = {
+    "checks": ("CheckDefinition", "read_checks", "refuse_commands"),
     "paths": ("default_data_dir", "default_socket"),
     "route": ("default_route_address", "local_addresses"),
     "services": ("ServiceDefinition",),
     "settings": (
+        "COMMAND_CHECKS",
         "DEFAULT_CLUSTER",
+        "DEV_HTTP",
         "LOG_FORMATS",
         "LOG_LEVELS",
         "PROFILES",
@@ -75,6 +88,7 @@ _HOMES = {
     "values": (
         "DEFAULT_PORT",
         "Address",
+        "check_name",
         "parse_address",
         "parse_duration",
         "parse_ip_address",

@@ -8,9 +8,10 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
+from gossip.config.checks import CheckDefinition, refuse_commands
 from gossip.config.paths import default_data_dir, default_socket
 from gossip.config.route import default_route_address, local_addresses
-from gossip.config.services import ServiceDefinition, read_services
+from gossip.config.services import ServiceDefinition, read_json, read_node_checks, read_services
 from gossip.config.sources import (
     Layer,
     environment_layer,
@@ -38,7 +39,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
+    "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
+    "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
     "PROFILES",
@@ -53,6 +56,8 @@ DEFAULT_CLUSTER: Final = "gossip"
 PROFILES: Final = ("lan", "wan", "local")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("text", "json")
+COMMAND_CHECKS: Final = ("off", "local", "http")
+"""Who may have commands run as checks: nobody; files and the local socket; the HTTP face as well."""
 MAX_SOCKET_BYTES: Final = 107
 """What the kernel has room for in the address of a unix socket."""
 
@@ -62,6 +67,9 @@ NO_DISK: Final = ("", "none")
 
 EVERYWHERE: Final[Address] = ("0.0.0.0", DEFAULT_PORT)  # noqa: S104 - the default that needs --insecure
 LOOPBACK: Final[Address] = ("127.0.0.1", DEFAULT_PORT)
+HTTP_PORT: Final = 8500
+DEV_HTTP: Final[Address] = ("127.0.0.1", HTTP_PORT)
+"""Where an agent under `dev` serves HTTP unless told otherwise; if that is taken, at any free port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +87,8 @@ class Config:
     """Where others reach this node; `load` always fills it in. Port 0 stands for the port bound first."""
     join: tuple[str, ...] = ()
     """Seeds as they were written: `HOST` or `HOST:PORT`, names included (see `parse_address`)."""
+    http: Address | None = None
+    """Where HTTP is served; None: nowhere. Port 0 lets the system choose."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
     log_level: str = "info"
@@ -88,7 +98,10 @@ class Config:
     """Whether to run in clear on addresses that other machines reach."""
     leave_on_term: bool = False
     """Whether SIGTERM leaves the cluster instead of handing over."""
+    command_checks: str = "local"
     services: tuple[ServiceDefinition, ...] = ()
+    checks: tuple[CheckDefinition, ...] = ()
+    """Of the node itself."""
 
 
 def load(
@@ -115,12 +128,15 @@ def load(
     tables = [read_file(path) for path in files]
     layers = [file_layer(table) for table in tables]
     layers += [environment_layer(env), flag_layer(flags or {})]
-    parts = [read_file(path) for path in files_of_services(files)]
+    found = files_of_services(files)
+    parts = [read_file(path) for path in found if path.suffix == ".toml"]
     for part in parts:
         for key in part.content:
             if key != "service":
                 raise ConfigError(f"{part.key_place(key)}: files in services.d hold [[service]] tables only")
-    return _assemble(_Settings(layers), env, read_services(tables + parts))
+    foreign = [entry for path in found if path.suffix == ".json" for entry in read_json(path)]
+    services = read_services(tables + parts, foreign)
+    return _assemble(_Settings(layers), env, services, read_node_checks(tables))
 
 
 def choose_advertise(bind: Sequence[Address]) -> Address:
@@ -177,8 +193,18 @@ class _Settings:
         return ConfigError(f"{place}: {reason}")
 
 
-def _assemble(settings: _Settings, env: Mapping[str, str], services: tuple[ServiceDefinition, ...]) -> Config:
+def _assemble(
+    settings: _Settings,
+    env: Mapping[str, str],
+    services: tuple[ServiceDefinition, ...],
+    checks: tuple[CheckDefinition, ...],
+) -> Config:
     take = settings.take
+    command_checks = take("command_checks", _choice(COMMAND_CHECKS), "local")
+    if command_checks == "off":
+        for key, group in [("", checks), *((each.id, each.checks) for each in services)]:
+            if refusal := refuse_commands(group):
+                raise ConfigError(f"service {key!r}: {refusal}" if key else refusal)
     dev = take("dev", _switch, default=False)
     insecure = take("insecure", _switch, default=False)
     anywhere: tuple[Address, ...] = (LOOPBACK if dev else EVERYWHERE,)
@@ -193,6 +219,7 @@ def _assemble(settings: _Settings, env: Mapping[str, str], services: tuple[Servi
         bind=_settle_bind(settings, bind, insecure=insecure),
         advertise=_settle_advertise(settings, bind),
         join=take("join", _join, ()),
+        http=_settle_http(settings, dev=dev, insecure=insecure),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
         log_level=take("log_level", _choice(LOG_LEVELS), "info"),
@@ -200,7 +227,9 @@ def _assemble(settings: _Settings, env: Mapping[str, str], services: tuple[Servi
         dev=dev,
         insecure=insecure,
         leave_on_term=take("leave_on_term", _switch, default=False),
+        command_checks=command_checks,
         services=services,
+        checks=checks,
     )
 
 
@@ -242,6 +271,18 @@ def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, insecure: bo
             f" {show_address(exposed[0])} first, or give --advertise",
         )
     return bind
+
+
+def _settle_http(settings: _Settings, *, dev: bool, insecure: bool) -> Address | None:
+    http = settings.take("http", _http, DEV_HTTP if dev else None)
+    if http is not None and not is_loopback(http[0]) and not insecure:
+        raise settings.refuse(
+            "http",
+            f"{show_address(http)} is reached by other machines, and whoever reaches it reads all that this"
+            " agent knows: without tokens, which come in a later release, HTTP is served on loopback only:"
+            f" give --http 127.0.0.1:{http[1]}, or --insecure to allow it",
+        )
+    return http
 
 
 def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address:
@@ -307,6 +348,16 @@ def _advertise(value: object) -> Address:
         raise ConfigError(
             f"{host} cannot be advertised: give the one address at which others reach this node"
         )
+    return host, port
+
+
+def _http(value: object) -> Address | None:
+    text = _text(value)
+    if text.lower() in ("off", "none"):
+        return None
+    host, port = parse_ip_address(text, HTTP_PORT)
+    if ip_address(host).is_multicast:
+        raise ConfigError(f"{host} is a multicast address")
     return host, port
 
 

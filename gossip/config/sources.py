@@ -23,6 +23,7 @@ __all__ = [
     "LISTS",
     "SETTINGS",
     "SWITCHES",
+    "TABLES",
     "Given",
     "Layer",
     "Table",
@@ -36,20 +37,20 @@ __all__ = [
 SWITCHES: Final = ("dev", "insecure", "leave_on_term")
 LISTS: Final = ("bind", "join", "tags")
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "tags", "profile"),
-    *("log_level", "log_format", *SWITCHES),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
+    *("log_level", "log_format", "command_checks", *SWITCHES),
 )
 """Every setting of this release, in the order of the manual."""
 
 LATER: Final = {
     "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
     " to be sealed",
-    "http": "the HTTP API is not in this release: remove it",
-    "http_list_self_as": "the HTTP API is not in this release: remove it",
+    "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
     "dns": "DNS is not in this release: remove it",
-    "command_checks": "health checks are not in this release: remove it",
     "invite": "invitations are not in this release: remove it",
 }
+TABLES: Final = ("service", "check")
+"""Arrays of tables, which are no settings."""
 _PATHS = ("data_dir", "socket")
 _PREFIX = "GOSSIP_"
 
@@ -75,12 +76,14 @@ class Table:
     name: str = ""
     """Empty for the file itself, else the name of an array of tables, such as `service`."""
     index: int = 0
+    after: int = 0
+    """The line of the table that this one belongs to; both are counted from there."""
 
     def place(self, key: str = "") -> str:
         """`FILE:LINE`, as near to the key as can be told."""
-        line = _find_line(self.text, key, self.name, self.index)
+        line = _find_line(self.text, key, self.name, self.index, self.after)
         if line is None and self.name:
-            line = _find_line(self.text, self.name, "", 0)
+            line = self.after or _find_line(self.text, self.name, "", 0)
         return f"{self.path}:{line}" if line else str(self.path)
 
     def key_place(self, key: str) -> str:
@@ -91,9 +94,11 @@ class Table:
     def tables(self, name: str) -> list[Table]:
         """The array of tables of that name."""
         found = self.content.get(name, [])
+        full = f"{self.name}.{name}" if self.name else name
         if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-            raise ConfigError(f"{self.key_place(name)}: write it as [[{name}]] tables")
-        return [Table(self.path, self.text, item, name, index) for index, item in enumerate(found)]
+            raise ConfigError(f"{self.key_place(name)}: write it as [[{full}]] tables")
+        after = (_find_line(self.text, "", self.name, self.index) or 0) if self.name else 0
+        return [Table(self.path, self.text, item, full, index, after) for index, item in enumerate(found)]
 
 
 def read_file(path: Path) -> Table:
@@ -123,7 +128,7 @@ def read_file(path: Path) -> Table:
 
 
 def files_of_services(files: Iterable[Path]) -> list[Path]:
-    """`services.d/*.toml` beside each of `files`, each once, in the order of their names."""
+    """`services.d/*.toml` and `*.json` beside each of `files`, each once, in the order of their names."""
     found: dict[Path, None] = {}
     for directory in dict.fromkeys(path.parent / "services.d" for path in files):
         try:
@@ -133,7 +138,7 @@ def files_of_services(files: Iterable[Path]) -> list[Path]:
         except OSError as error:
             raise ConfigError(f"{directory}: cannot be read: {error.strerror or error}") from error
         found |= dict.fromkeys(
-            path for path in entries if path.suffix == ".toml" and not path.name.startswith(".")
+            path for path in entries if path.suffix in (".toml", ".json") and not path.name.startswith(".")
         )
     return list(found)
 
@@ -143,7 +148,7 @@ def file_layer(table: Table) -> Layer:
     layer: Layer = {}
     for key, value in table.content.items():
         name = _canonical(key)
-        if name == "service":
+        if name in TABLES:
             continue
         place = table.key_place(key)
         _add(layer, name, _from(table.path.parent, value) if name in _PATHS else value, place)
@@ -203,18 +208,19 @@ _TABLE_LINE = re.compile(r"\s*\[\[?\s*([^\[\]]+?)\s*\]\]?\s*(?:#.*)?")
 _KEY_LINE = re.compile(r"""\s*(["']?)([A-Za-z0-9_-]+)\1\s*[=.]""")
 
 
-def _find_line(text: str, key: str, table: str, index: int) -> int | None:
+def _find_line(text: str, key: str, table: str, index: int, after: int = 0) -> int | None:
     """The line of `key` in the `index`-th table of that name, or of the table itself if `key` is empty.
 
-    A reader of lines, not of TOML: values that look like keys can lead it astray, a line number only.
+    Tables are counted from below line `after`. A reader of lines, not of TOML: values that look like keys
+    can lead it astray, a line number only.
     """
     current, seen = "", -1
-    for number, line in enumerate(text.split("\n"), 1):
+    wanted = [*table.split("."), key] if table and key else (table or key).split(".")
+    for number, line in enumerate(text.split("\n")[after:], after + 1):
         if header := _TABLE_LINE.fullmatch(line.rstrip("\r")):
             parts = [part.strip(" \t\"'") for part in header[1].split(".")]
             current = ".".join(parts)
             seen += current == table
-            wanted = [table, key] if table and key else [table or key]
             if parts[: len(wanted)] == wanted and (not table or seen == index):
                 return number
         elif current == table and (not table or seen == index):

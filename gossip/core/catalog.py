@@ -64,6 +64,11 @@ class Catalog:
         """The index of the last visible change of the service `name`; 0 if it never had one."""
         return self._changed.get(name, 0)
 
+    @property
+    def size(self) -> int:
+        """How many instances are held, in whatever health."""
+        return sum(map(len, self._by_name.values()))
+
     def put(self, member: Member, key: Key, record: ServiceRecord) -> None:
         self._by_name.setdefault(record.name, {})[(member.id, key)] = (member, record)
 

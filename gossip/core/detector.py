@@ -104,6 +104,7 @@ class Detector:
         """The first accusation that counts: the clock starts now, by local time."""
         member.case.suspicion = Suspicion(now, self._table.n)
         self._table.revision += 1
+        self._ctx.count("suspected")
         self._hold(member, fact, source)
         self._roster.set_status(
             member, Status.SUSPECT, EventKind.MEMBER_SUSPECTED, now, _kind(fact).name.lower()
@@ -189,6 +190,7 @@ class Detector:
         """The last look was acked: the suspicion ends here, whatever others still think."""
         self._looks.pop(member.id, None)
         if member.status is Status.SUSPECT:
+            self._ctx.count("false_alarms")
             self.acquit(member)
             self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_REFUTED, now, "last look")
 

@@ -190,6 +190,7 @@ class Intake:
         if action is Action.LEAVE:
             self._roster.set_status(member, Status.LEFT, EventKind.MEMBER_LEFT, now)
         elif action is Action.REFUTE:
+            self._ctx.count("false_alarms")
             self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_REFUTED, now)
         elif action is Action.REVIVE:
             self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_JOINED, now, "back")

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from gossip.core.context import Context, refusing
 from gossip.core.coordinates import Coordinates, unpack
+from gossip.core.histogram import Histogram
 from gossip.core.members import MemberTable
 from gossip.core.messages import Ack, NotMe, Ping
 from gossip.core.params import PACKET_OVERHEAD_BYTES
@@ -22,6 +23,8 @@ from gossip.core.types import HEAD_BYTES, Address, Kind, NodeId
 __all__ = ["Asker", "Pings"]
 
 OUTSTANDING_MAX = 4_096
+ROUND_TRIP_BOUNDS = (0.000_5, 0.001, 0.002, 0.005, 0.010, 0.025, 0.050, 0.100, 0.250, 0.500, 1.0, 2.0)
+"""Seconds: from two processes of one host to the far side of the world and a busy machine there."""
 
 
 class Asker(Protocol):
@@ -53,6 +56,8 @@ class Pings:
         self._spread = spread
         self._coordinates = coordinates
         self._expected: dict[int, Expected] = {}
+        self.round_trips = Histogram(ROUND_TRIP_BOUNDS)
+        """Of every ping that its member answered from where it was sent."""
 
     def send(
         self,
@@ -159,6 +164,7 @@ class Pings:
             return
         rtt = max(0.0, now - expected.sent)
         member.sample_rtt(rtt)
+        self.round_trips.observe(rtt)
         if expected.large:
             member.seen.proven = True
         if not self._ctx.params.coordinates:

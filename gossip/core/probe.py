@@ -154,6 +154,7 @@ class Prober:
             return
         probe = Probe(self, member, now, now + self.period())
         self._running[member.id] = probe
+        self._ctx.count("probes")
         self._ctx.timers.set(min(probe.deadline, now + self._direct_wait(member)), Timer.DIRECT, member.id)
         self._ctx.timers.set(probe.deadline, Timer.PROBE_END, member.id)
         charges = self.detector.charges(member)

@@ -11,8 +11,10 @@ from gossip.core.context import Context
 from gossip.core.coordinates import Coordinates, distance
 from gossip.core.detector import Detector
 from gossip.core.health import Health
+from gossip.core.histogram import Histogram
 from gossip.core.members import Member, MemberTable
 from gossip.core.own import Own
+from gossip.core.pings import Pings
 from gossip.core.records import Fact
 from gossip.core.repair import Repair
 from gossip.core.spread import Spread
@@ -33,6 +35,7 @@ class Reads:
     _coordinates: Coordinates
     _spread: Spread
     _own: Own
+    _pings: Pings
     _detector: Detector
     _repair: Repair
     _admission: Admission
@@ -92,6 +95,11 @@ class Reads:
         not what is only measured (round trips, who was heard, whose view agrees), nor this node's health.
         """
         return self._table.revision
+
+    @property
+    def round_trips(self) -> Histogram:
+        """Of pings that were answered, in seconds."""
+        return self._pings.round_trips
 
     @property
     def queue(self) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gossip.core.types import StreamId
     from gossip.wire.seal import StreamSealer
 
-__all__ = ["BACKLOG_BYTES_MAX", "LIFE_FACTOR", "LINGER_SECONDS", "Stream", "end_politely"]
+__all__ = ["BACKLOG_BYTES_MAX", "LIFE_FACTOR", "LINGER_SECONDS", "Stream", "Volume", "end_politely"]
 
 LIFE_FACTOR: Final = 6
 """A stream lives no longer than this many idle timeouts, however busy it is."""
@@ -51,11 +51,21 @@ async def end_politely(transport: trio.SocketStream) -> None:
             return
 
 
+class Volume:
+    """Bytes that streams have carried, all streams of one agent together."""
+
+    __slots__ = ("read", "written")
+
+    def __init__(self) -> None:
+        self.read = self.written = 0
+
+
 class Stream:
     """A dialled or accepted stream, from before it is connected until it is over.
 
     Args:
         idle: seconds without a whole frame in either direction after which it is cut.
+        volume: where its bytes are counted.
     """
 
     def __init__(
@@ -64,6 +74,7 @@ class Stream:
         sealer: StreamSealer,
         scope: trio.CancelScope,
         idle: float,
+        volume: Volume,
         *,
         connected: bool,
     ) -> None:
@@ -76,6 +87,7 @@ class Stream:
         """Why the connection broke, if it did: `refused` or `reset`."""
         self._sealer = sealer
         self._idle = idle
+        self._volume = volume
         self._last_moment = trio.current_time() + LIFE_FACTOR * idle
         self._queue: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -133,6 +145,7 @@ class Stream:
         reader = FrameReader(self._sealer)
         while data := await transport.receive_some(READ_BYTES):
             self._heard = True
+            self._volume.read += len(data)
             if self.ending:
                 continue
             for body in reader.feed(data):
@@ -150,6 +163,7 @@ class Stream:
                     frame = self._queue.popleft()
                     await transport.send_all(frame)
                     self._waiting_bytes -= len(frame)
+                    self._volume.written += len(frame)
                     self._move()
                 if self.ending:
                     break

@@ -16,7 +16,7 @@ import trio
 
 from gossip.errors import LimitError, RemoteProtocolError
 from gossip.net.addresses import family_of, plain
-from gossip.net.stream import Stream, end_politely
+from gossip.net.stream import Stream, Volume, end_politely
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -74,6 +74,7 @@ class Streams:
         self._sealer = sealer
         self._idle = idle
         self._limit = limit
+        self.volume = Volume()
         self._places = trio.Semaphore(limit + SPARE_PLACES)
         self._streams: dict[StreamId, Stream] = {}
         self._nursery: trio.Nursery | None = None
@@ -120,7 +121,7 @@ class Streams:
     # -- the life of one stream
 
     def _add(self, number: StreamId, scope: trio.CancelScope, *, connected: bool = False) -> Stream:
-        stream = Stream(number, self._sealer.stream(), scope, self._idle, connected=connected)
+        stream = Stream(number, self._sealer.stream(), scope, self._idle, self.volume, connected=connected)
         self._streams[number] = stream
         return stream
 

@@ -46,6 +46,8 @@ class UdpPort:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
         errqueue.enable(sock)
         self._drops = self._read_drops()
+        self.received = self.received_bytes = self.sent = self.sent_bytes = 0
+        """Datagrams and their bytes, without the headers of UDP and IP."""
 
     def close(self) -> None:
         self.sock.close()
@@ -78,6 +80,8 @@ class UdpPort:
                 return
             except OSError:
                 continue  # a pending ICMP error, told once; its quote is in the error queue
+            self.received += 1
+            self.received_bytes += len(datagram)
             yield datagram, plain(source)
             if time.monotonic() > until:
                 return
@@ -98,6 +102,8 @@ class UdpPort:
             return "send_blocked"
         except OSError as exc:
             return "send_blocked" if exc.errno == errno.ENOBUFS else "send_failed"
+        self.sent += 1
+        self.sent_bytes += len(datagram)
         return ""
 
     def _send(self, datagram: bytes, address: Address) -> None:

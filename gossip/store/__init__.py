@@ -6,6 +6,7 @@ One directory, mode 0700, for one agent (`lock` holds its pid and a lock):
   directory without it has never been in use.
 - `state`: counter, birth, floor and the machine id, with a checksum; replaced as a whole.
 - `records`: a log of frames, appended to in groups with one fsync and rewritten when it has grown.
+- `checks`: what health checks found last, TTL deadlines, maintenance; replaced as a whole.
 - `remembered`: addresses worth trying after a restart; losing it costs nothing but time.
 - `node.key.N`, `records.N`: what belonged to an identity that was given up; nobody reads them.
 
@@ -49,6 +50,7 @@ MAX_NUMBER: Final = 2**53 - 1
 """Counters stay below it, as the versions do that they count."""
 
 _KEY, _STATE, _LOG, _REMEMBERED, _LOCK = "node.key", "state", "records", "remembered", "lock"
+_CHECKS = "checks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Saved:
     fresh: bool = True
     """This identity has never run before."""
     remembered: list[tuple[str, int]] = field(default_factory=list)
+    checks: object = None
+    """What `save_checks` was given last, as JSON has it; None if there is nothing or it is damaged."""
     warnings: list[str] = field(default_factory=list)
     """Lines for the log: what was found wrong, and what was done about it."""
 
@@ -131,6 +135,13 @@ class Store:
             StoreError: if they could not be written.
         """
 
+    def save_checks(self, content: object) -> None:
+        """Replace what is kept of health checks; `content` is anything that JSON has.
+
+        Raises:
+            StoreError: if it could not be written; the old content stands.
+        """
+
     def close(self) -> None:
         """Give the directory up to the next agent. May be called twice."""
 
@@ -180,6 +191,8 @@ class _DiskStore(Store):
             set_aside(self._path, _LOG)
         self._log = RecordLog.create(self._path, _LOG, [])
         self._log.settle()
+        # What checks of another identity's services found means nothing to those of this one.
+        (self._path / _CHECKS).unlink(missing_ok=True)
         self._write_state(_State(machine=self._machine_id))
         seed = os.urandom(SEED_BYTES)
         replace(self._path, _KEY, seed)
@@ -208,7 +221,12 @@ class _DiskStore(Store):
         else:
             self._log = RecordLog.create(self._path, _LOG, entries)
             self._log.settle()
-        return Saved(state.counter, state.birth, state.floor, entries, lost, False, remembered, warnings)
+        checks = unsealed(self._path / _CHECKS)
+        if checks is None and (self._path / _CHECKS).exists():
+            warnings.append(f"{self._path / _CHECKS} is damaged: checks begin anew, maintenance has ended")
+        return Saved(
+            state.counter, state.birth, state.floor, entries, lost, False, remembered, checks, warnings
+        )
 
     # -------------------------------------------------------------------------------------- using
 
@@ -234,6 +252,11 @@ class _DiskStore(Store):
     def save_remembered(self, addresses: Sequence[tuple[str, int]]) -> None:
         with self._using():
             replace(self._path, _REMEMBERED, sealed([[host, port] for host, port in addresses]))
+
+    def save_checks(self, content: object) -> None:
+        data = sealed(content)
+        with self._using():
+            replace(self._path, _CHECKS, data)
 
     def close(self) -> None:
         with self._mutex:

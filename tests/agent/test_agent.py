@@ -13,12 +13,13 @@ import pytest
 import trio
 
 from gossip import log
-from gossip.agent import Agent, _main
+from gossip.agent import Agent
 from gossip.api.methods import Registration
 from gossip.config import Config, ServiceDefinition
 from gossip.core.types import show_address
-from gossip.errors import ConfigError, LimitError, NotFoundError, RefusedError, StoreError, TransportError
+from gossip.errors import ConfigError, LimitError, NotFoundError, StoreError, TransportError
 from gossip.notify import notify
+from gossip.process import _main
 
 
 @pytest.fixture(autouse=True)
@@ -83,7 +84,7 @@ async def test_an_agent_without_a_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wanted", "problem"),
     [
-        (Registration("web", 80, checks=[{"http": "x"}]), RefusedError),
+        (Registration("web", 80, checks=[{"http": "x"}]), ConfigError),
         (Registration("", 80), Exception),
         (Registration("w" * 65, 80), LimitError),
         (Registration("web", 80, meta={"k": "v" * 600}), LimitError),

@@ -28,6 +28,7 @@ class SlowStore(Store):
         self.remembered: Sequence[tuple[str, int]] = ()
         self.problem: StoreError | None = None
         self.grown = False
+        self.checks: list[object] = []
 
     @property
     def wants_compaction(self) -> bool:
@@ -54,6 +55,11 @@ class SlowStore(Store):
     def save_remembered(self, addresses: Sequence[tuple[str, int]]) -> None:
         self.remembered = addresses
 
+    def save_checks(self, content: object) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.checks.append(content)
+
 
 class Scene:
     """A journal over a slow store, and the book of what became visible."""
@@ -62,7 +68,10 @@ class Scene:
         self.store = SlowStore()
         self.committed: list[str] = []
         self.groups = 0
-        self.journal = Journal(self.store, 4, 5, 6, self._group, lambda: [StoredRecord("api", b"live")])
+        self.found = "first"
+        self.journal = Journal(
+            self.store, 4, 5, 6, self._group, lambda: [StoredRecord("api", b"live")], lambda: self.found
+        )
 
     def _group(self) -> None:
         self.groups += 1
@@ -218,3 +227,40 @@ async def test_the_log_is_rewritten_when_asked_for(nursery: trio.Nursery) -> Non
     with trio.fail_after(10):
         await scene.journal.settle()
     assert scene.store.compactions == [[StoredRecord("api", b"live")]]
+
+
+async def test_what_belongs_to_a_record_is_written_right_before_it(nursery: trio.Nursery) -> None:
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    scene.store.gate.release(9)
+    with trio.fail_after(10):
+        record, before = (
+            StoredRecord("api", b"r"),
+            [StoredRecord("checks", b"a"), StoredRecord("checks", b"b")],
+        )
+        await scene.journal.append(record, lambda: None, *before)
+    assert scene.store.written == ["a", "b", "r"]
+    assert scene.store.groups == [3]
+
+
+async def test_what_checks_found_is_saved_as_it_is_by_then(nursery: trio.Nursery) -> None:
+    scene = Scene()
+    scene.journal.keep_checks()
+    scene.journal.keep_checks()
+    scene.found = "last"
+    nursery.start_soon(scene.journal.run)
+    with trio.fail_after(10):
+        await scene.journal.settle()
+        assert scene.store.checks == ["last"]
+        scene.found = "more"
+        await scene.journal.save_checks()
+        assert scene.store.checks == ["last", "more"]
+        scene.store.problem = StoreError("full")
+        with pytest.raises(StoreError):
+            await scene.journal.save_checks()
+        # What nobody waits for is logged, and does not end the worker.
+        scene.journal.keep_checks()
+        await scene.journal.settle()
+        scene.store.problem = None
+        await scene.journal.save_checks()
+    assert scene.store.checks == ["last", "more", "more"]

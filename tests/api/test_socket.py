@@ -29,8 +29,13 @@ if TYPE_CHECKING:
     ("method", "params", "code", "kind", "words"),
     [
         ("nothing", {}, -32601, "unknown_method", "nothing"),
-        ("checks.update", {}, -32601, "unsupported", "not in this release"),
-        ("maintenance.set", {}, -32601, "unsupported", "not in this release"),
+        ("checks.update", {}, -32602, "bad_params", "id"),
+        ("checks.update", {"id": "a", "status": "up"}, -32602, "bad_params", "status"),
+        ("checks.update", {"id": "a", "status": "passing", "note": "n" * 4097}, -32602, "bad_params", "note"),
+        ("checks.update", {"id": "zz", "status": "passing"}, -32000, "not_found", "zz"),
+        ("maintenance.set", {}, -32602, "bad_params", "on"),
+        ("agent.reload", {"x": 1}, -32602, "bad_params", "x"),
+        ("agent.reload", {}, -32000, "refused", "without anything to reload"),
         ("keys.list", {}, -32601, "unsupported", "not in this release"),
         ("services.lookup", {}, -32602, "bad_params", "service"),
         ("services.lookup", {"service": "web", "tag": "x"}, -32602, "bad_params", "`tag`"),
@@ -104,6 +109,18 @@ async def test_every_method_answers_in_its_shape(tmp_path: Path) -> None:
         ]
         node.set_status(other, Status.DEAD)
         assert await client.call("agent.evict", member="n1") == {"id": other.hex(), "name": "n1"}
+        assert await client.call("checks.update", id="c", status="warning", note="slow") == {
+            "id": "c",
+            "status": "warning",
+        }
+        assert here.agent.reported == [("c", "warning", "slow")]
+        assert await client.call("checks.list") == {"checks": [], "index": 0}
+        assert await client.call("maintenance.set", on=True, id="web", reason="r") == {
+            "id": "web",
+            "on": True,
+        }
+        assert await client.call("maintenance.set", on=False) == {"id": "", "on": False}
+        assert here.agent.maintained == [("web", "r"), ("", None)]
         assert await client.call("services.deregister", id="web") == {"id": "web"}
         assert await client.call("services.lookup", service="web") == {
             "instances": [],
@@ -264,7 +281,7 @@ async def test_a_service_held_by_a_connection_ends_with_it(tmp_path: Path) -> No
         watcher = await here.connect()
         holder = await here.connect()
         await holder.call("services.register", name="web", port=80, while_connected=True)
-        await holder.call("services.register", name="db", port=81, while_connected=True)
+        await holder.call("services.register", name="db", port=81, hold=True)
         # Registered again by somebody else, without a tie: it stays.
         await watcher.call("services.register", name="db", port=81)
         await watcher.call("services.watch", service="web")

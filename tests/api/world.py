@@ -152,6 +152,8 @@ class FakeAgent:
         self.disk: trio.Event | None = None
         self.problem: GossipError | None = None
         self.ended = trio.Event()
+        self.reported: list[tuple[str, str, str]] = []
+        self.maintained: list[tuple[str, str | None]] = []
 
     def flush(self) -> None:
         for event in self.node.drain():
@@ -215,3 +217,20 @@ class FakeAgent:
 
     async def release(self, key: str) -> None:
         await self.deregister(key)
+
+    def update_check(self, id: str, status: str, text: str) -> str:
+        self.reported.append((id, status, text))
+        if id == "zz":
+            raise NotFoundError(f"no check {id!r}")
+        return id
+
+    def checks(self) -> object:
+        return {"checks": [], "index": 0}
+
+    async def set_maintenance(self, key: str, reason: str | None) -> None:
+        await trio.lowlevel.checkpoint()
+        self.maintained.append((key, reason))
+
+    async def reload_files(self) -> object:
+        await trio.lowlevel.checkpoint()
+        raise RefusedError("this agent was started without anything to reload")

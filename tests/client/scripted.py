@@ -35,8 +35,12 @@ class Reply:
     """Notifications that follow the answer at once: parameters, or bytes to be sent as they are."""
     raw: bytes | None = None
     """Sent in place of an answer."""
+    silent: bool = False
+    """No answer at all."""
     close: bool = False
     """Close the connection afterwards."""
+    later: Reply | None = None
+    """What the method answers from the next time on; None: this again."""
 
 
 class ScriptedAgent:
@@ -50,11 +54,10 @@ class ScriptedAgent:
         self.asked: list[tuple[str, Any]] = []
         self.batch = 1
         """Answer only when so many requests have arrived, and then the last one first."""
-        self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(self.path)
-        self._listener.listen()
+        self._listener = self._listen()
         self._threads: list[threading.Thread] = []
         self._connections: list[socket.socket] = []
+        self._accepting = 0
         self._start(self._accept)
 
     def __enter__(self) -> Self:
@@ -64,8 +67,7 @@ class ScriptedAgent:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
-        for connection in list(self._connections):
-            self._shut(connection)
+        self.hang_up()
         for thread in self._threads:
             thread.join(10)
             assert not thread.is_alive()
@@ -73,6 +75,31 @@ class ScriptedAgent:
         for connection in self._connections:
             connection.close()
         shutil.rmtree(self._directory)
+
+    def hang_up(self) -> None:
+        """Close every connection, as an agent does that ends."""
+        for connection in list(self._connections):
+            self._shut(connection)
+
+    def go_away(self) -> None:
+        """End, as far as anybody can see; `come_back` begins again."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        Path(self.path).unlink()
+        self._threads[self._accepting].join(10)
+        self.hang_up()
+
+    def come_back(self) -> None:
+        """Listen again."""
+        self._listener = self._listen()
+        self._accepting = len(self._threads)
+        self._start(self._accept)
+
+    def _listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        listener.bind(self.path)
+        listener.listen()
+        return listener
 
     @property
     def methods(self) -> list[str]:
@@ -85,9 +112,10 @@ class ScriptedAgent:
         thread.start()
 
     def _accept(self) -> None:
+        listener = self._listener
         while True:
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
             self._connections.append(connection)
@@ -116,7 +144,11 @@ class ScriptedAgent:
             error = {"code": -32601, "message": f"no method {method}", "data": {"kind": "unknown_method"}}
             connection.sendall(_line({"jsonrpc": "2.0", "id": number, "error": error}))
             return
-        if reply.raw is not None:
+        if reply.later is not None:
+            self.script[method] = reply.later
+        if reply.silent:
+            pass
+        elif reply.raw is not None:
             connection.sendall(reply.raw)
         elif reply.error is not None:
             error = {"code": -32000, "message": str(reply.error), "data": {"kind": reply.error.kind}}

@@ -235,9 +235,9 @@ def test_a_watch_that_the_agent_refuses_leaves_no_connection_open(
     assert [channel.fileno() for channel in opened] == [-1, -1]
 
 
-def test_a_watch_tells_that_its_agent_went_away(agent: ScriptedAgent) -> None:
+def test_a_watch_that_is_not_to_reconnect_tells_that_its_agent_went_away(agent: ScriptedAgent) -> None:
     agent.script["services.watch"] = Reply({"watch": 1, "instances": [], "index": 1}, close=True)
-    with gossip.connect(agent.path) as g, g.watch("web") as views:
+    with gossip.connect(agent.path, reconnect=False) as g, g.watch("web") as views:
         next(views)
         with pytest.raises(gossip.UnreachableError):
             next(views)

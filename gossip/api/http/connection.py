@@ -1,0 +1,388 @@
+"""One HTTP connection: requests in, answers out, each step with its time.
+
+h11 keeps the protocol's rules; this reads and writes the socket for it. One cancel scope covers the whole
+connection, and its deadline says what is waited for: a further request (`IDLE_SECONDS`), the rest of a header
+(`HEADER_SECONDS`, counted once, so that a byte now and then buys nothing), the rest of a body
+(`BODY_SECONDS`), or that the client reads (`STALL_SECONDS`). A handler has no deadline; one that may wait is
+ended when the client goes.
+
+A request is answered before the next one is looked at, and between two requests that came together other
+tasks run: so each connection has one request a round of trio's, however much it sends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import socket
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+import h11
+import trio
+
+from gossip.api.http.hosts import is_welcome
+from gossip.api.http.values import (
+    BadRequestError,
+    Request,
+    Response,
+    Streamed,
+    answer_error,
+    problem,
+    request,
+)
+from gossip.errors import GossipError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gossip.api.http.routes import Match, Route, Routes
+
+__all__ = ["Conversation", "Server"]
+
+IDLE_SECONDS: Final = 60.0
+HEADER_SECONDS: Final = 10.0
+BODY_SECONDS: Final = 30.0
+STALL_SECONDS: Final = 60.0
+LINGER_SECONDS: Final = 1.0
+READ_BYTES: Final = 65_536
+MAX_HEADER_BYTES: Final = 16_384
+MAX_BODY_BYTES: Final = 1_048_576
+BODILESS: Final = (204, 304)
+OTHER: Final = "other"
+"""The route of what no route takes, in metrics."""
+
+T = TypeVar("T")
+
+_log = logging.getLogger("gossip.api")
+
+
+class Server(Protocol):
+    """What the connections of one server share."""
+
+    routes: Routes
+    is_draining: bool
+    checks_host: bool
+    host: str
+    gossip_first: Callable[[], None]
+    count: Callable[[str], None]
+
+    def answered(self, route: str, status: int) -> None:
+        """Counts a request."""
+
+
+class _Gone(Exception):  # noqa: N818 - nothing is wrong: the client has what it wanted, or has given up
+    """The connection is over."""
+
+
+class Conversation:
+    """Serves one client until it goes."""
+
+    def __init__(self, sock: socket.socket, server: Server) -> None:
+        self._sock = sock
+        self._server = server
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
+        self._scope = trio.CancelScope()
+        self._idle = True
+        """No byte of a request has come since the last one was answered."""
+        self._is_head = False
+        self._streaming: trio.CancelScope | None = None
+
+    # ------------------------------------------------------------------------------ from beginning to end
+
+    async def run(self) -> None:
+        """Returns when the client has gone, or was dropped; closes the socket."""
+        self._scope.deadline = trio.current_time() + HEADER_SECONDS
+        try:
+            with self._scope, contextlib.suppress(OSError, _Gone):
+                while await self._exchange():
+                    self._wait(IDLE_SECONDS)
+                await self._end()
+            if self._scope.cancelled_caught and not self._idle:
+                self._too_slow()
+        finally:
+            trio.lowlevel.notify_closing(self._sock)
+            self._sock.close()
+
+    def drain(self) -> None:
+        """The server stops: a connection without a request ends now, one that streams ends its body."""
+        if self._idle:
+            self._scope.cancel()
+        elif self._streaming is not None:
+            self._streaming.cancel()
+
+    async def _exchange(self) -> bool:
+        """One request and its answer; whether another may follow."""
+        http = self._http
+        try:
+            event = await self._next(HEADER_SECONDS)
+            if not isinstance(event, h11.Request):
+                return False
+            self._idle = False
+            self._is_head = event.method == b"HEAD"
+            self._server.gossip_first()
+            await self._serve(event)
+        except h11.RemoteProtocolError as error:
+            await self._refuse(error)
+            return False
+        if self._server.is_draining or http.our_state is not h11.DONE or http.their_state is not h11.DONE:
+            return False
+        http.start_next_cycle()
+        self._idle, self._is_head = True, False
+        if http.trailing_data[0]:
+            await trio.lowlevel.checkpoint()
+        return True
+
+    async def _refuse(self, error: h11.RemoteProtocolError) -> None:
+        """What came is no HTTP, or too long a header: say so if there is still a way to."""
+        if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            return
+        status = error.error_status_hint
+        text = f"no HTTP request: {error}"
+        if status == 431:
+            text = f"the request's header is over {MAX_HEADER_BYTES} bytes"
+        kind = "limit" if status == 431 else "bad_request"
+        self._server.answered(OTHER, status)
+        await self._answer(problem(status, kind, text))
+
+    def _too_slow(self) -> None:
+        if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            late = problem(408, "timeout", "the request did not come in time")
+            self._server.answered(OTHER, 408)
+            with contextlib.suppress(OSError):
+                self._sock.send(self._head(late, len(late.body)) + late.body)
+
+    async def _end(self) -> None:
+        """Half close, and read away what still comes for a moment: a reset would take the answer back."""
+        self._wait(LINGER_SECONDS)
+        self._idle = True
+        self._sock.shutdown(socket.SHUT_WR)
+        while await self._receive():
+            pass
+
+    # ---------------------------------------------------------------------------------------- one request
+
+    async def _serve(self, event: h11.Request) -> None:
+        method = event.method.decode("ascii")
+        headers = _headers(event)
+        body: bytes | None = None
+        if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
+            body = await self._body()
+        try:
+            asked = request(method, event.target.decode("ascii"), headers)
+        except BadRequestError as error:
+            await self._finish(OTHER, answer_error(error))
+            return
+        match = self._server.routes.find(method, asked.path)
+        route = match.route
+        name = OTHER if route is None else route.pattern
+        refusal = self._objection(asked, match)
+        if refusal is None and body is None:
+            body = await self._body()
+        if refusal is not None or route is None:
+            await self._finish(name, refusal or _no_path(asked.path))
+        elif body is None:
+            await self._finish(name, _too_large())
+        else:
+            asked = Request(method, asked.path, asked.query, headers, body, match.params)
+            self._wait(math.inf)
+            await self._finish(name, await self._call(route, asked))
+
+    def _objection(self, asked: Request, match: Match) -> Response | None:
+        """Why this request is not taken, as far as its head tells."""
+        server = self._server
+        host = asked.headers.get("host")
+        if server.checks_host and host is not None and not is_welcome(host, server.host):
+            text = f"the host {host[:100]!r} is not this agent: ask for localhost or an IP address"
+            return problem(403, "refused", text)
+        if match.route is None:
+            if not match.allow:
+                return _no_path(asked.path)
+            allow = ", ".join(match.allow)
+            text = f"{asked.path[:100]} takes {allow}"
+            return problem(405, "method_not_allowed", text, [("allow", allow)])
+        # h11 has seen to it that it is a number of at most twenty digits.
+        if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
+            return _too_large()
+        return None
+
+    async def _body(self) -> bytes | None:
+        """The request's body; None if it is too long."""
+        http = self._http
+        if http.they_are_waiting_for_100_continue:
+            await self._send(http.send(h11.InformationalResponse(status_code=100, headers=[])))
+        parts: list[bytes] = []
+        size = 0
+        while not isinstance(event := await self._next(BODY_SECONDS), h11.EndOfMessage):
+            if not isinstance(event, h11.Data):
+                raise _Gone
+            size += len(event.data)
+            if size > MAX_BODY_BYTES:
+                return None
+            parts.append(bytes(event.data))
+        return b"".join(parts)
+
+    async def _call(self, route: Route, asked: Request) -> Response | Streamed:
+        error: Exception | None
+        answer: Response | Streamed | None
+        if route.waits:
+            answer, error = await self._while_there(route.handler(asked))
+        else:
+            answer, error = await _outcome(route.handler(asked))
+        if isinstance(error, GossipError):
+            return answer_error(error)
+        if error is not None:
+            self._failed(route.pattern, error)
+            return problem(500, "internal_error", "this request could not be handled: see the agent's log")
+        return answer or problem(503, "stopping", "the agent is stopping")
+
+    def _failed(self, route: str, error: Exception) -> None:
+        self._server.count("internal_error")
+        _log.error("http_failed", exc_info=error, extra={"fields": {"route": route}})
+
+    async def _while_there(self, work: Awaitable[T]) -> tuple[T | None, Exception | None]:
+        """What comes of `work`, which is ended when the client goes (`_Gone`) or the server stops (None)."""
+        gone = False
+
+        async def watch() -> None:
+            nonlocal gone
+            held = 0
+            while held < READ_BYTES:
+                try:
+                    data = await self._receive()
+                except OSError:
+                    data = b""
+                if not data:
+                    gone = True
+                    scope.cancel()
+                    return
+                # The next request came early: h11 keeps it until its turn.
+                self._http.receive_data(data)
+                held += len(data)
+
+        result: tuple[T | None, Exception | None] = (None, None)
+        async with trio.open_nursery() as nursery:
+            scope = self._streaming = nursery.cancel_scope
+            nursery.start_soon(watch)
+            result = await _outcome(work)
+            scope.cancel()
+        self._streaming = None
+        if gone:
+            raise _Gone
+        return result
+
+    # ------------------------------------------------------------------------------------------- answering
+
+    async def _finish(self, route: str, answer: Response | Streamed) -> None:
+        """Count it and send it."""
+        self._server.answered(route, answer.status)
+        if isinstance(answer, Response):
+            await self._answer(answer)
+        else:
+            await self._stream(route, answer)
+
+    async def _answer(self, answer: Response) -> None:
+        http = self._http
+        data = self._head(answer, len(answer.body))
+        if answer.body and not self._is_head and answer.status not in BODILESS:
+            data += http.send(h11.Data(data=answer.body)) or b""
+        data += http.send(h11.EndOfMessage()) or b""
+        await self._send(data)
+
+    async def _stream(self, route: str, answer: Streamed) -> None:
+        http = self._http
+        await self._send(self._head(answer, None))
+        if not self._is_head:
+
+            async def send(data: bytes) -> None:
+                # An empty part would be the end of the body.
+                if data:
+                    try:
+                        await self._send(http.send(h11.Data(data=data)))
+                    except OSError:
+                        # The client's end of it broke: no fault of whoever makes the body.
+                        raise _Gone from None
+
+            _, error = await self._while_there(answer.produce(send))
+            if error is not None:
+                if not isinstance(error, _Gone):
+                    self._failed(route, error)
+                raise _Gone
+        await self._send(http.send(h11.EndOfMessage()))
+
+    def _head(self, answer: Response | Streamed, size: int | None) -> bytes:
+        headers = [("content-type", answer.content_type), *answer.headers]
+        if size is not None and answer.status not in BODILESS:
+            headers.append(("content-length", str(size)))
+        if self._server.is_draining or self._http.their_state is not h11.DONE:
+            headers.append(("connection", "close"))
+        response = h11.Response(
+            status_code=answer.status, headers=headers, reason=HTTPStatus(answer.status).phrase
+        )
+        return self._http.send(response) or b""
+
+    # ------------------------------------------------------------------------------------------ the socket
+
+    def _wait(self, seconds: float) -> None:
+        self._scope.deadline = trio.current_time() + seconds
+
+    async def _next(self, seconds: float) -> object:
+        """The next event; all that it lacks must come within so many seconds, idleness before it aside."""
+        http = self._http
+        begun = seconds == BODY_SECONDS
+        if begun and http.their_state is h11.SEND_BODY:
+            self._wait(seconds)
+        while (event := http.next_event()) is h11.NEED_DATA:
+            data = await self._receive()
+            if data and not begun:
+                begun = True
+                self._idle = False
+                self._wait(seconds)
+            http.receive_data(data)
+        return event
+
+    async def _receive(self) -> bytes:
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            with contextlib.suppress(BlockingIOError, InterruptedError):
+                return self._sock.recv(READ_BYTES)
+
+    async def _send(self, data: bytes | None) -> None:
+        if not data:
+            return
+        try:
+            sent = self._sock.send(data)
+        except (BlockingIOError, InterruptedError):
+            sent = 0
+        rest = memoryview(data)[sent:]
+        while rest:
+            self._wait(STALL_SECONDS)
+            await trio.lowlevel.wait_writable(self._sock)
+            with contextlib.suppress(BlockingIOError, InterruptedError):
+                rest = rest[self._sock.send(rest) :]
+            self._wait(math.inf)
+
+
+async def _outcome(work: Awaitable[T]) -> tuple[T | None, Exception | None]:
+    """A fault is handed over as a value: whoever asked for the work goes on."""
+    try:
+        return await work, None
+    except Exception as error:  # noqa: BLE001 - whatever a handler does wrong is counted by its caller
+        return None, error
+
+
+def _headers(event: h11.Request) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in event.headers:
+        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _no_path(path: str) -> Response:
+    return problem(404, "not_found", f"there is nothing at {path[:100]}")
+
+
+def _too_large() -> Response:
+    return problem(413, "limit", f"a body is at most {MAX_BODY_BYTES} bytes")

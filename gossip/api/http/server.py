@@ -1,0 +1,191 @@
+"""An HTTP server: where it listens, how many it serves, and how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import socket
+from collections import Counter
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from gossip.api.http.connection import OTHER, Conversation
+from gossip.api.http.values import problem
+from gossip.core.types import show_address
+from gossip.errors import TransportError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gossip.api.http.routes import Routes
+    from gossip.core.types import Address
+
+__all__ = ["MAX_CONNECTIONS", "HttpServer", "listen"]
+
+MAX_CONNECTIONS: Final = 512
+"""With those of the local socket they must leave descriptors for gossip and the disk."""
+MAX_LEAVING: Final = 32
+"""Clients over the limit that are told so and given a moment to read it; further ones are just closed."""
+LEAVING_SECONDS: Final = 1.0
+BACKLOG: Final = 128
+PAUSE_SECONDS: Final = 0.1
+"""After an accept that failed for want of descriptors: they are not back at once."""
+
+_log = logging.getLogger("gossip.api")
+
+
+def listen(address: Address) -> socket.socket:
+    """A listening socket at an IP address and port (0: any that is free).
+
+    Raises:
+        TransportError: naming the address, and what to do.
+    """
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as error:
+        sock.close()
+        where = show_address(address)
+        if error.errno == errno.EADDRINUSE:
+            raise TransportError(f"{where}: in use by another program: give another --http") from error
+        raise TransportError(f"{where}: {error.strerror or error}: give another --http") from error
+    return sock
+
+
+class HttpServer:
+    """Serves `routes` at a listening socket.
+
+    Args:
+        sock: from `listen`; closed when `serve` ends, or by `close`.
+        host: a name by which clients may ask for it on loopback, besides `localhost` and IP addresses.
+        gossip_first: called before each request, so that clients never keep the agent from gossip.
+        count: counts our own faults (`internal_error`).
+    """
+
+    def __init__(
+        self,
+        routes: Routes,
+        sock: socket.socket,
+        *,
+        host: str = "",
+        gossip_first: Callable[[], None] = lambda: None,
+        count: Callable[[str], None] = lambda _reason: None,
+        limit: int = MAX_CONNECTIONS,
+    ) -> None:
+        self.routes = routes
+        self.host = host
+        self.gossip_first = gossip_first
+        self.count = count
+        self.is_draining = False
+        self.address: Address = sock.getsockname()[:2]
+        self.checks_host = ip_address(self.address[0]).is_loopback
+        self.requests: Counter[tuple[str, int]] = Counter()
+        """Requests answered, by route and status."""
+        self._sock = sock
+        self._limit = limit
+        self._leaving = 0
+        self._open: set[Conversation] = set()
+        self._ended = trio.lowlevel.ParkingLot()
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._open)
+
+    def answered(self, route: str, status: int) -> None:
+        """Counts a request."""
+        self.requests[route, status] += 1
+
+    async def serve(self) -> None:
+        """Answers until cancelled."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await self._accept(nursery)
+        finally:
+            self.close()
+
+    async def drain(self) -> None:
+        """Takes no further connection or request; returns when those under way are answered."""
+        self.is_draining = True
+        for conversation in tuple(self._open):
+            conversation.drain()
+        while self._open:
+            await self._ended.park()
+
+    def close(self) -> None:
+        """Stops listening. May be called twice."""
+        if self._sock.fileno() >= 0:
+            self._sock.close()
+
+    async def _accept(self, nursery: trio.Nursery) -> None:
+        while True:
+            await trio.lowlevel.wait_readable(self._sock)
+            try:
+                sock, _ = self._sock.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                continue
+            except OSError as error:
+                _log.warning("http", extra={"fields": {"detail": f"cannot accept: {error}"}})
+                await trio.sleep(PAUSE_SECONDS)
+                continue
+            sock.setblocking(False)
+            if self.is_draining:
+                sock.close()
+            elif len(self._open) >= self._limit:
+                self._turn_away(sock, nursery)
+            else:
+                with contextlib.suppress(OSError):
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                conversation = Conversation(sock, self)
+                self._open.add(conversation)
+                nursery.start_soon(self._run, conversation)
+
+    async def _run(self, conversation: Conversation) -> None:
+        try:
+            await conversation.run()
+        except Exception:  # noqa: BLE001 - a fault of our own ends this connection only
+            self.count("internal_error")
+            _log.exception("http_failed")
+        finally:
+            self._open.discard(conversation)
+            self._ended.unpark_all()
+
+    def _turn_away(self, sock: socket.socket, nursery: trio.Nursery) -> None:
+        self.answered(OTHER, 503)
+        if self._leaving >= MAX_LEAVING:
+            sock.close()
+            return
+        answer = problem(503, "limit", f"{self._limit} connections are open already: close some")
+        head = (
+            "HTTP/1.1 503 Service Unavailable\r\n"
+            f"content-type: {answer.content_type}\r\ncontent-length: {len(answer.body)}\r\n"
+            "retry-after: 1\r\nconnection: close\r\n\r\n"
+        )
+        try:
+            sock.send(head.encode() + answer.body)
+            sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            sock.close()
+            return
+        self._leaving += 1
+        nursery.start_soon(self._see_off, sock)
+
+    async def _see_off(self, sock: socket.socket) -> None:
+        """A socket that is closed with unread data takes the answer away from the client again."""
+        try:
+            with sock, trio.move_on_after(LEAVING_SECONDS), contextlib.suppress(OSError):
+                while True:
+                    await trio.lowlevel.wait_readable(sock)
+                    if not sock.recv(4_096):
+                        return
+        finally:
+            self._leaving -= 1

@@ -1,0 +1,156 @@
+"""What a handler is given and what it gives: a request, a response, or a body that is made as it goes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+from urllib.parse import parse_qs
+
+import msgspec
+
+from gossip.errors import GossipError, LocalProtocolError, NotFoundError, RefusedError
+
+__all__ = [
+    "JSON",
+    "BadRequestError",
+    "Handler",
+    "Request",
+    "Response",
+    "Send",
+    "Streamed",
+    "answer_error",
+    "json",
+    "problem",
+    "request",
+]
+
+JSON = "application/json"
+MAX_QUERY_FIELDS = 64
+
+_encode = msgspec.json.Encoder().encode
+
+
+class BadRequestError(LocalProtocolError):
+    """The request's path, query or body is not what this route takes."""
+
+    kind = "bad_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request, its body read."""
+
+    method: str
+    path: str
+    """As it came, without the query; what routes take out of it is decoded."""
+    query: Mapping[str, Sequence[str]]
+    """Every value of every name; an empty text for a name without a value."""
+    headers: Mapping[str, str]
+    """Names in lower case; of one that came twice, the values with a comma between them."""
+    body: bytes = b""
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What stands in the path where the route has a name in braces."""
+
+    def only(self, *names: str) -> None:
+        """Refuse a query that has other names than these.
+
+        Raises:
+            BadRequestError: naming what is not understood, and what is.
+        """
+        for name in self.query:
+            if name not in names:
+                known = f"this route takes {', '.join(names)}" if names else "this route takes none"
+                raise BadRequestError(f"unknown query parameter {name[:64]!r}: {known}")
+
+    def text(self, name: str, default: str = "") -> str:
+        """The first value of that name."""
+        values = self.query.get(name)
+        return values[0] if values else default
+
+    def switch(self, name: str) -> bool:
+        """Whether `name` is there, and not said to be false.
+
+        Raises:
+            BadRequestError: if its value is no yes or no.
+        """
+        if name not in self.query:
+            return False
+        word = self.text(name).lower()
+        if word in ("", "1", "true", "yes", "on"):
+            return True
+        if word in ("0", "false", "no", "off"):
+            return False
+        raise BadRequestError(f"{name}={word[:64]}: write {name}=true or {name}=false")
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole answer."""
+
+    status: int = 200
+    body: bytes = b""
+    content_type: str = JSON
+    headers: Sequence[tuple[str, str]] = ()
+
+
+Send: TypeAlias = Callable[[bytes], Awaitable[None]]
+"""Sends a part of a body; returns when the kernel has taken it. Ends the connection if the client stalls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """An answer whose body is sent in parts; `produce` is cancelled when the client goes."""
+
+    produce: Callable[[Send], Awaitable[None]]
+    status: int = 200
+    content_type: str = "application/octet-stream"
+    headers: Sequence[tuple[str, str]] = ()
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response | Streamed]]
+
+
+def json(value: object, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    """An answer in JSON, ended by a newline for those who read it in a terminal."""
+    return Response(status, _encode(value) + b"\n", JSON, headers)
+
+
+def problem(status: int, kind: str, message: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    """An error as every route of our own tells it."""
+    return json({"error": message, "kind": kind}, status, headers)
+
+
+def answer_error(error: GossipError) -> Response:
+    """What an error of the one tree means over HTTP."""
+    if isinstance(error, NotFoundError):
+        status = 404
+    elif isinstance(error, RefusedError):
+        status = 409
+    elif isinstance(error, LocalProtocolError):
+        status = 400
+    else:
+        status = 503
+    return problem(status, error.kind, str(error))
+
+
+def request(method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Request:
+    """A request from its target.
+
+    Raises:
+        BadRequestError: the target is no path.
+    """
+    if not target.startswith("/"):
+        # Some clients and all proxies name the server once more.
+        scheme, separator, rest = target.partition("://")
+        if not separator or scheme.lower() not in ("http", "https"):
+            raise BadRequestError(f"{target[:64]!r} is no path: it begins with /")
+        target = "/" + rest.partition("/")[2]
+    path, _, text = target.partition("#")[0].partition("?")
+    try:
+        query = parse_qs(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_QUERY_FIELDS)
+        return Request(method, path, query, headers, body)
+    except ValueError as error:
+        raise BadRequestError(
+            f"the query cannot be read ({error}): percent-encode UTF-8, at most {MAX_QUERY_FIELDS} parameters"
+        ) from error

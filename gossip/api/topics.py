@@ -1,0 +1,192 @@
+"""What can be watched: what it is now, and how a change of it is put into a line.
+
+A value that several watchers follow is computed and encoded once. `serial` counts its states, so that
+whoever began to watch in between, or was owed the value, is not told twice of what it has.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from gossip.api import views
+
+if TYPE_CHECKING:
+    from gossip.api.methods import Backend
+    from gossip.core.events import Event
+
+__all__ = ["EventsTopic", "MembersTopic", "NamesTopic", "ServiceTopic", "Sink", "Topic", "Watcher"]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Sink(Protocol):
+    """Where a watcher's notifications go."""
+
+    def offer(self, line: bytes) -> bool:
+        """Takes the line, or refuses it because too much is waiting already."""
+
+
+class Watcher:
+    """One watch of one connection."""
+
+    __slots__ = ("behind", "number", "seen", "sink", "topic")
+
+    def __init__(self, sink: Sink, number: int, topic: Topic) -> None:
+        self.sink = sink
+        self.number = number
+        self.topic = topic
+        self.behind = False
+        """Something was kept from it: it is owed a resync."""
+        self.seen = topic.serial
+        """The state that it knows."""
+
+    def resync(self) -> list[bytes]:
+        """What it is owed, and nothing more: the mark, then the whole value if the topic has one.
+
+        Ask again while it is `behind`: what is owed may come in parts.
+        """
+        self.behind = False
+        lines = [self.line(b'"resync":true}')]
+        value = self.topic.value()
+        if value is not None:
+            lines.append(self.line(value))
+        self.seen = self.topic.serial
+        return lines
+
+    def tell(self, tail: bytes) -> None:
+        if not self.behind and not self.sink.offer(self.line(tail)):
+            self.behind = True
+
+    def line(self, tail: bytes) -> bytes:
+        """A notification; `tail` is the rest of the parameters, closing brace included."""
+        method = self.topic.method
+        return b'{"jsonrpc":"2.0","method":"%b","params":{"watch":%d,%b}\n' % (method, self.number, tail)
+
+
+class Topic:
+    """What some watchers have in common: the value that they follow."""
+
+    method: bytes
+
+    def __init__(self) -> None:
+        # A dict for its order: those who came first are told first.
+        self.watchers: dict[Watcher, None] = {}
+        self.serial = 0
+
+    def value(self) -> bytes | None:
+        """The whole value as a JSON object without its opening brace; None for mere events."""
+        raise NotImplementedError
+
+    def join(self, sink: Sink, number: int) -> Watcher:
+        """One watcher more, who is given the value as it is now by whoever called."""
+        self.value()
+        watcher = Watcher(sink, number, self)
+        self.watchers[watcher] = None
+        return watcher
+
+    def speak(self) -> None:
+        """Tell everybody the newest value who does not know it."""
+        tail = self.value()
+        for watcher in self.watchers if tail is not None else ():
+            if watcher.seen != self.serial:
+                watcher.seen = self.serial
+                watcher.tell(tail or b"")
+
+    def tell(self, tail: bytes) -> None:
+        """Tell everybody something that is no state."""
+        for watcher in self.watchers:
+            watcher.tell(tail)
+
+
+class ServiceTopic(Topic):
+    """What one lookup gives."""
+
+    method = b"services.watch"
+
+    def __init__(self, agent: Backend, question: views.Lookup) -> None:
+        super().__init__()
+        self.question = question
+        self._agent = agent
+        self._index = -1
+        self._instances = b""
+
+    def value(self) -> bytes:
+        node, question = self._agent.node, self.question
+        index = node.catalog.index_of(question.service)
+        if index != self._index or question.any:
+            self._index = index
+            instances = _encode(views.instances(node, question).instances)
+            # The service has changed; what these watchers asked of it may not have.
+            if instances != self._instances:
+                self._instances = instances
+                self.serial += 1
+        return b'"instances":%b,"index":%d}' % (self._instances, index)
+
+
+class NamesTopic(Topic):
+    """The list of all services, for those who watch no one of them."""
+
+    method = b"services.watch"
+
+    def __init__(self, agent: Backend) -> None:
+        super().__init__()
+        self._agent = agent
+        self._index = -1
+        self._rows: dict[str, tuple[int, bytes]] = {}
+        self._services = b"[]"
+
+    def value(self) -> bytes:
+        catalog = self._agent.node.catalog
+        if catalog.index != self._index:
+            self._index = catalog.index
+            # Only rows of services that have changed are computed anew.
+            self._rows = {name: self._row(name, catalog.index_of(name)) for name in catalog.names()}
+            services = b"[%b]" % b",".join([row for _, row in self._rows.values()])
+            if services != self._services:
+                self._services = services
+                self.serial += 1
+        return b'"services":%b,"index":%d}' % (self._services, catalog.index)
+
+    def _row(self, name: str, index: int) -> tuple[int, bytes]:
+        held = self._rows.get(name)
+        return (
+            held
+            if held is not None and held[0] == index
+            else (index, _encode(views.service(self._agent.node, name)))
+        )
+
+
+class MembersTopic(Topic):
+    """All members, and what becomes of each."""
+
+    method = b"members.watch"
+
+    def __init__(self, agent: Backend) -> None:
+        super().__init__()
+        self._agent = agent
+
+    def happened(self, event: Event) -> None:
+        if self.watchers:
+            row = self._agent.member(event.id)
+            if row is not None:
+                told = (event.kind.encode(), _encode(row), self._agent.node.members.index)
+                self.tell(b'"event":"%b","member":%b,"index":%d}' % told)
+
+    def join(self, sink: Sink, number: int) -> Watcher:
+        watcher = Watcher(sink, number, self)
+        self.watchers[watcher] = None
+        return watcher
+
+    def value(self) -> bytes:
+        return _encode(self._agent.members())[1:]
+
+
+class EventsTopic(Topic):
+    """User events, of one name or of all: there is no state of them."""
+
+    method = b"events.watch"
+
+    def value(self) -> None:
+        return None

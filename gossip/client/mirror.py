@@ -1,0 +1,168 @@
+"""A copy of the catalog in this process: answered from a dict, kept up to date by an agent's watch.
+
+Nothing here waits or reads a socket: `requests` says what to ask on a new connection, `begin`, `take` and
+`lost` are told what came of it. A whole value that comes in parts is put together beside the copy and
+replaces it in one assignment; so does each single service. Readers in other threads see a service as it
+was or as it is, and while the agent is away, as it was last.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import TYPE_CHECKING, Any
+
+from gossip.client.values import Instance, ServiceSummary, decode
+from gossip.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from gossip.client.framing import Message
+
+__all__ = ["Mirror"]
+
+
+class Mirror:
+    """See the module.
+
+    Args:
+        names: the services to follow; none for all.
+        clock: seconds, for `staleness`.
+    """
+
+    def __init__(self, names: Iterable[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
+        self._names = tuple(dict.fromkeys(names))
+        self._clock = clock
+        self._held: dict[str, tuple[Instance, ...]] = {}
+        self._fresh: dict[str, tuple[Instance, ...]] = {}
+        """A whole value that is not complete yet."""
+        self._pages: dict[str, list[Any]] = {}
+        self._numbers: dict[object, str] = {}
+        self._in_step = False
+        self._known_at = -math.inf
+
+    # -- reading ------------------------------------------------------------------------------------------
+
+    def lookup(
+        self, name: str, *, tags: Iterable[str] = (), no_suspect: bool = False
+    ) -> tuple[Instance, ...]:
+        """The instances of service `name` that may be called, as the agent gave them last.
+
+        Raises:
+            NotFoundError: this replica does not follow that service.
+        """
+        if not tags and not no_suspect:
+            try:
+                return self._held[name]  # most calls, so nothing else is done for them
+            except KeyError:
+                pass
+        found = self._held.get(name)
+        if found is None:
+            if self._names and name not in self._names:
+                raise NotFoundError(f"this replica does not follow {name!r}: name it when you open one")
+            return ()
+        wanted = frozenset(tags)
+        return tuple(
+            each
+            for each in found
+            if wanted.issubset(each.tags) and not (no_suspect and each.status == "suspect")
+        )
+
+    def services(self) -> list[ServiceSummary]:
+        """The services that have an instance which may be called, by name."""
+        return [
+            ServiceSummary(name, len(found), tuple(sorted({tag for each in found for tag in each.tags})))
+            for name, found in sorted(self._held.items())
+        ]
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is in step with its agent, as far as it can tell."""
+        return self._in_step
+
+    @property
+    def staleness(self) -> float:
+        """Seconds since it last knew that it was in step: 0 while it is, infinity before it first was."""
+        return 0.0 if self._in_step else self._clock() - self._known_at
+
+    # -- following ----------------------------------------------------------------------------------------
+
+    def requests(self) -> list[tuple[str, Message]]:
+        """What to ask on a new connection."""
+        if not self._names:
+            return [("catalog.watch", {})]
+        return [("services.watch", {"service": name}) for name in self._names]
+
+    def begin(self, answers: Sequence[Message]) -> None:
+        """The answers to `requests`, in their order.
+
+        Raises:
+            LocalProtocolError: they have another shape; as in `take`.
+        """
+        self._fresh = {}
+        self._pages = {}
+        self._numbers = {}
+        for name, answer in zip(self._names or ("",), answers, strict=True):
+            self._numbers[answer.get("watch")] = name
+            if self._names:
+                self._put(name, answer.get("instances"))
+        if self._names:
+            self._settle()
+
+    def take(self, params: Message) -> None:
+        """What a notification says."""
+        name = self._numbers.get(params.get("watch"))
+        if name is None:
+            return
+        if self._names:
+            if "instances" in params:
+                self._put(name, params["instances"])
+        elif params.get("resync"):
+            # All comes again; until then the old copy is as good as any.
+            self.lost()
+        elif params.get("ready"):
+            self._settle()
+        elif "service" in params:
+            decode(self._page, params)
+
+    def lost(self) -> None:
+        """The connection is gone, or a part of what it brought: what is held may be old from now on."""
+        if self._in_step:
+            self._known_at = self._clock()
+            self._in_step = False
+        self._fresh = {}
+        self._pages = {}
+
+    def _page(self, params: Message) -> None:
+        name = str(params["service"])
+        pages = self._pages.setdefault(name, [])
+        pages += params["instances"]
+        if not params.get("more"):
+            self._put(name, self._pages.pop(name))
+
+    def _put(self, name: str, instances: Any) -> None:
+        value = decode(lambda v: tuple(Instance.from_json(each) for each in v["i"]), {"i": instances})
+        if not self._in_step:
+            self._fresh[name] = value
+        elif value != self._held.get(name, ()):
+            if value:
+                self._held[name] = value
+            else:
+                self._held.pop(name, None)
+            self._changed((name,))
+
+    def _settle(self) -> None:
+        old, new = self._held, {}
+        for name, value in self._fresh.items():
+            if value:
+                # The same object if nothing changed: whoever waits for a change tells by that.
+                new[name] = old[name] if old.get(name) == value else value
+        changed = [name for name in old.keys() | new.keys() if old.get(name) is not new.get(name)]
+        self._held = new
+        self._fresh = {}
+        self._in_step = True
+        self._changed(changed)
+
+    def _changed(self, names: Sequence[str]) -> None:
+        """Told after each change of these services, and (then with what has changed) when it is in step."""

@@ -1,0 +1,180 @@
+"""The copy of the catalog in a program: what it holds, how old it is, and when it says that it changed."""
+
+from __future__ import annotations
+
+import math
+import threading
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import pytest
+
+import gossip
+from gossip.client.mirror import Mirror
+from tests.client.scripted import Reply, ScriptedAgent, an_instance
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gossip.client.framing import Message
+
+WHOLE: list[Message] = [
+    {"watch": 1, "service": "web", "instances": [an_instance("a", tags=["v2"])], "index": 1, "more": True},
+    {"watch": 1, "service": "web", "instances": [an_instance("b", status="suspect")], "index": 1},
+    {"watch": 1, "service": "db", "instances": [an_instance("d")], "index": 2},
+    {"watch": 1, "ready": True},
+]
+FIRST: Message = {"watch": 1, "services": 2, "index": 2}
+
+
+class Watched(Mirror):
+    """A mirror with a clock of the test's, which remembers what it was told of."""
+
+    def __init__(self, *names: str) -> None:
+        self.now = 5.0
+        self.changes: list[set[str]] = []
+        super().__init__(names, lambda: self.now)
+
+    def _changed(self, names: Sequence[str]) -> None:
+        self.changes.append(set(names))
+
+
+def test_the_whole_appears_at_once_and_then_service_by_service() -> None:
+    mirror = Watched()
+    assert mirror.requests() == [("catalog.watch", {})]
+    assert (mirror.lookup("web"), mirror.connected, mirror.staleness) == ((), False, math.inf)
+    mirror.begin([FIRST])
+    for params in WHOLE[:-1]:
+        mirror.take(dict(params))
+        assert mirror.lookup("web") == ()
+    mirror.take(dict(WHOLE[-1]))
+    assert [each.id for each in mirror.lookup("web")] == ["a", "b"]
+    assert [each.id for each in mirror.lookup("web", tags=["v2"])] == ["a"]
+    assert [each.id for each in mirror.lookup("web", no_suspect=True)] == ["a"]
+    assert mirror.lookup("nothing") == ()
+    assert [(each.name, each.instances, each.tags) for each in mirror.services()] == [
+        ("db", 1, ()),
+        ("web", 2, ("v2",)),
+    ]
+    assert (mirror.connected, mirror.staleness) == (True, 0.0)
+    mirror.take({"watch": 1, "service": "db", "instances": [], "index": 3})
+    mirror.take({"watch": 1, "service": "db", "instances": [], "index": 4})
+    mirror.take({"watch": 9, "service": "web", "instances": [], "index": 4})
+    assert [each.name for each in mirror.services()] == ["web"]
+    assert mirror.changes == [{"web", "db"}, {"db"}]
+
+
+def test_without_its_agent_it_answers_and_says_how_old_the_answer_is() -> None:
+    mirror = Watched()
+    mirror.begin([FIRST])
+    for params in WHOLE:
+        mirror.take(dict(params))
+    before = mirror.lookup("web")
+    mirror.lost()
+    mirror.now += 3
+    mirror.lost()
+    assert (mirror.connected, mirror.staleness) == (False, 3.0)
+    assert mirror.lookup("web") is before
+    mirror.begin([FIRST])
+    mirror.take({"watch": 1, "service": "new", "instances": [an_instance()], "index": 1})
+    for params in WHOLE[:2]:
+        mirror.take(dict(params))
+    assert mirror.staleness == 3.0
+    mirror.take(dict(WHOLE[-1]))
+    assert mirror.lookup("web") is before, "the same, so nobody is woken"
+    assert [each.name for each in mirror.services()] == ["new", "web"]
+    assert mirror.changes[1:] == [{"db", "new"}]
+
+
+def test_a_resync_keeps_the_old_copy_until_the_new_is_complete() -> None:
+    mirror = Watched()
+    mirror.begin([FIRST])
+    for params in [*WHOLE, {"watch": 1, "resync": True}]:
+        mirror.take(dict(params))
+    assert len(mirror.lookup("web")) == 2
+    mirror.take(dict(WHOLE[2]))
+    assert not mirror.connected
+    mirror.take(dict(WHOLE[3]))
+    assert (mirror.connected, mirror.lookup("web")) == (True, ())
+
+
+def test_a_few_services_are_followed_by_name() -> None:
+    mirror = Watched("web", "db", "web")
+    assert mirror.requests() == [
+        ("services.watch", {"service": "web"}),
+        ("services.watch", {"service": "db"}),
+    ]
+    mirror.begin([
+        {"watch": 1, "instances": [an_instance()], "index": 1}, {"watch": 2, "instances": [], "index": 0},
+    ])  # fmt: skip
+    assert mirror.connected
+    mirror.take({"watch": 2, "resync": True})
+    mirror.take({"watch": 2, "instances": [an_instance("d")], "index": 3})
+    assert [each.id for each in mirror.lookup("db")] == ["d"]
+    with pytest.raises(gossip.NotFoundError, match="does not follow"):
+        mirror.lookup("cache")
+
+
+def test_an_answer_of_another_shape_is_one_clear_error() -> None:
+    mirror = Mirror(["web"])
+    with pytest.raises(gossip.LocalProtocolError):
+        mirror.begin([{"watch": 1}])
+    mirror = Mirror()
+    mirror.begin([FIRST])
+    with pytest.raises(gossip.LocalProtocolError):
+        mirror.take({"watch": 1, "service": "web", "instances": 7})
+
+
+def test_blocking(agent: ScriptedAgent) -> None:
+    agent.script["catalog.watch"] = Reply(FIRST, then=list(WHOLE))
+    with gossip.connect(agent.path, chance=lambda: 0.0) as g, g.replica() as catalog:
+        catalog.ready(30)
+        assert len(catalog.lookup("web")) == 2
+        changes = catalog.changed("web")
+        assert changes.next(0.02) is None
+        agent.go_away()
+        while catalog.connected:
+            threading.Event().wait(0.01)
+        assert len(catalog.lookup("web")) == 2
+        assert 0 <= catalog.staleness < 60
+        with pytest.raises(gossip.UnreachableError, match="not in step"):
+            catalog.ready(0.05)
+        agent.script["catalog.watch"] = Reply(FIRST, then=list(WHOLE[2:]))
+        agent.come_back()
+        assert next(changes) == ()
+        catalog.ready(30)
+        assert catalog.staleness == 0
+        catalog.close()
+        assert list(changes) == []
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_async(agent: ScriptedAgent, backend: str) -> None:
+    agent.script["services.watch"] = Reply({"watch": 1, "instances": [an_instance()], "index": 1})
+    agent.script["catalog.watch"] = Reply(FIRST, then=list(WHOLE))
+
+    async def main() -> None:
+        with anyio.fail_after(30):
+            async with gossip.aconnect(agent.path, chance=lambda: 0.0) as g:
+                async with g.replica("web") as few:
+                    await few.ready()
+                    assert len(few.lookup("web")) == 1
+                async with g.replica() as catalog:
+                    await catalog.ready()
+                    changes = catalog.changed("web")
+                    agent.script["catalog.watch"] = Reply(FIRST, then=list(WHOLE[2:]))
+                    agent.hang_up()
+                    assert await anext(changes) == ()
+                    await catalog.ready()
+                    assert (catalog.connected, catalog.staleness) == (True, 0.0)
+                    agent.go_away()
+                    while catalog.connected:  # noqa: ASYNC110 - it tells of changes only
+                        await anyio.sleep(0.01)
+                    with pytest.raises(gossip.UnreachableError, match="not in step"):
+                        await catalog.ready(0.05)
+                    assert len(catalog.lookup("db")) == 1
+                    assert catalog.staleness > 0
+
+    run: Callable[..., Any] = anyio.run
+    run(main, backend=backend)
+    agent.come_back()
