@@ -116,7 +116,7 @@ class LocalSocket:
     ) -> None:
         self.agent = agent
         self.gossip_first = gossip_first
-        self.lookups = Lookups(agent)
+        self.lookups: Lookups = Lookups(agent)
         self.watches = Watches(agent)
         self.logs = Logs()
         self.streak = Streak()
