@@ -12,11 +12,12 @@ from gossip.api.views import rfc3339
 from gossip.checks.finding import Finding
 from gossip.checks.monitor import NODE, Monitor, Word
 from gossip.checks.runner import Runner
+from gossip.config import check_name
 from gossip.core.catalog import status_key
 from gossip.core.events import Event, EventKind
 from gossip.core.records import ServiceRecord, StatusRecord
 from gossip.core.types import Verdict
-from gossip.errors import NotFoundError
+from gossip.errors import ConfigError, GossipError, NotFoundError
 from gossip.host import boot_id, seconds_since_boot
 from gossip.saved_checks import read_definitions, read_state, state_of
 
@@ -34,6 +35,9 @@ SAVE_SECONDS: Final = 5.0
 """TTL deadlines that were put off are saved at most this often."""
 SAVE_CHANGES_SECONDS: Final = 0.2
 """The same for statuses that changed."""
+
+MAX_REASON_BYTES: Final = 128
+"""Of a maintenance: what a status record has room for."""
 
 _ABOUT_NODES = frozenset(
     {
@@ -55,6 +59,7 @@ class Checking:
         flush: called after something was published.
         expire: deregisters a service that has been critical for too long.
         keep: has `state` saved, soon.
+        save: returns when `state` is saved.
     """
 
     def __init__(
@@ -65,6 +70,7 @@ class Checking:
         flush: Callable[[], None],
         expire: Callable[[str], Awaitable[None]],
         keep: Callable[[], None],
+        save: Callable[[], Awaitable[None]],
     ) -> None:
         self._runner = Runner()
         self.monitor = Monitor(self._runner, now, rng, self._tell, expire, self._status_of, self._touched)
@@ -72,6 +78,7 @@ class Checking:
         self._now = now
         self._flush = flush
         self._keep = keep
+        self._save = save
         self._boot = boot_id()
         self._save_at = math.inf
         self._news = trio.lowlevel.ParkingLot()
@@ -119,6 +126,31 @@ class Checking:
         """See `Monitor.report`; `status` is a verdict's word."""
         return self.monitor.report(id, Verdict[status.upper()], text)
 
+    async def set_maintenance(self, key: str, reason: str | None) -> None:
+        """Begin the maintenance of a service, or (empty key) of the node; or end it (None).
+
+        Returns once it is on disk. Others are told at once, and told otherwise if the disk refuses.
+
+        Raises:
+            NotFoundError: this node has no such service.
+            ConfigError: the reason is too long, or does not print.
+            StoreError: the disk did not take it; all is as before.
+        """
+        if reason:
+            try:
+                check_name(reason, MAX_REASON_BYTES)
+            except ConfigError as error:
+                raise ConfigError(f"reason: {error}") from error
+        if key and not self._has(key):
+            raise NotFoundError(f"no service {key!r} is registered with this agent; see `gossip info --json`")
+        before = self.monitor.maintenance.get(key)
+        self.monitor.set_maintenance(key, reason)
+        try:
+            await self._save()
+        except GossipError:
+            self.monitor.set_maintenance(key, before)
+            raise
+
     def listed(self) -> object:
         """The answer of `checks.list`: this node's checks, with what only it knows of them."""
         wall = time.time()
@@ -126,6 +158,10 @@ class Checking:
         for row in rows:
             row["since"] = rfc3339(wall - row.pop("since_s"))
         return {"checks": rows, "index": self._node.catalog.index}
+
+    def _has(self, key: str) -> bool:
+        fact = self._node.members.me.services.get((2, key))
+        return fact is not None and isinstance(fact.body, ServiceRecord)
 
     def _tell(self, key: str, word: Word) -> None:
         statuses = tuple((name, int(verdict)) for name, verdict in word.statuses)

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from gossip.api.methods import Registration
-from gossip.config import check_name, read_checks, refuse_commands
+from gossip.config import read_checks, refuse_commands
 from gossip.core.records import Deletion, Fact, ServiceRecord
 from gossip.core.types import Phase
-from gossip.errors import ConfigError, GossipError, NotFoundError, RefusedError, RemoteProtocolError
+from gossip.errors import GossipError, NotFoundError, RefusedError, RemoteProtocolError
 from gossip.log import note
 from gossip.saved_checks import CHECKS, entry_of
 from gossip.store import StoredRecord
@@ -36,8 +36,6 @@ __all__ = ["API", "FILE", "MAX_DELETIONS", "SESSION", "Reconciled", "Registrar",
 API, FILE, SESSION = "api", "file", "session"
 """Who asked for a service: a program, a file, or a program that wants it gone with its connection."""
 
-MAX_REASON_BYTES = 128
-"""Of a maintenance: what a status record has room for."""
 MAX_DELETIONS = 1_024
 """Deletions that a node remembers before it raises its floor to forget them. The others take no new
 service of a node of which they hold 12,288 records, statuses and deletions; 4,096 services may live, each
@@ -210,31 +208,6 @@ class Registrar:
                 whose = f"service {owner!r}" if owner else "the node"
                 raise RefusedError(f"the id {check.id!r} is that of a check of {whose}: give it another")
         return checks
-
-    async def set_maintenance(self, key: str, reason: str | None) -> None:
-        """Begin the maintenance of a service, or (empty key) of the node; or end it (None).
-
-        Returns once it is on disk. Others are told at once, and told otherwise if the disk refuses.
-
-        Raises:
-            NotFoundError: this node has no such service.
-            ConfigError: the reason is too long, or does not print.
-            StoreError: the disk did not take it; all is as before.
-        """
-        if reason:
-            try:
-                check_name(reason, MAX_REASON_BYTES)
-            except ConfigError as error:
-                raise ConfigError(f"reason: {error}") from error
-        if key and self._held(key) is None:
-            raise NotFoundError(f"no service {key!r} is registered with this agent; see `gossip info --json`")
-        before = self._monitor.maintenance.get(key)
-        self._monitor.set_maintenance(key, reason)
-        try:
-            await self._journal.save_checks()
-        except GossipError:
-            self._monitor.set_maintenance(key, before)
-            raise
 
     async def deregister(self, key: str) -> None:
         """Returns once the deletion is on disk and visible here.

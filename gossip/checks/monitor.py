@@ -11,14 +11,24 @@ from __future__ import annotations
 import heapq
 import logging
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from gossip.checks.state import CheckState, SavedCheck, Statuses, Telling, worst
+from gossip.checks.state import CheckState, SavedCheck
+from gossip.checks.table import (
+    NODE,
+    Check,
+    Service,
+    Word,
+    find_ttl,
+    looks_at_the_same,
+    row,
+    service_status,
+)
 from gossip.config.check_values import NODE_ALIAS
 from gossip.core.types import Verdict
-from gossip.errors import GossipError, NotFoundError, RefusedError
+from gossip.errors import GossipError, NotFoundError
 from gossip.log import note
 
 if TYPE_CHECKING:
@@ -31,45 +41,9 @@ if TYPE_CHECKING:
 
 __all__ = ["NODE", "Monitor", "Word"]
 
-NODE: Final = ""
-"""The key of the node's own checks."""
 STEP_SECONDS: Final = 0.05
 RETRY_SECONDS: Final = 30.0
 """After a service could not be deregistered."""
-
-
-class Word(NamedTuple):
-    """What others are told of a service."""
-
-    statuses: Statuses
-    maintenance: bool
-    note: str
-
-
-NOTHING: Final = Word((), False, "")
-
-
-class _Check:
-    __slots__ = ("queued", "running", "service", "state")
-
-    def __init__(self, service: _Service, state: CheckState) -> None:
-        self.service = service
-        self.state = state
-        self.queued: float | None = None
-        """When its place in the queue comes; an older place is void."""
-        self.running: trio.CancelScope | None = None
-
-
-class _Service:
-    __slots__ = ("checks", "is_waiting", "key", "name", "telling")
-
-    def __init__(self, key: str, name: str) -> None:
-        self.key = key
-        self.name = name
-        self.checks: list[_Check] = []
-        self.telling = Telling(NOTHING)
-        self.is_waiting = False
-        """Whether there is something to tell that has to wait."""
 
 
 class Monitor:
@@ -103,10 +77,10 @@ class Monitor:
         self._expire = expire
         self._node_status = node_status
         self._touched = touched
-        self._services: dict[str, _Service] = {NODE: _Service(NODE, NODE)}
-        self._checks: dict[str, _Check] = {}
-        self._aliases: dict[str, list[_Check]] = {}
-        self._queue: list[tuple[float, int, _Check | _Service]] = []
+        self._services: dict[str, Service] = {NODE: Service(NODE, NODE)}
+        self._checks: dict[str, Check] = {}
+        self._aliases: dict[str, list[Check]] = {}
+        self._queue: list[tuple[float, int, Check | Service]] = []
         self._number = 0
         self._nursery: trio.Nursery | None = None
         self._woken = trio.lowlevel.ParkingLot()
@@ -138,7 +112,7 @@ class Monitor:
         earlier life counts for those that are new.
         """
         now = self._now()
-        service = self._services.setdefault(key, _Service(key, name))
+        service = self._services.setdefault(key, Service(key, name))
         service.name = name
         former = {check.state.definition.id: check for check in service.checks}
         service.checks = []
@@ -148,9 +122,9 @@ class Monitor:
                 check = former.pop(definition.id)
             else:
                 kept = (saved or {}).get(definition.id)
-                if old is not None and _looks_at_the_same(old.state.definition, definition):
+                if old is not None and looks_at_the_same(old.state.definition, definition):
                     kept = old.state.save(now)
-                check = _Check(service, CheckState(definition, now, self._rng, kept))
+                check = Check(service, CheckState(definition, now, self._rng, kept))
             service.checks.append(check)
         for check in former.values():
             self._end(check)
@@ -176,7 +150,7 @@ class Monitor:
         else:
             self.maintenance[key] = reason
         self._spread_to_aliases(key)
-        self._tell(self._services.setdefault(key, _Service(key, key)), self._now(), at_once=True)
+        self._tell(self._services.setdefault(key, Service(key, key)), self._now(), at_once=True)
 
     def nodes_changed(self) -> None:
         """Something has changed at other nodes: aliases that follow one look again, in a moment."""
@@ -201,7 +175,7 @@ class Monitor:
             NotFoundError: there is no such check.
             RefusedError: it is no TTL check, or the service has several.
         """
-        check = self._find_ttl(id)
+        check = find_ttl(self._checks, self._services, id)
         changed = check.state.set(verdict, text, self._now())
         self._enqueue(check)
         if changed:
@@ -209,25 +183,6 @@ class Monitor:
         else:
             self._touched(False)
         return check.state.definition.id
-
-    def _find_ttl(self, id: str) -> _Check:
-        check = self._checks.get(id)
-        if check is not None:
-            if check.state.definition.kind != "ttl":
-                raise RefusedError(
-                    f"check {id!r} is of kind {check.state.definition.kind}, whose status this agent finds"
-                    " itself: only a TTL check is told"
-                )
-            return check
-        service = self._services.get(id)
-        if id == NODE or service is None:
-            raise NotFoundError(f"no check and no service with checks is {id!r} here; see `gossip checks`")
-        found = [each for each in service.checks if each.state.definition.kind == "ttl"]
-        if len(found) != 1:
-            ids = ", ".join(each.state.definition.id for each in found)
-            have = f"has several TTL checks: name one of {ids}" if found else "has no TTL check"
-            raise RefusedError(f"service {id!r} {have}")
-        return found[0]
 
     def word(self, key: str) -> Word:
         """What is to be told of a service now."""
@@ -239,27 +194,7 @@ class Monitor:
     def rows(self) -> list[dict[str, Any]]:
         """All checks, with what only this node knows of them; those of the node first."""
         now = self._now()
-        rows = []
-        for key in sorted(self._services):
-            service = self._services[key]
-            for check in service.checks:
-                state = check.state
-                due = state.next_run if state.definition.runs else state.deadline
-                rows.append(
-                    {
-                        "id": state.definition.id,
-                        "name": state.definition.name,
-                        "service": service.name,
-                        "service_id": key,
-                        "kind": state.definition.kind,
-                        "status": state.status.label,
-                        "output": state.output,
-                        "note": state.definition.note,
-                        "since_s": round(now - state.since, 3),
-                        "next_s": None if due is None else round(max(0.0, due - now), 3),
-                    }
-                )
-        return rows
+        return [row(check, now) for key in sorted(self._services) for check in self._services[key].checks]
 
     @property
     def counters(self) -> dict[str, int]:
@@ -304,7 +239,7 @@ class Monitor:
             self._follow_nodes()
         while self._queue and self._queue[0][0] <= now:
             place, _, item = heapq.heappop(self._queue)
-            if isinstance(item, _Service):
+            if isinstance(item, Service):
                 item.is_waiting = False
                 if self._services.get(item.key) is item:
                     self._tell(item, now)
@@ -313,7 +248,7 @@ class Monitor:
                 self._serve(item, now)
                 self._enqueue(item)
 
-    def _serve(self, check: _Check, now: float) -> None:
+    def _serve(self, check: Check, now: float) -> None:
         state = check.state
         if state.lapse(now):
             self._changed(check)
@@ -329,11 +264,11 @@ class Monitor:
                 check.running = trio.CancelScope()
                 self._start(self._run, check)
 
-    def _start(self, function: Callable[[_Check], Awaitable[None]], check: _Check) -> None:
+    def _start(self, function: Callable[[Check], Awaitable[None]], check: Check) -> None:
         assert self._nursery is not None  # noqa: S101 - only `run` serves
         self._nursery.start_soon(function, check)
 
-    async def _run(self, check: _Check) -> None:
+    async def _run(self, check: Check) -> None:
         scope = check.running
         assert scope is not None  # noqa: S101 - set by `_serve`
         with scope:
@@ -348,7 +283,7 @@ class Monitor:
             self._changed(check)
         self._enqueue(check)
 
-    async def _deregister(self, check: _Check) -> None:
+    async def _deregister(self, check: Check) -> None:
         key = check.service.key
         after = check.state.definition.deregister_after
         note(
@@ -365,7 +300,7 @@ class Monitor:
         except GossipError as problem:
             note(logging.ERROR, "service_refused", id=key, detail=str(problem))
 
-    def _enqueue(self, check: _Check) -> None:
+    def _enqueue(self, check: Check) -> None:
         at = check.state.wake_at
         if at is None or self._checks.get(check.state.definition.id) is not check:
             return
@@ -373,7 +308,7 @@ class Monitor:
             check.queued = at
             self._push(at, check)
 
-    def _push(self, at: float, item: _Check | _Service) -> None:
+    def _push(self, at: float, item: Check | Service) -> None:
         self._number += 1
         heapq.heappush(self._queue, (at, self._number, item))
         if at < self._sleeps_until:
@@ -381,7 +316,7 @@ class Monitor:
 
     # ---------------------------------------------------------------------------------- what follows
 
-    def _begin(self, check: _Check) -> None:
+    def _begin(self, check: Check) -> None:
         definition = check.state.definition
         self._checks[definition.id] = check
         if definition.kind == "alias":
@@ -392,7 +327,7 @@ class Monitor:
         self._enqueue(check)
         self._touched(True)
 
-    def _end(self, check: _Check) -> None:
+    def _end(self, check: Check) -> None:
         definition = check.state.definition
         if self._checks.get(definition.id) is check:
             del self._checks[definition.id]
@@ -406,7 +341,7 @@ class Monitor:
         check.queued = None
         self._touched(True)
 
-    def _changed(self, check: _Check) -> None:
+    def _changed(self, check: Check) -> None:
         definition, state = check.state.definition, check.state
         level = logging.INFO if state.status is Verdict.PASSING else logging.WARNING
         note(
@@ -428,28 +363,16 @@ class Monitor:
                 self._enqueue(alias)
                 self._changed(alias)
 
-    def _follow(self, alias: _Check) -> bool:
+    def _follow(self, alias: Check) -> bool:
         """Take over what the target counts as; whether that changed anything."""
         target = alias.state.definition.target
         if target.startswith(NODE_ALIAS):
             verdict, output = self._node_status(target.removeprefix(NODE_ALIAS))
         else:
-            verdict, output = self._service_status(target)
+            verdict, output = service_status(self._services.get(target), target, target in self.maintenance)
         return alias.state.set(verdict, output, self._now())
 
-    def _service_status(self, key: str) -> tuple[Verdict, str]:
-        service = self._services.get(key)
-        if service is None or key == NODE:
-            return Verdict.CRITICAL, f"no service {key!r} on this node"
-        if key in self.maintenance:
-            return Verdict.CRITICAL, f"service {key!r} is in maintenance"
-        # Not its aliases: two that follow each other would hold each other down for ever.
-        states = [check.state for check in service.checks if check.state.definition.kind != "alias"]
-        verdict = worst(state.status for state in states)
-        names = [state.definition.name for state in states if state.status is verdict and verdict]
-        return verdict, f"service {key!r} is {verdict.label}" + (f": {', '.join(names)}" if names else "")
-
-    def _tell(self, service: _Service, now: float, *, at_once: bool = False) -> None:
+    def _tell(self, service: Service, now: float, *, at_once: bool = False) -> None:
         word = self.word(service.key)
         due = service.telling.due(word)
         if due is None:
@@ -465,7 +388,3 @@ class Monitor:
             note(logging.WARNING, "status_refused", id=service.key, detail=str(problem))
         else:
             service.telling.tell(word, now)
-
-
-def _looks_at_the_same(one: CheckDefinition, other: CheckDefinition) -> bool:
-    return (one.kind, one.target, one.argv) == (other.kind, other.target, other.argv)

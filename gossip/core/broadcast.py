@@ -126,7 +126,8 @@ class Broadcasts:
 
     def __init__(self, params: Params) -> None:
         self._params = params
-        self._items: dict[Slot, Item] = {}
+        self.items: dict[Slot, Item] = {}
+        """What is queued; to be read only. Whether there is anything is asked at each input."""
         self._tiers: list[dict[Slot, Item]] = []
         """By sends, and of each number of sends own ones first: what is at 2 x sends + relayed."""
         self._relays = 0
@@ -143,11 +144,11 @@ class Broadcasts:
         """Relays dropped for want of room; repair brings what they said."""
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def add(self, slot: Slot, raw: bytes, *, member: bool, own: bool, source: NodeId | None) -> Item:
         """Queue news; whatever was queued for the same slot is replaced."""
-        if slot in self._items:
+        if slot in self.items:
             self.drop(slot)
         self._numbered += 1
         have = b"" if source is None else source
@@ -162,7 +163,7 @@ class Broadcasts:
             have,
             givings=self._givings,
         )
-        self._items[slot] = item
+        self.items[slot] = item
         self._tier(0 if own else 1)[slot] = item
         self._members += member
         if not own:
@@ -172,22 +173,22 @@ class Broadcasts:
         return item
 
     def drop(self, slot: Slot) -> None:
-        item = self._items.pop(slot, None)
+        item = self.items.pop(slot, None)
         if item is not None:
             self._forget(item)
 
     def holds(self, slot: Slot) -> bool:
-        return slot in self._items
+        return slot in self.items
 
     def heard(self, slot: Slot, raw: bytes, source: NodeId) -> None:
         """`source` turned out to have this news too: there is no need to tell it."""
-        item = self._items.get(slot)
+        item = self.items.get(slot)
         if item is not None and item.raw == raw:
             item.has(source)
 
     def heard_facts(self, facts: Iterable[Fact], source: NodeId) -> None:
         """As `heard`, of each of `facts`."""
-        held = self._items.get
+        held = self.items.get
         for fact in facts:
             body = fact.body
             item = held(body.owner if isinstance(body, MemberRecord) else slot_of(fact))
@@ -200,7 +201,7 @@ class Broadcasts:
         In a storm of joins this decides whether the sends go where they are needed: most nodes
         know an item from their own join, pass nothing on, and only the earliest lack it.
         """
-        if not self._items:
+        if not self.items:
             return
         self._given.pop(source, None)
         self._given[source] = self._numbered
@@ -218,11 +219,11 @@ class Broadcasts:
             self._agreed.clear()
             return
         self._agreed.append(self._numbered)
-        if len(self._agreed) < AGREEING or not self._relays:
+        if not self._relays or len(self._agreed) < AGREEING:
             return
         last = self._agreed[0]
         known = []
-        for item in self._items.values():
+        for item in self.items.values():
             if item.number > last:
                 break
             if not item.own and item.viewed:
@@ -268,13 +269,13 @@ class Broadcasts:
             peers: how many members there are besides this node.
             only: choose among these items instead of the whole queue.
         """
-        if not self._items:
+        if not self.items:
             return ()
         limit = self.limit(peers)
         chosen: list[Item] = []
         left = budget
         given = self._given.get(target, 0)
-        mixed = 0 < self._members < len(self._items)
+        mixed = 0 < self._members < len(self.items)
         share = budget // 2 if mixed else budget
         shares = [share, share]
         late: list[Item] = []
@@ -324,7 +325,7 @@ class Broadcasts:
 
     def _still(self, items: Iterable[Item]) -> Iterator[Item]:
         """Those that have been neither replaced nor sent often enough."""
-        held = self._items.get
+        held = self.items.get
         return (item for item in items if held(item.slot) is item)
 
     def _charge(self, items: list[Item], target: NodeId, limit: int) -> None:
@@ -335,7 +336,7 @@ class Broadcasts:
             item.sends += 1
             item.sent += target
             if item.sends >= limit:
-                del self._items[item.slot]
+                del self.items[item.slot]
                 self._left(item)
             else:
                 self._tier(place + 2)[item.slot] = item
@@ -343,7 +344,7 @@ class Broadcasts:
     def next_round(self, peers: int) -> None:
         """Begin again with what everybody was told: once a tick, so that repeats are not lost together."""
         given = len(self._given)
-        for item in [item for item in self._items.values() if item.told + given >= peers]:
+        for item in [item for item in self.items.values() if item.told + given >= peers]:
             self.known_to(item)
             if item.told >= peers:
                 self.go_round(item, peers)
@@ -368,9 +369,9 @@ class Broadcasts:
     def _left(self, item: Item) -> None:
         self._relays -= not item.own
         self._members -= item.member
-        if not self._items:
+        if not self.items:
             # New ones: what has once been large stays so when it is emptied.
-            self._items, self._given, self._tiers = {}, {}, []
+            self.items, self._given, self._tiers = {}, {}, []
 
     def _tier(self, place: int) -> dict[Slot, Item]:
         while len(self._tiers) <= place:

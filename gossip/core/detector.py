@@ -242,9 +242,10 @@ class Detector:
 
     def charges(self, member: Member) -> tuple[bytes, ...]:
         """What is held against a member, for it to hear (the buddy system); a leaver's own word."""
-        if member.status is Status.LEFT and not member.accusations:
-            return (member.fact.raw,)
-        kept = list(member.accusations.values())[: self._ctx.params.suspicion_k + 1]
+        accusations = member.accusations
+        if not accusations:
+            return (member.fact.raw,) if member.status is Status.LEFT else ()
+        kept = list(accusations.values())[: self._ctx.params.suspicion_k + 1]
         return tuple(fact.raw for fact in kept)
 
 

@@ -50,7 +50,8 @@ class Health:
         return self.score + 1
 
     def acked(self) -> None:
-        self.score = max(0, self.score - 1)
+        if self.score:
+            self.score -= 1
 
     def failed(self, missing_nacks: int) -> None:
         """A probe failed. Missing nacks weigh only while few others were heard meanwhile."""

@@ -105,7 +105,8 @@ class Packets:
                 self._ctx.send(source, sign_not_me(self._ctx, ping, me.fact.raw))
             return
         self._hear(ping.sender, ping.view, now)
-        self._intake.take(ping.news, ping.sender, now)
+        if ping.news:
+            self._intake.take(ping.news, ping.sender, now)
         member = self._table.get(ping.sender)
         self._ctx.send(source, self._acked(ping, member))
         if member is None:
@@ -117,13 +118,16 @@ class Packets:
         if member is not None and member.status is not Status.ALIVE:
             charges = self._detector.charges(member)
         ack = self._pings.ack(ping, charges)
+        if not self._spread.has_news:
+            return ack
         room = self._spread.room(member, bare_bytes(ack) + sum(map(news_bytes, charges)))
         news = self._spread.piggyback(ping.sender, room, charges)
         return msgspec.structs.replace(ack, news=charges + news) if news else ack
 
     def _ack(self, ack: Ack, _source: Address, now: float) -> None:
         self._hear(ack.sender, ack.view, now)
-        self._intake.take(ack.news, ack.sender, now)
+        if ack.news:
+            self._intake.take(ack.news, ack.sender, now)
         self._pings.received_ack(ack, now)
 
     def stream_ack(self, ack: Ack, now: float) -> None:
@@ -164,10 +168,11 @@ class Packets:
         self._prober.heard(sender, now)
         self._health.heard(sender)
         if view is not None:
-            self._repair.heard_view(member, view, now)
-            self._spread.queue.compared(agreed=member.agreed)
-            # Who holds my view has my record as I wrote it: a newer one is no former life's.
-            self._own.settled = self._own.settled or member.agreed
+            agreed = self._repair.heard_view(member, view, now)
+            self._spread.queue.compared(agreed=agreed)
+            if agreed:
+                # Who holds my view has my record as I wrote it: a newer one is no former life's.
+                self._own.settled = True
 
 
 class Caller:

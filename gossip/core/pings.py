@@ -85,7 +85,7 @@ class Pings:
         seq = self._ctx.sequence()
         large = False
         ping = self.ping(seq, target, address, news)
-        if full:
+        if full and self._spread.has_news:
             used = bare_bytes(ping) + sum(map(news_bytes, news))
             more = self._spread.piggyback(target, self._spread.room(None, used, trial=True), news)
             if more:

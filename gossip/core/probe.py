@@ -330,11 +330,17 @@ class Prober:
         subject = probe.member.id
         if self._running.get(subject) is probe:
             del self._running[subject]
-            for timer in (Timer.DIRECT, Timer.REPEAT, Timer.GRACE, Timer.PROBE_END):
-                self._ctx.timers.clear(timer, subject)
+            timers = self._ctx.timers
+            timers.clear(Timer.PROBE_END, subject)
+            if probe.indirect:
+                timers.clear(Timer.REPEAT, subject)
+                timers.clear(Timer.GRACE, subject)
+            else:
+                timers.clear(Timer.DIRECT, subject)
         for seq in probe.seqs:
             self._pings.forget(seq)
-        self._requests.pop(probe.request, None)
+        if probe.request:
+            self._requests.pop(probe.request, None)
         if probe.stream:
             self._streams.unwatch(probe.stream)
             self._ctx.effects.append(Close(probe.stream))

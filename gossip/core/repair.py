@@ -7,6 +7,7 @@ disagrees, and we exchange what differs (`conversation`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from gossip.core.context import Context
@@ -54,12 +55,12 @@ class Repair(Ground):
 
     # -- when -------------------------------------------------------------------------------
 
-    def heard_view(self, member: Member, view: bytes, now: float) -> None:
-        """A ping or ack told the fingerprint of a member's view."""
+    def heard_view(self, member: Member, view: bytes, now: float) -> bool:
+        """A ping or ack told the fingerprint of a member's view; whether it is this node's own."""
         seen = member.seen
         seen.view_at = now
-        seen.agreed = view == self.mark()
-        if seen.agreed:
+        seen.agreed = agreed = view == self.mark()
+        if agreed:
             self._agreed_at = now
             self._disagreeing.clear()
             self.view_disagrees = False
@@ -68,6 +69,7 @@ class Repair(Ground):
                 self._jitter = self.ctx.rng.random() * self.ctx.params.sync_wait / 2
                 self._agreed_at = max(self._agreed_at, now - self.ctx.params.sync_wait)
             self._disagreeing[member.id] = view
+        return agreed
 
     def agreement(self, now: float) -> float | None:
         """The share of members heard of late whose view was this node's own; None if there are none."""
@@ -75,12 +77,14 @@ class Repair(Ground):
         heard = [member.agreed for member in self.table if member.is_live and member.view_at >= since]
         return sum(heard) / len(heard) if heard else None
 
-    def consider(self, now: float, drain_time: float) -> None:
-        """Once a period: repair if nobody has agreed for too long."""
-        wait = max(self.ctx.params.sync_wait, drain_time) + self._jitter
+    def consider(self, now: float, drain_time: Callable[[], float]) -> None:
+        """Once a period: repair if nobody has agreed for too long, the time to tell news apart."""
+        if self._opener is not None or not self._disagreeing:
+            return
+        wait = max(self.ctx.params.sync_wait, drain_time()) + self._jitter
         if now < self._hasty_until:
             wait /= 4
-        if self._opener is not None or not self._disagreeing or now - self._agreed_at < wait:
+        if now - self._agreed_at < wait:
             return
         for member in self._candidates(now):
             self.open(member, now)

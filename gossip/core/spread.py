@@ -55,6 +55,11 @@ class Spread:
         if eager:
             self._fresh.append(item)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to tell: in a settled cluster there is not, nearly all the time."""
+        return bool(self.queue.items)
+
     def settle(self, now: float) -> None:
         """Called when an input has been handled: send what may leave at once, arm the timers."""
         if self._fresh:
@@ -62,7 +67,7 @@ class Spread:
                 self.flush(now)
             elif not self._ctx.timers.is_set(Timer.EAGER):
                 self._ctx.timers.set(self._quiet_until, Timer.EAGER)
-        if len(self.queue) and not self._ctx.timers.is_set(Timer.GOSSIP):
+        if self.queue.items and not self._ctx.timers.is_set(Timer.GOSSIP):
             self._ctx.timers.set(now + self._ctx.params.gossip_interval, Timer.GOSSIP)
 
     def flush(self, now: float) -> None:

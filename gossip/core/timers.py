@@ -42,17 +42,18 @@ class Timers:
     __slots__ = ("_heap", "_live", "_token")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, Timer, int, Subject]] = []
+        self._heap: list[tuple[float, Timer, int, tuple[Timer, Subject]]] = []
         self._live: dict[tuple[Timer, Subject], int] = {}
         self._token = 0
 
     def set(self, at: float, what: Timer, about: Subject = 0) -> None:
         """Have `what` fire at `at` seconds, instead of whenever it was going to."""
-        self._token += 1
-        self._live[(what, about)] = self._token
+        self._token = token = self._token + 1
+        key = (what, about)
+        self._live[key] = token
         # Equal times run in the order of `what`, then of setting: the token is unique, so two
         # subjects (bytes and int) are never compared.
-        heapq.heappush(self._heap, (at, what, self._token, about))
+        heapq.heappush(self._heap, (at, what, token, key))
 
     def clear(self, what: Timer, about: Subject = 0) -> None:
         """Make the timer stale, if there is one."""
@@ -63,28 +64,35 @@ class Timers:
 
     def next_deadline(self) -> float:
         """When the next live timer is due; infinity if none is."""
-        heap = self._heap
+        heap, live = self._heap, self._live
         while heap:
-            at, what, token, about = heap[0]
-            if self._live.get((what, about)) == token:
+            at, _, token, key = heap[0]
+            if live.get(key) == token:
                 return at
             heapq.heappop(heap)
         return math.inf
 
     def pop_due(self, now: float) -> tuple[Timer, Subject] | None:
         """Take the first live timer that is due at `now`, or None."""
-        if self.next_deadline() > now:
-            return None
-        _, what, _, about = heapq.heappop(self._heap)
-        del self._live[(what, about)]
-        return what, about
+        heap, live = self._heap, self._live
+        while heap:
+            at, _, token, key = heap[0]
+            if live.get(key) != token:
+                heapq.heappop(heap)
+            elif at > now:
+                return None
+            else:
+                heapq.heappop(heap)
+                del live[key]
+                return key
+        return None
 
     def postpone(self, what: Timer, by: float) -> None:
         """Move every live timer of this kind `by` seconds into the future."""
         moved = [
-            (at, about)
-            for at, kind, token, about in sorted(self._heap, key=lambda entry: entry[2])
-            if kind == what and self._live.get((kind, about)) == token
+            (at, key[1])
+            for at, kind, token, key in sorted(self._heap, key=lambda entry: entry[2])
+            if kind == what and self._live.get(key) == token
         ]
         for at, about in moved:
             self.set(at + by, what, about)

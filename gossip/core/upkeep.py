@@ -69,7 +69,7 @@ class Upkeep:
             self._detector.isolated = True
             self._ctx.notify(Event(EventKind.ISOLATED, self._table.me.id, self._table.me.name, ok=False))
         self._prober.next_round(now)
-        self._repair.consider(now, self._drain_time())
+        self._repair.consider(now, self._drain_time)
         self._admission.consider(now)
         self._events.expire(now)
         if self._periods % HOUSEKEEPING_PERIODS == 0 or self._tombstones() > self._ctx.params.tombstones_max:

@@ -6,7 +6,7 @@ is told apart from rubbish, so that a cluster can be upgraded one node at a time
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -105,20 +105,46 @@ def _decode(read: Callable[[bytes], _Message], body: bytes) -> _Message:
     # UnicodeDecodeError is no msgspec error, and deep nesting a RecursionError.
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(_why(body), str(error)) from None
-    # A host is an address, never a name: what is sent to it may not cost a look-up.
-    if isinstance(message, Ping | Ack | PingRequest | NotMe | Verdict):
-        _check_target(*message.address)
-    if isinstance(message, Verdict):
-        _check_target(*message.seen)
-    elif isinstance(message, Busy):
-        for host, port in message.others:
-            _check_target(host, port)
-    elif isinstance(message, Turned) and not is_printable(message.reason):
-        raise RemoteProtocolError("malformed", "a reason with a control character")
+    check = _CHECKS.get(type(message))
+    if check is not None:
+        check(message)
     return message
 
 
+def _check_address(message: Ping | Ack | PingRequest | NotMe) -> None:
+    host, port = message.address
+    _check_target(host, port)
+
+
+def _check_verdict(verdict: Verdict) -> None:
+    _check_target(*verdict.address)
+    _check_target(*verdict.seen)
+
+
+def _check_busy(busy: Busy) -> None:
+    for host, port in busy.others:
+        _check_target(host, port)
+
+
+def _check_turned(turned: Turned) -> None:
+    if not is_printable(turned.reason):
+        raise RemoteProtocolError("malformed", "a reason with a control character")
+
+
+_CHECKS: dict[type, Callable[[Any], None]] = {
+    Ping: _check_address,
+    Ack: _check_address,
+    PingRequest: _check_address,
+    NotMe: _check_address,
+    Verdict: _check_verdict,
+    Busy: _check_busy,
+    Turned: _check_turned,
+}
+"""What msgspec cannot check."""
+
+
 def _check_target(host: str, port: int) -> None:
+    # A host is an address, never a name: what is sent to it may not cost a look-up.
     problem = host_problem(host)
     if problem or port == 0:
         raise RemoteProtocolError("malformed", f"address {host!r} {problem or 'has no port'}")

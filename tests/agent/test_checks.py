@@ -287,6 +287,17 @@ async def test_an_owner_that_is_cut_off_while_a_ttl_lapses(
         await wait("it passes", lambda: status(two) == "passing")
 
 
+async def test_a_reload_counts_from_the_last_one(tmp_path: Path) -> None:
+    async with Agent(config(tmp_path)) as agent:
+        first = agent.config
+        await agent.reload(replace(first, tags={"a": "b"}))
+        assert agent.node.members.me.record.tags == {"a": "b"}
+        await agent.reload(first)
+        assert agent.node.members.me.record.tags == {}
+        with pytest.raises(RefusedError, match="without anything to reload"):
+            await agent.reload_files()
+
+
 # ------------------------------------------------------------------------------------------- on disk
 
 

@@ -250,7 +250,7 @@ class Rig:
     def quieten(self) -> None:
         """Empty the node's queue, as if all had been told, and forget what peers have got."""
         queue = self.node._spread.queue
-        for slot in list(queue._items):
+        for slot in list(queue.items):
             queue.drop(slot)
         self.quieten_peers()
 
