@@ -15,7 +15,6 @@ import dataclasses
 import logging
 import os
 import random
-import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ import trio
 
 import gossip
 from gossip import log
-from gossip.api import views
+from gossip.answers import Answers
 from gossip.api.socket import LocalSocket, listen
 from gossip.checking import Checking
 from gossip.checks.monitor import NODE
@@ -35,8 +34,8 @@ from gossip.core.own import Self as Who
 from gossip.core.params import PROFILES
 from gossip.core.records import ServiceRecord
 from gossip.core.types import show_address
-from gossip.errors import GossipError, RefusedError
-from gossip.host import machine_id, rss_bytes
+from gossip.errors import RefusedError
+from gossip.host import machine_id
 from gossip.journal import Journal
 from gossip.log import note
 from gossip.net.bind import bind
@@ -48,21 +47,19 @@ from gossip.wire.identity import Identity
 from gossip.wire.seal import SESSION_BYTES, ClearSealer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
     from gossip.api.http.face import HttpFace
-    from gossip.api.methods import Registration
     from gossip.config import Config
-    from gossip.core.types import Address, NodeId
+    from gossip.core.types import Address
     from gossip.store import StoredRecord
 
-__all__ = ["Agent", "run"]
+__all__ = ["Agent"]
 
 LEAVE_SECONDS = 5.0
 """How long the cluster is given to hear that this node leaves or is about to restart."""
-JOIN_SECONDS = 30.0
 SETTLE_SECONDS = 1.0
 DISK_SECONDS = 5.0
 REMEMBER_SECONDS = 30.0
@@ -73,7 +70,7 @@ _MOVES = frozenset(
 )
 
 
-class Agent:
+class Agent(Answers):
     """One agent: `async with Agent(config) as agent: ...`, in any trio program.
 
     It leaves the cluster when the block ends. Entering raises `GossipError` (`StoreError`,
@@ -83,9 +80,6 @@ class Agent:
         max_deletions: deletions of services that it remembers before it raises its floor.
         reread: reads the configuration again, for `agent.reload` and SIGHUP; it may block.
     """
-
-    node: Node
-    _registrar: Registrar
 
     def __init__(
         self,
@@ -301,9 +295,6 @@ class Agent:
 
     # ----------------------------------------------------------------------------- what happens inside
 
-    def _flush(self) -> None:
-        self._driver.flush()
-
     def _saved(self) -> list[StoredRecord]:
         return self._registrar.saved()
 
@@ -333,83 +324,7 @@ class Agent:
             self._has_moved = False
             self._journal.save_remembered(self.node.remembered())
 
-    # -------------------------------------------------------------------------------- what may be asked
-
-    def info(self) -> views.Info:
-        """What this agent says of itself."""
-        node, config = self.node, self.config
-        agreement = node.agreement()
-        return views.Info(
-            id=node.id.hex(),
-            name=node.name,
-            cluster=config.cluster,
-            version=gossip.__version__,
-            pid=os.getpid(),
-            status=node.members.me.status.label,
-            addresses=views.Addresses(
-                show_address(self._address), self._http_address(), None, str(config.socket)
-            ),
-            incarnation=node.incarnation,
-            uptime_s=round(self._driver.now() - self._started, 3),
-            members=views.tally(node),
-            services=views.reachable(node),
-            health=node.health,
-            flags=node.flags,
-            view=views.View(f"{node.fingerprint:016x}", None if agreement is None else round(agreement, 4)),
-            queue=node.queue,
-            rss_bytes=rss_bytes(),
-            counters={**node.counters, **self._checking.monitor.counters, "wakeups": self._driver.wakeups},
-        )
-
-    def _http_address(self) -> str | None:
-        return None if self._http is None else show_address(self._http.address)
-
-    def members(self) -> views.Members:
-        """All members, this node first."""
-        return views.members(self.node, self._driver.now(), time.time())
-
-    def member(self, id: NodeId) -> views.MemberView | None:
-        """One member, or None if it is not known."""
-        now, wall = self._driver.now(), time.time()
-        if id == self.node.id:
-            return views.itself(self.node, now, wall)
-        found = self.node.members.get(id)
-        return None if found is None else views.member(found, now, wall)
-
-    def evict(self, id: NodeId) -> None:
-        """Have a dead member count as left."""
-        self.node.evict(id, self._driver.now())
-        self._flush()
-
-    def send_event(self, name: str, payload: bytes) -> int:
-        """Send a user event to every member; its version."""
-        version = self.node.send_event(name, payload, self._driver.now())
-        self._flush()
-        return version
-
-    async def register(self, wanted: Registration) -> tuple[str, int]:
-        """See `Registrar.register`."""
-        return await self._registrar.register(wanted)
-
-    async def deregister(self, key: str) -> None:
-        """See `Registrar.deregister`."""
-        await self._registrar.deregister(key)
-
-    async def release(self, key: str) -> None:
-        """See `Registrar.release`."""
-        await self._registrar.release(key)
-
-    def update_check(self, id: str, status: str, text: str) -> str:
-        """See `Checking.update`."""
-        return self._checking.update(id, status, text)
-
-    def checks(self) -> object:
-        """See `Checking.listed`."""
-        return self._checking.listed()
-
-    async def set_maintenance(self, key: str, reason: str | None) -> None:
-        """See `Registrar.set_maintenance`."""
-        await self._registrar.set_maintenance(key, reason)
+    # ------------------------------------------------------------------------------------- reloading
 
     async def reload_files(self) -> object:
         """Read the configuration again and take over what can change; a faulty one changes nothing.
@@ -423,40 +338,6 @@ class Agent:
         async with self._reloading:
             done = await self.reload(await trio.to_thread.run_sync(self._reread))
         return done._asdict()
-
-    async def join(self, addresses: Sequence[str]) -> list[tuple[str, bool, str]]:
-        """Ask these to introduce this node: (address, whether one did, how or why not) for each."""
-        wanted = list(dict.fromkeys(addresses))
-        send, receive = trio.open_memory_channel[Event](len(wanted))
-        for address in wanted:
-            self._joining.setdefault(address, []).append(send)
-        outcome: dict[str, tuple[bool, str]] = {}
-        try:
-            self.node.join(wanted, self._driver.now())
-            self._flush()
-            with trio.move_on_after(JOIN_SECONDS):
-                while len(outcome) < len(wanted):
-                    event = await receive.receive()
-                    outcome[event.name] = (event.ok, event.detail)
-        finally:
-            for address in wanted:
-                self._joining[address].remove(send)
-                if not self._joining[address]:
-                    del self._joining[address]
-        silent = (
-            False,
-            f"no answer within {JOIN_SECONDS:g} s: is an agent there, and not behind a firewall?",
-        )
-        return [(address, *outcome.get(address, silent)) for address in addresses]
-
-    async def leave(self) -> None:
-        """Leave the cluster; `end` then ends the agent."""
-        await self._part(self.node.leave)
-        self._has_left = True
-
-    def end(self) -> None:
-        """End: the cluster has been told already."""
-        self._stop.set()
 
     async def reload(self, config: Config) -> Reconciled:
         """Take over what can change while running: services and checks from files, tags, the log's level."""
@@ -477,52 +358,6 @@ class Agent:
         self._checking.monitor.put(NODE, NODE, config.checks)
         note(logging.INFO, "reloaded", **done._asdict())
         return done
-
-
-def run(config: Config, reload: Callable[[], Config] | None = None) -> int:
-    """Run an agent until it is told to stop; the exit status.
-
-    SIGINT leaves the cluster, SIGTERM hands over (or leaves, with `leave_on_term`), a second one
-    of either stops at once, SIGHUP takes over what `reload` gives.
-
-    Raises:
-        GossipError: it cannot start; the message says why.
-    """
-    log.set_up(config.log_level, config.log_format)
-    return trio.run(_main, config, reload)
-
-
-async def _main(config: Config, reload: Callable[[], Config] | None) -> int:
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    status = [0]
-    with trio.open_signal_receiver(*signals) as received:
-        async with Agent(config, reread=reload) as agent, trio.open_nursery() as nursery:
-            nursery.start_soon(_obey, agent, received, status)
-            await agent.finished()
-            nursery.cancel_scope.cancel()
-    return status[0]
-
-
-async def _obey(agent: Agent, received: AsyncIterator[int], status: list[int]) -> None:
-    is_stopping = False
-    async for number in received:
-        note(logging.INFO, "signal", name=signal.Signals(number).name)
-        if number == signal.SIGHUP:
-            await _reload(agent)
-        elif is_stopping:
-            status[0] = 128 + number
-            agent.stop_at_once()
-        else:
-            is_stopping = True
-            agent.stop(leave=number == signal.SIGINT or agent.config.leave_on_term)
-
-
-async def _reload(agent: Agent) -> None:
-    try:
-        await agent.reload_files()
-    except GossipError as problem:
-        # What runs is better than nothing: the old settings stand.
-        note(logging.ERROR, "reload_failed", detail=str(problem))
 
 
 def _advertised(config: Config, bound: Address) -> Address:

@@ -58,7 +58,7 @@ def rng(seed: int) -> random.Random:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """In one of several processes: modules with slow tests first, so that none is left with one at the end."""
+    """In one of several processes: modules with slow tests first, so that none has one left at the end."""
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if item.get_closest_marker("slow")}
         items.sort(key=lambda item: item.path not in slow)

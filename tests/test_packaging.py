@@ -93,7 +93,7 @@ def test_the_wheel_alone_runs_both_commands(wheel: Path, tmp_path: Path) -> None
         assert "gossip-sim" in usage.stdout
 
     # What `gossip agent` imports when it runs is there too.
-    probe = "import gossip.agent; print(gossip.__file__)"
+    probe = "import gossip.process; print(gossip.__file__)"
     agent = run_program([str(binaries / "python"), "-W", "error", "-c", probe], cwd=tmp_path)
     assert agent.returncode == 0, agent.stderr
     assert agent.stdout.startswith(str(place))

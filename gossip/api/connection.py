@@ -23,6 +23,7 @@ from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failur
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gossip.api.logs import Logs
     from gossip.api.lookups import Lookups
     from gossip.api.methods import Backend
     from gossip.api.streak import Streak
@@ -51,6 +52,7 @@ class Hub(Protocol):
     agent: Backend
     lookups: Lookups
     watches: Watches
+    logs: Logs
     streak: Streak
     gossip_first: Callable[[], None]
     """Called before each request: see `net.driver.Driver.gossip_first`."""
@@ -294,6 +296,10 @@ class Connection:
         """See `Session`."""
         return self._watch(self._hub.watches.events(self, len(self._watchers) + 1, name))
 
+    def watch_logs(self, level: str) -> bytes:
+        """See `Session`."""
+        return self._watch(self._hub.logs.join(self, len(self._watchers) + 1, level))
+
     def watch_catalog(self) -> bytes:
         """See `Session`."""
         watcher, value = self._hub.watches.catalog(self, len(self._watchers) + 1)
@@ -335,6 +341,7 @@ class Connection:
         self.is_open = False
         for watcher in self._watchers:
             self._hub.watches.forget(watcher)
+            self._hub.logs.forget(watcher)
         self._hub.streak.forget(self)
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()

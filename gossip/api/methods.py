@@ -30,6 +30,7 @@ __all__ = [
     "Backend",
     "Call",
     "EventWatch",
+    "LogWatch",
     "Registration",
     "Session",
     "missing",
@@ -79,6 +80,9 @@ class Session(Protocol):
 
     def watch_events(self, name: str | None) -> bytes:
         """The same for user events, which have no value."""
+
+    def watch_logs(self, level: str) -> bytes:
+        """The same for the agent's log from `level` on, which has no value either."""
 
     def watch_catalog(self) -> bytes:
         """The same for all services, one by one."""
@@ -169,6 +173,12 @@ class EventWatch(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of `events.watch`."""
 
     name: str | None = None
+
+
+class LogWatch(Struct, frozen=True, forbid_unknown_fields=True):
+    """The parameters of `logs.watch`."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class _Pair(Struct, frozen=True, forbid_unknown_fields=True):
@@ -291,6 +301,7 @@ WATCHES: dict[str, Method[Any, Session, bytes]] = {
     "catalog.watch": Method(_Nothing, lambda session, _: session.watch_catalog()),
     "members.watch": Method(_Nothing, lambda session, _: session.watch_members()),
     "events.watch": Method(EventWatch, lambda session, params: session.watch_events(params.name)),
+    "logs.watch": Method(LogWatch, lambda session, params: session.watch_logs(params.level)),
 }
 CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "agent.join": Method(_Addresses, _join),

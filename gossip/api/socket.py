@@ -15,6 +15,7 @@ import trio
 
 from gossip.api.connection import Connection
 from gossip.api.jsonrpc import FAILED, RpcError, failure
+from gossip.api.logs import Logs
 from gossip.api.lookups import Lookups
 from gossip.api.streak import Streak
 from gossip.api.watch import Watches
@@ -115,8 +116,9 @@ class LocalSocket:
     ) -> None:
         self.agent = agent
         self.gossip_first = gossip_first
-        self.lookups = Lookups(agent)
+        self.lookups: Lookups = Lookups(agent)
         self.watches = Watches(agent)
+        self.logs = Logs()
         self.streak = Streak()
         self._sock = sock
         self._path = path

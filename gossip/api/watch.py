@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from gossip.api.methods import Backend
     from gossip.api.topics import Topic
 
-__all__ = ["MAX_WATCHES", "Follower", "Sink", "Watcher", "Watches"]
+__all__ = ["MAX_WATCHES", "Follower", "Sink", "Watcher", "Watches", "check_number"]
 
 MAX_WATCHES = 1_024
 """Watches of one connection."""
@@ -169,7 +169,7 @@ class Watches:
 
     def services(self, sink: Sink, number: int, question: views.Lookup | None) -> Watcher:
         """Begins a watch of a lookup, or (None) of the list of services."""
-        _check(number)
+        check_number(number)
         topic = self._services.get(question)
         if topic is None:
             topic = self._services[question] = self._begin(question)
@@ -186,17 +186,17 @@ class Watches:
 
     def members(self, sink: Sink, number: int) -> Watcher:
         """Begins a watch of the members."""
-        _check(number)
+        check_number(number)
         return self._members.join(sink, number)
 
     def events(self, sink: Sink, number: int, name: str | None) -> Watcher:
         """Begins a watch of the user events of one name, or (None) of all."""
-        _check(number)
+        check_number(number)
         return self._events.setdefault(name, EventsTopic()).join(sink, number)
 
     def catalog(self, sink: Follower, number: int) -> tuple[Watcher, bytes]:
         """Begins a watch of all services; also its answer, without the opening brace and the number."""
-        _check(number)
+        check_number(number)
         return self._catalog.begin(sink, number)
 
     def forget(self, watcher: Watcher) -> None:
@@ -226,6 +226,7 @@ class Watches:
             self._events = {name: each for name, each in self._events.items() if each is not topic}
 
 
-def _check(number: int) -> None:
+def check_number(number: int) -> None:
+    """Raises `LimitError` when a connection has as many watches as it may."""
     if number > MAX_WATCHES:
         raise LimitError(f"one connection may have {MAX_WATCHES} watches: open another")

@@ -30,6 +30,6 @@ def agent(options: Namespace) -> int:
     if options.check:
         say("the configuration is valid")
         return 0
-    from gossip.agent import run
+    from gossip.process import run
 
     return run(config, reload=read)

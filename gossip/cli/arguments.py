@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["ComesLater", "Parser", "duration", "natural", "pair", "port"]
+__all__ = ["Parser", "add_command", "duration", "natural", "pair", "port", "service", "span"]
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -42,17 +42,36 @@ class Parser(argparse.ArgumentParser):
         super()._check_value(action, value)
 
 
-class ComesLater(argparse.Action):
-    """An option of a later release: refused by name, not as an unknown word."""
+def add_command(
+    commands: argparse._SubParsersAction[Parser],
+    name: str,
+    run: str,
+    summary: str,
+    *,
+    example: str,
+    client: bool = True,
+    json: bool = True,
+) -> Parser:
+    """Adds a command that is carried out by `run`, a `module:function` of this package.
 
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: object,  # noqa: ARG002 - argparse calls it so
-        values: object,  # noqa: ARG002
-        option_string: str | None = None,
-    ) -> NoReturn:
-        parser.error(f"{option_string}: health checks come in a later release; register without one")
+    With `client` it asks the agent and takes `--socket`; with `json` it takes `--json`.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"example:\n  {example}",
+    )
+    parser.set_defaults(run=run, parser=parser)
+    if client:
+        parser.add_argument(
+            "--socket", metavar="PATH", help="the agent's socket (else GOSSIP_SOCKET, else the default)"
+        )
+    if json:
+        parser.add_argument(
+            "--json", action="store_true", help="JSON instead of text; one value a line when it streams"
+        )
+    return parser
 
 
 def _typed(kind: str) -> Callable[[Callable[[str], Any]], Callable[[str], Any]]:
@@ -104,3 +123,18 @@ def duration(text: str) -> float:
         return parse_duration(text)
     except ConfigError as problem:
         raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def span(text: str) -> str:
+    """A duration as it was written, for an agent to read; it is checked here."""
+    duration(text)
+    return text
+
+
+@_typed("NAME or NAME:PORT with a port from 1 to 65535")
+def service(text: str) -> tuple[str, int]:
+    """The parts of `web:8080`; port 0 when only a name was given."""
+    name, colon, number = text.partition(":")
+    if not name or (colon and not number.isdecimal()):
+        raise ValueError(text)
+    return name, port(number) if colon else 0

@@ -1,10 +1,10 @@
-"""Commands about the agent and the members: members, info, join, leave, evict, rtt."""
+"""Commands about the agent and the members: members, info, join, leave, reload, evict, rtt."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gossip.cli.output import Cell, age, complain, paint, plain, say, say_json, say_pairs, say_table
+from gossip.cli.output import Cell, age, complain, counted, paint, plain, say, say_json, say_pairs, say_table
 from gossip.client.channel import Channel, RawWatch
 
 if TYPE_CHECKING:
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from gossip.client.framing import Message
 
-__all__ = ["evict", "info", "join", "leave", "members", "rtt"]
+__all__ = ["evict", "info", "join", "leave", "members", "reload", "rtt"]
 
 PATIENCE = 60.0
 """Seconds that the agent has to join or to leave, which it does over the network."""
@@ -156,6 +156,18 @@ def leave(options: Namespace) -> int:
     with Channel(options.socket) as channel:
         channel.call("agent.leave", {}, PATIENCE)
     say("left")
+    return 0
+
+
+def reload(options: Namespace) -> int:
+    """Has the agent read its files again, and tells what that changed."""
+    with Channel(options.socket) as channel:
+        value = channel.call("agent.reload", {}, PATIENCE)
+    if options.json:
+        say_json(value)
+        return 0
+    changes = ", ".join(f"{value[what]} {what}" for what in ("added", "changed", "removed"))
+    say(f"{counted(value['services'], 'service')} in the files: {changes}")
     return 0
 
 

@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 __all__ = [
+    "STATUS_COLOUR",
     "Cell",
     "age",
+    "clock",
     "complain",
+    "counted",
     "paint",
     "plain",
     "say",
@@ -25,10 +28,13 @@ __all__ = [
 
 _COLOURS = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
-_STATUS_COLOUR = {
+STATUS_COLOUR = {
     "alive": "green",
     "passing": "green",
     "suspect": "yellow",
+    "warning": "yellow",
+    "critical": "red",
+    "maintenance": "cyan",
     "restarting": "cyan",
     "dead": "red",
     "left": "dim",
@@ -46,7 +52,7 @@ class Cell(NamedTuple):
     @classmethod
     def status(cls, word: str) -> Cell:
         """A status in the colour that is everywhere its own."""
-        return cls(word, _STATUS_COLOUR.get(word, ""))
+        return cls(word, STATUS_COLOUR.get(word, ""))
 
 
 def say(line: str = "") -> None:
@@ -146,3 +152,15 @@ def age(seconds: float) -> str:
         elif parts:
             break
     return "".join(parts[:2])
+
+
+def clock() -> str:
+    """The time of day, for the lines of a stream."""
+    import time
+
+    return paint(time.strftime("%H:%M:%S"), "dim")
+
+
+def counted(count: int, word: str) -> str:
+    """`1 instance`, `2 instances`."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from gossip.cli.arguments import ComesLater, Parser, duration, natural, pair, port
+from gossip.cli.arguments import Parser, add_command, pair
+from gossip.cli.service_parsers import add_services
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -13,12 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["build_parser", "parse", "subparsers"]
 
 STATUSES = ("alive", "suspect", "dead", "left")
-
-CHECK_OPTIONS = (
-    *("--check-http", "--check-tcp", "--check-cmd", "--check-grpc", "--check-ttl"),
-    *("--interval", "--timeout"),
-)
-"""Known, so that the refusal can say when: they belong to health checks, which this release has not."""
+LEVELS = ("debug", "info", "warning", "error")
 
 
 def build_parser() -> Parser:
@@ -34,8 +30,9 @@ def build_parser() -> Parser:
     commands = top.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
     _add_agent(commands)
     _add_cluster(commands)
-    _add_services(commands)
+    add_services(commands)
     _add_events(commands)
+    _add_views(commands)
     _add_program(commands)
     return top
 
@@ -49,36 +46,8 @@ def subparsers(parser: argparse.ArgumentParser) -> dict[str, tuple[str, argparse
     return {}
 
 
-def _command(
-    commands: argparse._SubParsersAction[Parser],
-    name: str,
-    run: str,
-    summary: str,
-    *,
-    example: str,
-    client: bool = True,
-    json: bool = True,
-) -> Parser:
-    parser = commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"example:\n  {example}",
-    )
-    parser.set_defaults(run=run, parser=parser)
-    if client:
-        parser.add_argument(
-            "--socket", metavar="PATH", help="the agent's socket (else GOSSIP_SOCKET, else the default)"
-        )
-    if json:
-        parser.add_argument(
-            "--json", action="store_true", help="JSON instead of text; one value a line when it streams"
-        )
-    return parser
-
-
 def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
-    agent = _command(
+    agent = add_command(
         commands,
         "agent",
         "agent:agent",
@@ -135,7 +104,7 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     option(
         "--log-level",
         metavar="LEVEL",
-        choices=("debug", "info", "warning", "error"),
+        choices=LEVELS,
         help="debug, info, warning or error",
     )
     option("--log-format", choices=("text", "json"), help="lines for people or JSON objects")
@@ -145,7 +114,7 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
 
 
 def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
-    members = _command(
+    members = add_command(
         commands,
         "members",
         "cluster:members",
@@ -164,10 +133,10 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         help="only with this tag; again: with all of them",
     )
     members.add_argument("--watch", action="store_true", help="go on with a line for each change")
-    _command(
+    add_command(
         commands, "info", "cluster:info", "show what the agent says of itself", example="gossip info --json"
     )
-    join = _command(
+    join = add_command(
         commands,
         "join",
         "cluster:join",
@@ -175,7 +144,7 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip join 10.0.0.7 10.0.0.8:7946",
     )
     join.add_argument("addresses", nargs="+", metavar="ADDRESS", help="HOST[:PORT] of an agent")
-    _command(
+    add_command(
         commands,
         "leave",
         "cluster:leave",
@@ -183,7 +152,14 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip leave",
         json=False,
     )
-    evict = _command(
+    add_command(
+        commands,
+        "reload",
+        "cluster:reload",
+        "have the agent read its files again",
+        example="gossip reload",
+    )
+    evict = add_command(
         commands,
         "evict",
         "cluster:evict",
@@ -193,7 +169,7 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     evict.add_argument("member", metavar="NAME|ID", help="the member's name, id or the start of its id")
     evict.add_argument("--ban", action="store_true", help="never let this identity in again")
-    rtt = _command(
+    rtt = add_command(
         commands,
         "rtt",
         "cluster:rtt",
@@ -204,101 +180,13 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
     rtt.add_argument("b", metavar="B", help="the other member")
 
 
-def _add_services(commands: argparse._SubParsersAction[Parser]) -> None:
-    _add_register(commands)
-    deregister = _command(
-        commands,
-        "deregister",
-        "services:deregister",
-        "take back a registration of this node",
-        example="gossip deregister web",
-        json=False,
-    )
-    deregister.add_argument("id", metavar="ID", help="what 'gossip register' printed")
-    services = _command(
-        commands, "services", "services:services", "list the names of all services", example="gossip services"
-    )
-    services.add_argument("--watch", action="store_true", help="show the list again after each change")
-    lookup = _command(
-        commands,
-        "lookup",
-        "services:lookup",
-        "print where a service's instances are, host:port, one a line",
-        example='curl "http://$(gossip lookup web --one)/"',
-    )
-    lookup.add_argument("name", metavar="NAME", help="the service")
-    _add_filters(lookup)
-    lookup.add_argument("--one", action="store_true", help="one of them: by weight, with --near the nearest")
-    lookup.add_argument("--near", action="store_true", help="nearest first")
-    lookup.add_argument(
-        "--wait",
-        type=duration,
-        metavar="DURATION",
-        help="wait this long for the first instance to appear, like 30s",
-    )
-    watch = _command(
-        commands,
-        "watch",
-        "services:watch",
-        "show a service's instances again after each change",
-        example="gossip watch web --exec ./reload-proxy",
-    )
-    watch.add_argument("name", metavar="NAME", help="the service")
-    _add_filters(watch)
-    watch.add_argument(
-        "--exec",
-        dest="command",
-        metavar="CMD",
-        help="run this shell command at first and on each change, with the JSON on its standard input",
-    )
-
-
-def _add_filters(parser: Parser) -> None:
-    parser.add_argument(
-        "--tag", action="append", default=[], metavar="T", help="only with this tag; again: with all of them"
-    )
-    parser.add_argument("--any", action="store_true", help="of every status, dead and left owners too")
-    parser.add_argument("--no-suspect", action="store_true", help="not those whose owner is suspect")
-
-
-def _add_register(commands: argparse._SubParsersAction[Parser]) -> None:
-    register = _command(
-        commands,
-        "register",
-        "services:register",
-        "register an instance of a service on this node",
-        example="gossip register web --port 8080 --tag v2 --meta commit=1f0c",
-    )
-    register.add_argument("name", metavar="NAME", help="the service")
-    register.add_argument("--port", type=port, required=True, help="where the instance listens")
-    register.add_argument(
-        "--id", help="tells this registration from others on this node (default: the agent's choice)"
-    )
-    register.add_argument(
-        "--address", metavar="A", help="where the instance listens (default: the agent's address)"
-    )
-    register.add_argument("--tag", action="append", default=[], metavar="T", help="a tag; again for more")
-    register.add_argument(
-        "--meta", action="append", default=[], type=pair, metavar="K=V", help="a detail; again for more"
-    )
-    register.add_argument(
-        "--weight", type=natural, metavar="N", help="its share of the load, relative to the others'"
-    )
-    register.add_argument(
-        "--while-connected",
-        action="store_true",
-        help="stay, and take it back at Ctrl-C or the end of the input",
-    )
-    register.add_argument(*CHECK_OPTIONS, action=ComesLater, help=argparse.SUPPRESS)
-
-
 def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:
-    event = _command(
+    event = add_command(
         commands, "event", "events:event", "send an event to every member", example="gossip event deploy v2.3"
     )
     event.add_argument("name", metavar="NAME", help="the event")
     event.add_argument("payload", nargs="?", default="", metavar="PAYLOAD", help="a short text")
-    events = _command(
+    events = add_command(
         commands,
         "events",
         "events:events",
@@ -308,8 +196,33 @@ def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:
     events.add_argument("--name", help="only these")
 
 
+def _add_views(commands: argparse._SubParsersAction[Parser]) -> None:
+    monitor = add_command(
+        commands,
+        "monitor",
+        "monitor:monitor",
+        "follow the agent's log",
+        example="gossip monitor --level debug",
+    )
+    monitor.add_argument(
+        "--level",
+        default="info",
+        choices=LEVELS,
+        metavar="LEVEL",
+        help="from which level on, whatever the agent itself writes: debug, info, warning or error",
+    )
+    top = add_command(
+        commands,
+        "top",
+        "top:top",
+        "watch members, services and checks on a live screen",
+        example="gossip top",
+    )
+    top.add_argument("--once", action="store_true", help="print the screen once and end")
+
+
 def _add_program(commands: argparse._SubParsersAction[Parser]) -> None:
-    _command(
+    add_command(
         commands,
         "version",
         "version:version",
@@ -317,7 +230,7 @@ def _add_program(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip version",
         client=False,
     )
-    completion = _command(
+    completion = add_command(
         commands,
         "completion",
         "completion:completion",

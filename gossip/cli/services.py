@@ -1,4 +1,4 @@
-"""Commands about services: register, deregister, services, lookup, watch."""
+"""Commands about services: register, deregister, services, lookup."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gossip.cli.output import Cell, complain, paint, plain, say, say_json, say_table
+from gossip.cli.check_options import definitions
+from gossip.cli.output import Cell, clock, complain, counted, plain, say, say_json, say_table
 from gossip.client.channel import Channel, RawWatch
 from gossip.client.framing import show_endpoint
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from gossip.client.framing import Message
 
-__all__ = ["deregister", "lookup", "register", "services", "watch"]
+__all__ = ["deregister", "lookup", "question", "register", "services"]
 
 
 def register(options: Namespace) -> int:
@@ -23,6 +24,8 @@ def register(options: Namespace) -> int:
     given = {"id": options.id, "address": options.address, "weight": options.weight}
     params: Message = {key: value for key, value in given.items() if value is not None}
     params |= {"name": options.name, "port": options.port, "tags": options.tag, "meta": dict(options.meta)}
+    if checks := definitions(options):
+        params["checks"] = checks
     if options.while_connected:
         params["while_connected"] = True
     with Channel(options.socket) as channel:
@@ -87,7 +90,7 @@ def services(options: Namespace) -> int:
                 if options.json:
                     say_json(newest)
                 else:
-                    say(f"{_clock()}  {_counted(len(newest['services']), 'service')}")
+                    say(f"{clock()}  {counted(len(newest['services']), 'service')}")
                     _show_services(options, newest["services"])
 
 
@@ -103,15 +106,15 @@ def _show_services(options: Namespace, found: list[Message]) -> None:
 
 def lookup(options: Namespace) -> int:
     """Prints a service's instances; with `--wait` waits for the first."""
-    question = _question(options) | ({"near": True} if options.near else {})
+    asked = question(options) | ({"near": True} if options.near else {})
     with Channel(options.socket) as channel:
         if options.wait is None:
-            answer = channel.call("services.lookup", question)
+            answer = channel.call("services.lookup", asked)
             found = answer["instances"]
             if answer.get("isolated"):
                 complain("the agent hears no other member: this may be old; see 'gossip info'")
         else:
-            found = _await_instances(channel, question, options.wait)
+            found = _await_instances(channel, asked, options.wait)
     if options.one and found:
         found = [found[0] if options.near else _pick(found)]
     if options.json:
@@ -126,18 +129,19 @@ def lookup(options: Namespace) -> int:
     return 1
 
 
-def _question(options: Namespace) -> Message:
+def question(options: Namespace) -> Message:
+    """What `lookup` and `watch` ask for."""
     params: Message = {"service": options.name}
     if options.tag:
         params["tags"] = options.tag
     return params | {key: True for key in ("any", "no_suspect") if getattr(options, key)}
 
 
-def _await_instances(channel: Channel, question: Message, patience: float) -> list[Message]:
+def _await_instances(channel: Channel, asked: Message, patience: float) -> list[Message]:
     """The instances, once there are some; none after `patience` seconds."""
     import time
 
-    watch = RawWatch(channel, "services.watch", question)
+    watch = RawWatch(channel, "services.watch", asked)
     deadline = time.monotonic() + patience
     while True:
         value = watch.newest(max(deadline - time.monotonic(), 0.0))
@@ -155,60 +159,3 @@ def _pick(found: list[Message]) -> Message:
     best = [each for each in found if each["status"] == "passing"] or found
     weights = [each["weight"] for each in best]
     return random.choices(best, weights if any(weights) else None)[0]  # noqa: S311 - balancing, no secret
-
-
-def watch(options: Namespace) -> int:
-    """Shows a service's instances after each change, or runs a command."""
-    with Channel(options.socket) as channel:
-        raw = RawWatch(channel, "services.watch", _question(options))
-        while True:
-            # What piled up while a command ran is one change: the command wants the world as it is now.
-            value = raw.newest() if options.command else raw.next()
-            if value is None:
-                continue
-            value.pop("resync", None)
-            value = {"service": options.name} | value
-            if options.command:
-                _run(options.command, value)
-            elif options.json:
-                say_json(value)
-            else:
-                _show_change(value)
-
-
-def _run(command: str, value: Message) -> None:
-    import json
-    import subprocess
-
-    done = subprocess.run(  # noqa: S602 - a shell command is what the user gave
-        command, shell=True, input=json.dumps(value) + "\n", text=True, check=False
-    )
-    if done.returncode:
-        complain(f"{command!r} ended with status {done.returncode}; going on")
-
-
-def _show_change(value: Message) -> None:
-    found = value["instances"]
-    say(f"{_clock()}  {plain(value['service'])}: {_counted(len(found), 'instance')}")
-    if found:
-        say_table(("ADDRESS", "STATUS", "NODE", "ID", "TAGS"), (_instance_row(each) for each in found))
-
-
-def _clock() -> str:
-    import time
-
-    return paint(time.strftime("%H:%M:%S"), "dim")
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
-
-
-def _instance_row(instance: Message) -> list[Cell]:
-    return [
-        Cell(show_endpoint(instance["address"], instance["port"])),
-        Cell.status(instance["status"]),
-        Cell(instance["node"]),
-        Cell(instance["id"]),
-        Cell(",".join(instance["tags"]) or "-"),
-    ]

@@ -210,6 +210,16 @@ class Driver:
         self._looked_at = perf_counter()
 
     @property
+    def traffic(self) -> dict[str, int]:
+        """Datagrams and their bytes so far, under the names that counters have."""
+        return {
+            "datagrams_sent": sum(port.sent for port in self._ports),
+            "bytes_sent": sum(port.sent_bytes for port in self._ports),
+            "datagrams_received": sum(port.received for port in self._ports),
+            "bytes_received": sum(port.received_bytes for port in self._ports),
+        }
+
+    @property
     def streamed(self) -> Volume:
         """What streams have carried."""
         return self._streams.volume

@@ -152,7 +152,8 @@ def _check_service(body: ServiceRecord) -> None:
     _check_text("service name", body.name, MAX_NAME_BYTES)
     if body.host:
         _check_text("service address", body.host, MAX_HOST_BYTES)
-    _check_port(body.port)
+    if body.port != 0:  # 0: it has no port, as a worker that only takes from a queue
+        _check_port(body.port)
     total = 0
     if body.tags:
         total += _check_tags(body.tags)

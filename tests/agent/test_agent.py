@@ -13,12 +13,13 @@ import pytest
 import trio
 
 from gossip import log
-from gossip.agent import Agent, _main
+from gossip.agent import Agent
 from gossip.api.methods import Registration
 from gossip.config import Config, ServiceDefinition
 from gossip.core.types import show_address
 from gossip.errors import ConfigError, LimitError, NotFoundError, StoreError, TransportError
 from gossip.notify import notify
+from gossip.process import _main
 
 
 @pytest.fixture(autouse=True)

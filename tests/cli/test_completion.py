@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gossip.cli.parser import CHECK_OPTIONS, STATUSES, build_parser, subparsers
+from gossip.cli.parser import STATUSES, build_parser, subparsers
 from tests.support import requires_program
 
 if TYPE_CHECKING:
@@ -51,9 +51,8 @@ def test_every_command_and_option_is_in_the_script(gossip: Run, shell: str) -> N
     out = gossip("completion", shell).out
     for name, (_, parser) in COMMANDS.items():
         assert name in out
-        shown = {flag for flag in parser._option_string_actions if flag.startswith("--")} - set(CHECK_OPTIONS)
+        shown = {flag for flag in parser._option_string_actions if flag.startswith("--")}
         assert {flag for flag in shown if flag.lstrip("-") not in out} == set()
-    assert not any(option in out for option in CHECK_OPTIONS if option.startswith("--check-"))
 
 
 @pytest.mark.parametrize("shell", SHELLS)
@@ -78,6 +77,12 @@ def test_the_shell_can_read_its_script(shell: str, script: Callable[[str], str])
         (["gossip", "lookup", "web", "--n"], {"--near", "--no-suspect"}),
         (["gossip", "lookup", "web", "--tag", ""], set()),
         (["gossip", "agent", "--profile", "l"], {"lan", "local"}),
+        (["gossip", "check", "p"], {"pass"}),
+        (["gossip", "maintenance", "o"], {"on", "off"}),
+        (["gossip", "monitor", "--level", "d"], {"debug"}),
+        (["gossip", "top", "--o"], {"--once"}),
+        (["gossip", "register", "web", "--check-t"], {"--check-tcp", "--check-ttl"}),
+        (["gossip", "run", "--service", ""], set()),
     ],
     # Processes that share the tests must give them the same names: no set in its own order.
     ids=lambda words: " ".join(sorted(words) if isinstance(words, set) else words),

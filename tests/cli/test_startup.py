@@ -9,6 +9,7 @@ import sys
 
 import pytest
 
+from tests.cli.test_checks import a_check
 from tests.client.scripted import Reply, ScriptedAgent, a_member, an_instance
 from tests.support import ROOT, clean_environment, run_python
 
@@ -21,6 +22,13 @@ ONE_SHOT = [
     ["lookup", "web", "--one"],
     ["register", "web", "--port", "1"],
     ["services"],
+    ["check", "pass", "web"],
+    ["checks"],
+    ["maintenance", "on", "web"],
+    ["reload"],
+    ["monitor", "--help"],
+    ["run", "--help"],
+    ["top", "--help"],
     ["version"],
     ["completion", "bash"],
     ["--help"],
@@ -46,6 +54,10 @@ def answering(agent: ScriptedAgent) -> ScriptedAgent:
             {"services": [{"name": "web", "instances": 1, "tags": [], "failing": 0}], "index": 1}
         ),
         "services.register": Reply({"id": "web", "version": 1}),
+        "checks.update": Reply({"id": "web", "status": "passing"}),
+        "checks.list": Reply({"checks": [a_check()], "index": 1}),
+        "maintenance.set": Reply({"id": "web", "on": True}),
+        "agent.reload": Reply({"services": 0, "added": 0, "changed": 0, "removed": 0}),
     }
     return agent
 

@@ -17,7 +17,6 @@ from tests.support import ROOT, clean_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.cli.conftest import Ran
 
@@ -139,34 +138,28 @@ def test_watch_for_programs_is_one_value_a_line(agent: ScriptedAgent, gossip: Ru
     assert set(shown[2]) == {"service", "instances", "index"}
 
 
-def test_watch_runs_a_command_with_the_json_on_its_input(
-    agent: ScriptedAgent, gossip: Run, tmp_path: Path
-) -> None:
-    agent.script["services.watch"] = Reply(
-        {"watch": 1, "instances": [an_instance("a")], "index": 2}, close=True
-    )
-    ran = gossip("watch", "web", "--exec", f"cat >> {tmp_path}/seen; exit 7")
-    (seen,) = lines((tmp_path / "seen").read_text())
-    assert (seen["service"], [i["id"] for i in seen["instances"]], seen["index"]) == ("web", ["a"], 2)
-    assert "ended with status 7; going on\n" in ran.err
-    assert ran.status == 3
-
-
-def test_a_command_that_reads_nothing_is_no_error(agent: ScriptedAgent, gossip: Run) -> None:
-    agent.script["services.watch"] = Reply(
-        {"watch": 1, "instances": [an_instance(str(n)) for n in range(2_000)], "index": 2}, close=True
-    )
-    ran = gossip("watch", "web", "--exec", "true")
-    assert ran.err.count("\n") == 1
-    assert "closed the connection" in ran.err
-
-
 def test_lookup_waits_with_a_watch_until_there_is_one(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["services.watch"] = service_changes()
     ran = gossip("lookup", "web", "--wait", "30s", "--near", "--any")
     assert ran.status == 0
     assert set(ran.out.splitlines()) == {"127.0.0.1:8080"}
     assert agent.asked == [("services.watch", {"service": "web", "any": True, "near": True})]
+
+
+def test_lookup_can_leave_out_the_suspect(agent: ScriptedAgent, gossip: Run) -> None:
+    agent.script["services.lookup"] = Reply({"instances": [an_instance()], "index": 1})
+    agent.script["services.watch"] = service_changes()
+    gossip("lookup", "web", "--no-suspect")
+    gossip("lookup", "web", "--no-suspect", "--wait", "30s", "--one")
+    question = {"service": "web", "no_suspect": True}
+    assert agent.asked == [("services.lookup", question), ("services.watch", question)]
+
+
+def test_a_wait_of_which_the_agent_goes_away_ends_with_status_3(agent: ScriptedAgent, gossip: Run) -> None:
+    agent.script["services.watch"] = Reply({"watch": 1, "instances": [], "index": 1}, close=True)
+    ran = gossip("lookup", "web", "--wait", "30s")
+    assert (ran.status, ran.out) == (3, "")
+    assert "closed the connection" in ran.err
 
 
 def test_lookup_does_not_wait_for_what_is_there(agent: ScriptedAgent, gossip: Run) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gossip.cli.parser import CHECK_OPTIONS, build_parser, subparsers
+from gossip.cli.parser import build_parser, subparsers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,38 @@ WRONG = [
     ("register web --port 1 --weight -1", "argument --weight"),
     ("register web --port 1 --weight=-1", "'-1' is not a whole number"),
     ("register web --port 1 --meta k", "'k' is not KEY=VALUE"),
+    ("register web --port 1 --check-http 127.0.0.1:80/", "is no URL like http://"),
+    ("register web --port 1 --check-http ftp://h/", "is no URL"),
+    ("register web --port 1 --check-http http://h:99999/", "is no URL"),
+    ("register web --port 1 --check-tcp 127.0.0.1", "is not HOST:PORT"),
+    ("register web --port 1 --check-tcp :80", "is not HOST:PORT"),
+    ("register web --port 1 --check-grpc h:0/name", "is not HOST:PORT"),
+    ("register web --port 1 --check-ttl 15", "'15' is no duration"),
+    ("register web --port 1 --check-cmd", "expected one argument"),
+    ("register web --port 1 --check-alias=", "argument --check-alias: it is empty"),
+    ("register web --port 1 --check-tcp h:1 --interval soon", "'soon' is no duration"),
+    ("register web --port 1 --interval 5s", "--interval belongs to a health check"),
+    ("register web --port 1 --deregister-after 5s", "--deregister-after belongs to a health check"),
+    ("register web --port 1 --check-ttl 9s --timeout 1s", "for checks that the agent carries out"),
+    ("register web --port 1" + 17 * " --check-ttl 9s", "17 checks were given"),
+    ("run -- true", "required: --service"),
+    ("run --service web:80", "required: COMMAND"),
+    ("run --service web:http -- true", "'web:http' is not NAME or NAME:PORT"),
+    ("run --service :80 -- true", "is not NAME or NAME:PORT"),
+    ("run --service web:0 -- true", "'0' is not a port, 1 to 65535"),
+    ("run --service web:80 true --flag", "unrecognized arguments: --flag"),
+    ("run --service web:80 --drain 5 -- true", "'5' is no duration"),
+    ("run --service web:80 --timeout 5s -- true", "--timeout belongs to a health check"),
+    ("check", "required: verdict, ID"),
+    ("check ok web", "invalid choice"),
+    ("check pass", "required: ID"),
+    ("checks web", "unrecognized"),
+    ("maintenance", "required: switch"),
+    ("maintenance maybe", "invalid choice"),
+    ("reload now", "unrecognized"),
+    ("monitor --level loud", "invalid choice"),
+    ("top --json", "top draws for people"),
+    ("top", "top needs a terminal"),
     ("deregister", "required: ID"),
     ("services web", "unrecognized"),
     ("lookup", "required: NAME"),
@@ -76,21 +108,11 @@ def test_every_command_has_an_example_of_wrong_usage() -> None:
     assert {line.split()[0] for line, _ in WRONG if line} >= set(COMMANDS)
 
 
-@pytest.mark.parametrize("option", CHECK_OPTIONS)
-def test_check_options_are_refused_by_name(agent: ScriptedAgent, gossip: Run, option: str) -> None:
-    ran = gossip("register", "web", "--port", "1", option, "x")
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err.startswith(f"gossip register: {option}: health checks come in a later release")
-    assert ran.err.count("\n") == 1
-    assert agent.asked == []
-
-
 @pytest.mark.parametrize("name", ["", *COMMANDS])
 def test_help_is_there_with_an_example(gossip: Run, name: str) -> None:
     ran = gossip(*name.split(), "--help")
     assert (ran.status, ran.err) == (0, "")
     assert f"example:\n  gossip {name}".strip() in ran.out or f"$(gossip {name}" in ran.out
-    assert "--check-http" not in ran.out
 
 
 def test_help_lists_every_command(gossip: Run) -> None:

@@ -39,6 +39,8 @@ class Reply:
     """No answer at all."""
     close: bool = False
     """Close the connection afterwards."""
+    later: Reply | None = None
+    """What the method answers from the next time on; None: this again."""
 
 
 class ScriptedAgent:
@@ -142,6 +144,8 @@ class ScriptedAgent:
             error = {"code": -32601, "message": f"no method {method}", "data": {"kind": "unknown_method"}}
             connection.sendall(_line({"jsonrpc": "2.0", "id": number, "error": error}))
             return
+        if reply.later is not None:
+            self.script[method] = reply.later
         if reply.silent:
             pass
         elif reply.raw is not None:

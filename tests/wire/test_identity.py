@@ -360,7 +360,7 @@ HOST, PORT, TAGS = 6, 7, 8
         (SERVICE, 4, "é" * 33, "oversized"),
         (SERVICE, 5, "a b\t", "malformed"),
         (SERVICE, 5, "é" * 128, "oversized"),
-        (SERVICE, 6, 0, "malformed"),
+        (SERVICE, 6, 65_536, "malformed"),
         (SERVICE, 7, [""], "malformed"),
         (SERVICE, 7, ["a\r"], "malformed"),
         (SERVICE, 7, ["é" * 128], "oversized"),
@@ -472,13 +472,19 @@ def test_the_whole_record_has_a_limit_too() -> None:
     assert limit_of(lambda: ALICE.issue(large)) == "the signed record is 1150 bytes; the limit is 1100"
 
 
+def test_a_service_may_have_no_port_and_a_member_must_have_one() -> None:
+    assert ALICE.issue(service(port=0)).body == service(port=0)
+    with pytest.raises(LocalProtocolError, match="port 0 is not between"):
+        ALICE.issue(member(port=0))
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         (service(name=""), "service name is empty"),
         (service(name="a\nb"), r"service name 'a\\nb' has a control character"),
         (service(name="\ud800"), "no Unicode text"),
-        (service(port=0), "port 0 is not between 1 and 65535"),
+        (service(port=65_536), "port 65536 is not between 1 and 65535"),
         (service(weight=65_536), "weight 65536 is not between"),
         (service(weight=True), "nobody would accept"),
         (service(version=0), "nobody would accept"),
