@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 PACKAGES = ("gossip", "sim")
-RUNTIME = {"cryptography", "msgspec", "trio"}
+RUNTIME = {"anyio", "cryptography", "h11", "h2", "msgspec", "prometheus-client", "rich", "trio"}
 
 
 def sources() -> set[str]:

@@ -102,3 +102,27 @@ def test_what_a_watcher_is_told_is_what_a_replica_holds(process: Process) -> Non
             time.sleep(0.01)
         assert catalog.services() == g.services()
         assert catalog.lookup("s1", tags=["t0"]) == tuple(g.lookup("s1", tags=["t0"]))
+
+
+def test_health_as_a_program_tells_it(process: Process) -> None:
+    with gossip.connect(process.socket) as g, g.replica("web") as catalog:
+        catalog.ready()
+        changes = catalog.changed("web")
+        g.register("web", 80, check=gossip.TTLCheck("1h", id="beat", name="beat"))
+        assert catalog.lookup("web") == ()
+        (check,) = g.checks()
+        assert (check.id, check.kind, check.service_id, check.status) == ("beat", "ttl", "web", "critical")
+        g.passing("web")
+        (found,) = next(changes)
+        assert (found.status, found.checks) == ("passing", {"beat": "passing"})
+        g.warning("beat", "slow")
+        until("the replica has the warning", lambda: catalog.lookup("web")[0].status == "warning")
+        g.maintenance(True, "web", "upgrade")
+        until("it is hidden", lambda: not catalog.lookup("web"))
+        (found,) = g.lookup("web", any=True)
+        assert (found.status, found.note) == ("maintenance", "upgrade")
+        g.maintenance(False, "web")
+        until("it is back", lambda: catalog.lookup("web"))
+        assert g.reload() == gossip.ReloadResult(0, 0, 0, 0)
+        with pytest.raises(gossip.ConfigError, match="ttl"):
+            g.register("web", 80, check=gossip.TTLCheck("soon"))
