@@ -35,6 +35,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell starts what it puts in the background deaf to Ctrl-C, and programs pass that on: those that
     # tests interrupt would never end.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        # The same, by nohup.
+        signal.signal(number, signal.SIG_DFL)
 
 SEED = pytest.StashKey[int]()
 

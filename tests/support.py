@@ -41,6 +41,8 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("PYTHON", "PYTEST_", "TESTS_", "COVERAGE_", "COV_", "GOSSIP_", "HYPOTHESIS_"))
+        # The size of our terminal, which a started program would take for its own.
+        and name not in ("COLUMNS", "LINES")
     }
     return kept | dict(extra or {})
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -79,6 +80,10 @@ class Running:
             text=True,
             **({"stdin": subprocess.DEVNULL} | options),
         )
+        # Whoever waits for a line that does not come is not to wait for ever.
+        self._limit = threading.Timer(4 * PATIENCE, self.process.kill)
+        self._limit.daemon = True
+        self._limit.start()
 
     def line(self) -> str:
         assert self.process.stdout is not None
@@ -103,6 +108,7 @@ class Running:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._limit.cancel()
         with self.process, contextlib.suppress(ProcessLookupError):
             self.process.terminate()
             self.process.terminate()
