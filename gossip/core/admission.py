@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
+from gossip.core.attempts import ATTEMPTS_MAX, Attempt, UnderWay
 from gossip.core.context import Context, refusing
 from gossip.core.conversation import Opener
 from gossip.core.detector import Detector
@@ -42,19 +43,6 @@ LONELY_SOON_FOR = 60.0
 hosts that boot together come up in any order. After that they thin out to seed_interval."""
 LONELY_FIRST = 0.25
 """Seconds until the first retry of the seeds while nobody is known; it doubles to seed_interval."""
-
-
-class Attempt:
-    """One seed being joined: its addresses are tried in turn."""
-
-    __slots__ = ("addresses", "asked", "busy", "problem", "seed")
-
-    def __init__(self, seed: str, *, asked: bool) -> None:
-        self.seed = seed
-        self.asked = asked
-        self.addresses: list[Address] = []
-        self.busy = 0
-        self.problem = ""
 
 
 class Introduction:
@@ -133,6 +121,7 @@ class Admission:
         self._seed_addresses: dict[str, list[Address]] = {}
         self._attempts: dict[int, Attempt] = {}
         self._waiting: dict[str, list[Attempt]] = {}
+        self._under_way = UnderWay()
         self._introductions: dict[int, Introduction] = {}
         self._number = 0
         self._remembered: dict[Address, None] = dict.fromkeys(remembered[: ctx.params.addresses_max])
@@ -146,7 +135,11 @@ class Admission:
     def join(self, seeds: Sequence[str]) -> None:
         """Join by each of these; each ends in a JOIN_DONE event."""
         for seed in seeds:
-            self._resolve(Attempt(seed, asked=True))
+            if not self._under_way.is_full:
+                self._resolve(Attempt(seed, asked=True))
+            else:
+                detail = f"{ATTEMPTS_MAX} attempts to join are under way: wait until they have ended"
+                self._ctx.notify(Event(EventKind.JOIN_DONE, name=seed, ok=False, detail=detail))
 
     def try_seeds(self, now: float) -> None:
         """Try every seed that is not a live member already."""
@@ -159,10 +152,12 @@ class Admission:
             longest = LONELY_SOON if lonely_for < LONELY_SOON_FOR else self._ctx.params.seed_interval
             self._lonely_wait = min(2 * self._lonely_wait, longest)
         for seed in self._seeds:
-            if not any(self._table.at(address) for address in self._seed_addresses.get(seed, ())):
+            known = any(self._table.at(address) for address in self._seed_addresses.get(seed, ()))
+            if not known and self._under_way.may_begin(seed):
                 self._resolve(Attempt(seed, asked=False))
 
     def _resolve(self, attempt: Attempt) -> None:
+        self._under_way.begin(attempt)
         waiting = self._waiting.setdefault(attempt.seed, [])
         waiting.append(attempt)
         if len(waiting) == 1:
@@ -229,6 +224,7 @@ class Admission:
             self._try_next(attempt)
 
     def _ended(self, attempt: Attempt, problem: str) -> None:
+        self._under_way.end(attempt)
         if attempt.asked:
             detail = problem or "joined"
             self._ctx.notify(Event(EventKind.JOIN_DONE, name=attempt.seed, ok=not problem, detail=detail))
@@ -366,8 +362,10 @@ class Admission:
             return
         address = list(self._remembered)[at - len(dead)]
         attempt = Attempt(show_address(address), asked=False)
-        attempt.addresses = [address]
-        self._try_next(attempt)
+        if self._under_way.may_begin(attempt.seed):
+            self._under_way.begin(attempt)
+            attempt.addresses = [address]
+            self._try_next(attempt)
 
     def knock(self, member: Member) -> None:
         """Ping a dead member with what is held against it: if it lives, it refutes."""

@@ -6,6 +6,7 @@ without a probe, last look, favour or introduction that waits for it is a leak, 
 
 from __future__ import annotations
 
+from gossip.core.attempts import ATTEMPTS_MAX
 from gossip.core.broadcast import RELAYS_MAX
 from gossip.core.detector import ACCUSERS_MAX
 from gossip.core.helping import FAVOURS_MAX
@@ -23,8 +24,6 @@ PINGS_PER_PROBE = 5
 """The first, the two repeats, and one for each end of a grace."""
 OWN_NEWS_MAX = 1_024
 """What a node of these worlds has to say of itself at one time: events, services, accusations."""
-ATTEMPTS_MAX = 64
-"""Joins under way: a try of each of a dozen seeds, some asked for twice, and a remembered address."""
 TIMERS_OWN = 16
 """Timers that are about nobody: one of each kind."""
 TIMERS_PER_MEMBER = 6

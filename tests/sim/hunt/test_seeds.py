@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 
+from gossip.core.attempts import ATTEMPTS_MAX, ATTEMPTS_PER_SEED
 from gossip.core.events import EventKind
 from gossip.core.params import LAN
 from gossip.core.repair import OPENERS_MAX
@@ -20,7 +21,7 @@ from tests.core.rig import INCARNATION, Rig
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [902, 950, 964, 1369, 1450, 1894, 2049])
+@pytest.mark.parametrize("seed", [505, 902, 950, 964, 1369, 1450, 1894, 2049])
 def test_seeds_that_once_broke_a_rule_break_none(seed: int) -> None:
     outcome = attempt(draw(seed, 5_000))
     assert outcome.rule == "", outcome.detail
@@ -70,3 +71,24 @@ def test_seeds_950_1894_no_more_are_served_than_the_bound_however_many_knock_at_
     world.grow(OPENERS_MAX + 30)
     world.run_until(world.converged, 60)
     assert OPENERS_MAX - 10 <= most <= OPENERS_MAX
+
+
+def test_seed_505_no_more_joins_are_under_way_than_the_bound_however_long_all_seeds_are_silent() -> None:
+    world = World(1, codec=False, latency=Constant(1_000))
+    seeds = [world.add() for _ in range(3)]
+    world.run_until(world.converged, 30)
+    lonely = world.add(start=False)
+    lonely.seeds = tuple(seed.spot for seed in seeds)
+    world.partition([[lonely]])
+    world.restart(lonely)
+    most = 0
+    for _ in range(300):
+        world.run(1.0)
+        most = max(most, len(lonely.node._admission._attempts))
+    assert 3 <= most <= 3 * ATTEMPTS_PER_SEED
+    many = [f"10.9.{number // 200}.{number % 200 + 1}:7946" for number in range(3 * ATTEMPTS_MAX)]
+    for seed in many:
+        lonely.do(lambda node, now, seed=seed: node.join([seed], now))  # type: ignore[misc]
+    assert len(lonely.node._admission._attempts) <= ATTEMPTS_MAX
+    world.heal()
+    world.run_until(world.converged, 120)

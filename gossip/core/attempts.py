@@ -1,0 +1,59 @@
+"""Joins under way: whom this node is trying to join by, and how many tries there may be at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gossip.core.types import Address
+
+__all__ = ["ATTEMPTS_MAX", "ATTEMPTS_PER_SEED", "Attempt", "UnderWay"]
+
+ATTEMPTS_MAX = 64
+"""In all, whoever asked for them."""
+ATTEMPTS_PER_SEED = 3
+"""On this node's own account and by one seed: a silent host is dialled anew while earlier calls still wait,
+since one that comes up answers a new call at once, and an old one only when that is sent again."""
+_ASKED = ""
+"""What users ask for is counted together: no seed is called so."""
+
+
+class Attempt:
+    """One seed being joined: its addresses are tried in turn."""
+
+    __slots__ = ("addresses", "asked", "busy", "problem", "seed")
+
+    def __init__(self, seed: str, *, asked: bool) -> None:
+        self.seed = seed
+        self.asked = asked
+        self.addresses: list[Address] = []
+        self.busy = 0
+        self.problem = ""
+
+
+class UnderWay:
+    """How many attempts have begun and not ended."""
+
+    def __init__(self) -> None:
+        self._by_seed: Counter[str] = Counter()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further one may begin."""
+        return self._by_seed.total() >= ATTEMPTS_MAX
+
+    def may_begin(self, seed: str) -> bool:
+        """Whether this node may try the seed once more by itself."""
+        return self._by_seed[seed] < ATTEMPTS_PER_SEED and not self.is_full
+
+    def begin(self, attempt: Attempt) -> None:
+        self._by_seed[_account(attempt)] += 1
+
+    def end(self, attempt: Attempt) -> None:
+        account = _account(attempt)
+        self._by_seed[account] -= 1
+        if not self._by_seed[account]:
+            del self._by_seed[account]
+
+
+def _account(attempt: Attempt) -> str:
+    return _ASKED if attempt.asked else attempt.seed
