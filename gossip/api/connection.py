@@ -138,9 +138,10 @@ class Connection:
         self._corked = False
         if result is not None:
             sent = 0 if self._size else self._send(result)
-            if sent == len(result):
+            if sent == len(result) and not self._owes:
                 return True
-            self._put(result[sent:])
+            if sent < len(result):
+                self._put(result[sent:])
         self._flush()
         return not self.is_flushing and self._calls.pending < MAX_PENDING
 
