@@ -60,6 +60,9 @@ class Hub(Protocol):
     def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> object:
         """Runs `function` in the background, for as long as the socket is served."""
 
+    def claim(self, key: str) -> contextlib.AbstractContextManager[None]:
+        """Until it ends, nobody's going takes the service along."""
+
     def hold(self, key: str, holder: Connection) -> None:
         """From now on the service ends with this connection."""
 
@@ -138,9 +141,10 @@ class Connection:
         self._corked = False
         if result is not None:
             sent = 0 if self._size else self._send(result)
-            if sent == len(result):
+            if sent == len(result) and not self._owes:
                 return True
-            self._put(result[sent:])
+            if sent < len(result):
+                self._put(result[sent:])
         self._flush()
         return not self.is_flushing and self._calls.pending < MAX_PENDING
 
@@ -312,6 +316,10 @@ class Connection:
         self._watchers.append(watcher)
         value = watcher.topic.value()
         return b'{"watch":%d,%b' % (watcher.number, value) if value else b'{"watch":%d}' % watcher.number
+
+    def claim(self, key: str) -> contextlib.AbstractContextManager[None]:
+        """See `Session`."""
+        return self._hub.claim(key)
 
     def hold(self, key: str) -> None:
         """See `Session`."""

@@ -20,6 +20,7 @@ from gossip.errors import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from msgspec import Raw
 
@@ -86,6 +87,9 @@ class Session(Protocol):
 
     def watch_catalog(self) -> bytes:
         """The same for all services, one by one."""
+
+    def claim(self, key: str) -> AbstractContextManager[None]:
+        """Within it the service is being registered: whoever held it does not take it along when it goes."""
 
     def hold(self, key: str) -> None:
         """Ties a registration to the life of this connection."""
@@ -241,11 +245,12 @@ async def _leave(call: Call, _: _Nothing) -> object:
 
 
 async def _register(call: Call, params: Registration) -> object:
-    key, version = await call.agent.register(params)
-    if params.is_held:
-        call.session.hold(key)
-    else:
-        call.session.free(key)
+    with call.session.claim(params.id or params.name):
+        key, version = await call.agent.register(params)
+        if params.is_held:
+            call.session.hold(key)
+        else:
+            call.session.free(key)
     return {"id": key, "version": version}
 
 

@@ -7,6 +7,7 @@ import errno
 import logging
 import socket
 import stat
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from gossip.api.watch import Watches
 from gossip.errors import GossipError, NotFoundError, TransportError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from gossip.api.methods import Backend
     from gossip.core.events import Event
@@ -125,6 +126,9 @@ class LocalSocket:
         self._inode = path.stat().st_ino
         self._connections: set[Connection] = set()
         self._holders: dict[str, Connection] = {}
+        self._claims: Counter[str] = Counter()
+        """Registrations under way, by service."""
+        self._claimed = trio.lowlevel.ParkingLot()
         self._nursery: trio.Nursery | None = None
 
     def happened(self, event: Event) -> None:
@@ -189,7 +193,7 @@ class LocalSocket:
         finally:
             self._connections.discard(connection)
         for key in [key for key, holder in self._holders.items() if holder is connection]:
-            self.start(partial(self._release, key))
+            self.start(partial(self._release, key, connection))
 
     # ------------------------------------------------------------------------ what connections share
 
@@ -199,18 +203,34 @@ class LocalSocket:
             raise RuntimeError("connections exist only while this is served")
         self._nursery.start_soon(function)
 
+    @contextlib.contextmanager
+    def claim(self, key: str) -> Iterator[None]:
+        """See `Hub`."""
+        self._claims[key] += 1
+        try:
+            yield
+        finally:
+            self._claims[key] -= 1
+            if not self._claims[key]:
+                del self._claims[key]
+            self._claimed.unpark_all()
+
     def hold(self, key: str, holder: Connection) -> None:
         """See `Hub`."""
         self._holders[key] = holder
         if not holder.is_open:
-            self.start(partial(self._release, key))
+            self.start(partial(self._release, key, holder))
 
     def free(self, key: str) -> None:
         """See `Hub`."""
         self._holders.pop(key, None)
 
-    async def _release(self, key: str) -> None:
-        self._holders.pop(key, None)
+    async def _release(self, key: str, holder: Connection) -> None:
+        while key in self._claims:
+            await self._claimed.park()
+        if self._holders.get(key) is not holder:
+            return  # it has become another's in the meantime
+        del self._holders[key]
         try:
             await self.agent.release(key)
         except NotFoundError:

@@ -16,7 +16,7 @@ from gossip.api import follow, views
 from gossip.api.jsonrpc import MAX_LINE_BYTES
 from gossip.api.views import Lookup
 from gossip.api.watch import Watches
-from tests.api.served import Client, served
+from tests.api.served import Client, request, served
 from tests.api.test_watch import Clock, random_change
 from tests.api.world import FakeAgent
 
@@ -80,6 +80,32 @@ async def test_a_service_that_fills_more_than_a_line_comes_in_pages(
         assert [page.get("more", False) for page in pages] == [True] * (len(pages) - 1) + [False]
         assert len({page["index"] for page in pages}) == 1
         assert len([each for page in pages for each in page["instances"]]) == 40
+
+
+async def test_a_follower_in_a_streak_is_given_what_it_is_owed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A streak sends its answers by a way of its own; what is owed besides must not wait for other news."""
+    async with served(tmp_path) as here:
+        node = here.agent.node
+        node.put(node.id, "k", "web", 1)
+        client = await here.connect()
+        await client.call("services.list")
+        (connection,) = here.local._connections
+        assert not connection._answer_one(request(1, "catalog.watch")), "it goes on when all is sent"
+        assert (await client.line())["result"]["services"] == 1
+        held, _ = await until_ready(client)
+        assert [each["port"] for each in held["web"]] == [1]
+
+        def update(*_: object) -> str:
+            node.put(node.id, "k", "web", 2)
+            here.agent.flush()
+            return "k"
+
+        monkeypatch.setattr(here.agent, "update_check", update)
+        connection._answer_one(request(2, "checks.update", id="k", status="passing"))
+        assert (await client.line())["id"] == 2
+        assert (await client.line())["params"]["instances"][0]["port"] == 2
 
 
 def test_a_line_is_never_longer_than_a_reader_takes() -> None:

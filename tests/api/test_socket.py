@@ -429,3 +429,33 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
 
 def test_the_test_socket_is_short_enough(tmp_path: Path) -> None:
     assert len(str(Path(tmp_path) / "s.sock")) < 107
+
+
+async def test_a_held_service_that_another_connection_is_registering_outlives_its_first_holder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program's new version registers while its old one ends: its own service must not go with it."""
+    async with served(tmp_path) as here:
+        old, new = await here.connect(), await here.connect()
+        await old.call("services.register", name="web", port=1, hold=True)
+        register, disk = here.agent.register, trio.Event()
+
+        async def register_slowly(wanted: Any) -> tuple[str, int]:
+            # The record has its version before the disk has it: a deletion that is made now is newer.
+            done = await register(wanted)
+            await disk.wait()
+            return done
+
+        monkeypatch.setattr(here.agent, "register", register_slowly)
+        await new.send(request(1, "services.register", name="web", port=2, hold=True))
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await old.stream.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        disk.set()
+        assert (await new.line())["result"]["id"] == "web"
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        found = await new.call("services.lookup", service="web")
+        assert [each["port"] for each in found["instances"]] == [2]
+        await new.stream.aclose()
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        assert here.agent.node.catalog.lookup("web") == []

@@ -7,7 +7,9 @@ connection, and its deadline says what is waited for: a further request (`IDLE_S
 ended when the client goes.
 
 A request is answered before the next one is looked at, and between two requests that came together other
-tasks run: so each connection has one request a round of trio's, however much it sends.
+tasks run: so each connection has one request a round of trio's, however much it sends. A header is taken
+apart in one go, so little more is read than the longest that is taken; gossip may go first at each part
+of a body, in both directions.
 """
 
 from __future__ import annotations
@@ -29,8 +31,11 @@ from gossip.api.http.values import (
     Response,
     Streamed,
     answer_error,
+    merged,
+    no_path,
     problem,
     request,
+    too_large,
 )
 from gossip.errors import GossipError
 
@@ -46,10 +51,14 @@ HEADER_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
 STALL_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 1.0
-READ_BYTES: Final = 65_536
+HEAD_BYTES: Final = 4_096
+"""Read at once where a header is to come: 20 KiB of short lines already cost 20 ms."""
+READ_BYTES: Final = 16_384
 MAX_HEADER_BYTES: Final = 16_384
 MAX_BODY_BYTES: Final = 1_048_576
 BODILESS: Final = (204, 304)
+MEANINGLESS: Final = ("GET", "HEAD")
+"""Whose requests' bodies say nothing."""
 OTHER: Final = "other"
 """The route of what no route takes, in metrics."""
 
@@ -88,6 +97,8 @@ class Conversation:
         """No byte of a request has come since the last one was answered."""
         self._is_head = False
         self._streaming: trio.CancelScope | None = None
+        self._is_cut = False
+        """A part of what was to be sent has not left."""
 
     # ------------------------------------------------------------------------------ from beginning to end
 
@@ -116,7 +127,7 @@ class Conversation:
         """One request and its answer; whether another may follow."""
         http = self._http
         try:
-            event = await self._next(HEADER_SECONDS)
+            event = await self._next(is_head=True)
             if not isinstance(event, h11.Request):
                 return False
             self._idle = False
@@ -139,7 +150,7 @@ class Conversation:
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         status = error.error_status_hint
-        text = f"no HTTP request: {error}"
+        text = f"no HTTP request: {str(error)[:200]}"
         if status == 431:
             text = f"the request's header is over {MAX_HEADER_BYTES} bytes"
         kind = "limit" if status == 431 else "bad_request"
@@ -165,10 +176,15 @@ class Conversation:
 
     async def _serve(self, event: h11.Request) -> None:
         method = event.method.decode("ascii")
-        headers = _headers(event)
+        headers = merged(event.headers)
+        if "transfer-encoding" in headers and "content-length" in headers:
+            # Whoever stands in between may go by the other: what follows could be somebody else's request.
+            text = "a request has a content-length or a transfer-encoding, not both"
+            await self._finish(OTHER, problem(400, "bad_request", text))
+            return
         body: bytes | None = None
         if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
-            body = await self._body()
+            body = await self._body(method)
         try:
             asked = request(method, event.target.decode("ascii"), headers)
         except BadRequestError as error:
@@ -179,11 +195,11 @@ class Conversation:
         name = OTHER if route is None else route.pattern
         refusal = self._objection(asked, match)
         if refusal is None and body is None:
-            body = await self._body()
+            body = await self._body(method)
         if refusal is not None or route is None:
-            await self._finish(name, refusal or _no_path(asked.path))
+            await self._finish(name, refusal or no_path(asked.path))
         elif body is None:
-            await self._finish(name, _too_large())
+            await self._finish(name, too_large(MAX_BODY_BYTES))
         else:
             asked = Request(method, asked.path, asked.query, headers, body, match.params)
             self._wait(math.inf)
@@ -198,30 +214,34 @@ class Conversation:
             return problem(403, "refused", text)
         if match.route is None:
             if not match.allow:
-                return _no_path(asked.path)
+                return no_path(asked.path)
             allow = ", ".join(match.allow)
             text = f"{asked.path[:100]} takes {allow}"
             return problem(405, "method_not_allowed", text, [("allow", allow)])
         # h11 has seen to it that it is a number of at most twenty digits.
         if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
-            return _too_large()
+            return too_large(MAX_BODY_BYTES)
         return None
 
-    async def _body(self) -> bytes | None:
-        """The request's body; None if it is too long."""
+    async def _body(self, method: str) -> bytes | None:
+        """The request's body; None if it is too long. One that means nothing is read, and not kept."""
         http = self._http
         if http.they_are_waiting_for_100_continue:
             await self._send(http.send(h11.InformationalResponse(status_code=100, headers=[])))
-        parts: list[bytes] = []
+        self._wait(BODY_SECONDS)
+        body = bytearray()
         size = 0
-        while not isinstance(event := await self._next(BODY_SECONDS), h11.EndOfMessage):
+        while not isinstance(event := await self._next(), h11.EndOfMessage):
+            # A part may be a single byte, and costs some 10 us nevertheless.
+            self._server.gossip_first()
             if not isinstance(event, h11.Data):
                 raise _Gone
             size += len(event.data)
             if size > MAX_BODY_BYTES:
                 return None
-            parts.append(bytes(event.data))
-        return b"".join(parts)
+            if method not in MEANINGLESS:
+                body += event.data
+        return bytes(body)
 
     async def _call(self, route: Route, asked: Request) -> Response | Streamed:
         error: Exception | None
@@ -250,7 +270,7 @@ class Conversation:
             held = 0
             while held < READ_BYTES:
                 try:
-                    data = await self._receive()
+                    data = await self._receive(HEAD_BYTES)
                 except OSError:
                     data = b""
                 if not data:
@@ -265,6 +285,9 @@ class Conversation:
         async with trio.open_nursery() as nursery:
             scope = self._streaming = nursery.cancel_scope
             nursery.start_soon(watch)
+            if self._server.is_draining:
+                # It began to end before this did: what takes no time is still answered.
+                scope.cancel()
             result = await _outcome(work)
             scope.cancel()
         self._streaming = None
@@ -298,6 +321,7 @@ class Conversation:
             async def send(data: bytes) -> None:
                 # An empty part would be the end of the body.
                 if data:
+                    self._server.gossip_first()
                     try:
                         await self._send(http.send(h11.Data(data=data)))
                     except OSError:
@@ -308,6 +332,9 @@ class Conversation:
             if error is not None:
                 if not isinstance(error, _Gone):
                     self._failed(route, error)
+                raise _Gone
+            if self._is_cut:
+                # The end of the body, in the midst of a part, would be read as its text.
                 raise _Gone
         await self._send(http.send(h11.EndOfMessage()))
 
@@ -327,26 +354,24 @@ class Conversation:
     def _wait(self, seconds: float) -> None:
         self._scope.deadline = trio.current_time() + seconds
 
-    async def _next(self, seconds: float) -> object:
-        """The next event; all that it lacks must come within so many seconds, idleness before it aside."""
+    async def _next(self, *, is_head: bool = False) -> object:
+        """The next event; a header must come whole within `HEADER_SECONDS`, idleness before it aside."""
         http = self._http
-        begun = seconds == BODY_SECONDS
-        if begun and http.their_state is h11.SEND_BODY:
-            self._wait(seconds)
+        begun = not is_head
         while (event := http.next_event()) is h11.NEED_DATA:
-            data = await self._receive()
+            data = await self._receive(HEAD_BYTES if is_head else READ_BYTES)
             if data and not begun:
                 begun = True
                 self._idle = False
-                self._wait(seconds)
+                self._wait(HEADER_SECONDS)
             http.receive_data(data)
         return event
 
-    async def _receive(self) -> bytes:
+    async def _receive(self, size: int = READ_BYTES) -> bytes:
         while True:
             await trio.lowlevel.wait_readable(self._sock)
             with contextlib.suppress(BlockingIOError, InterruptedError):
-                return self._sock.recv(READ_BYTES)
+                return self._sock.recv(size)
 
     async def _send(self, data: bytes | None) -> None:
         if not data:
@@ -356,12 +381,14 @@ class Conversation:
         except (BlockingIOError, InterruptedError):
             sent = 0
         rest = memoryview(data)[sent:]
+        self._is_cut = bool(rest)
         while rest:
             self._wait(STALL_SECONDS)
             await trio.lowlevel.wait_writable(self._sock)
             with contextlib.suppress(BlockingIOError, InterruptedError):
                 rest = rest[self._sock.send(rest) :]
             self._wait(math.inf)
+        self._is_cut = False
 
 
 async def _outcome(work: Awaitable[T]) -> tuple[T | None, Exception | None]:
@@ -370,19 +397,3 @@ async def _outcome(work: Awaitable[T]) -> tuple[T | None, Exception | None]:
         return await work, None
     except Exception as error:  # noqa: BLE001 - whatever a handler does wrong is counted by its caller
         return None, error
-
-
-def _headers(event: h11.Request) -> dict[str, str]:
-    headers: dict[str, str] = {}
-    for raw_name, raw_value in event.headers:
-        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
-
-
-def _no_path(path: str) -> Response:
-    return problem(404, "not_found", f"there is nothing at {path[:100]}")
-
-
-def _too_large() -> Response:
-    return problem(413, "limit", f"a body is at most {MAX_BODY_BYTES} bytes")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 from urllib.parse import parse_qs
@@ -21,8 +21,11 @@ __all__ = [
     "Streamed",
     "answer_error",
     "json",
+    "merged",
+    "no_path",
     "problem",
     "request",
+    "too_large",
 ]
 
 JSON = "application/json"
@@ -121,6 +124,16 @@ def problem(status: int, kind: str, message: str, headers: Sequence[tuple[str, s
     return json({"error": message, "kind": kind}, status, headers)
 
 
+def no_path(path: str) -> Response:
+    """No route has this path."""
+    return problem(404, "not_found", f"there is nothing at {path[:100]}")
+
+
+def too_large(most: int) -> Response:
+    """The body has more than `most` bytes."""
+    return problem(413, "limit", f"a body is at most {most} bytes")
+
+
 def answer_error(error: GossipError) -> Response:
     """What an error of the one tree means over HTTP."""
     if isinstance(error, NotFoundError):
@@ -132,6 +145,15 @@ def answer_error(error: GossipError) -> Response:
     else:
         status = 503
     return problem(status, error.kind, str(error))
+
+
+def merged(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Headers by name; of one that came twice, the values with a comma between them."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in fields:
+        name, value = raw_name.decode("ascii"), raw_value.decode("latin-1")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def request(method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> Request:
