@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from gossip.cli.output import Cell, age, complain, counted, paint, plain, say, say_json, say_pairs, say_table
 from gossip.client.channel import Channel, RawWatch
+from gossip.errors import ConfigError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -162,7 +163,12 @@ def leave(options: Namespace) -> int:
 def reload(options: Namespace) -> int:
     """Has the agent read its files again, and tells what that changed."""
     with Channel(options.socket) as channel:
-        value = channel.call("agent.reload", {}, PATIENCE)
+        try:
+            value = channel.call("agent.reload", {}, PATIENCE)
+        except ConfigError as problem:
+            # The files are wrong, and not how this command was used.
+            complain(str(problem))
+            return 1
     if options.json:
         say_json(value)
         return 0

@@ -84,8 +84,13 @@ def paint(text: str, colour: str) -> str:
     return f"\x1b[{_COLOURS[colour]}m{text}\x1b[0m"
 
 
-def _coloured(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+def _coloured(stream: TextIO | None) -> bool:
+    return (
+        stream is not None
+        and stream.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def say_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
@@ -101,7 +106,7 @@ def say_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         ]
         last = line[-1]
         print(GAP.join([*shown, paint(_cut(last.text, room), last.colour)]).rstrip())
-    sys.stdout.flush()
+    print(end="", flush=True)
 
 
 def say_pairs(pairs: Sequence[tuple[str, str]]) -> None:
@@ -137,7 +142,7 @@ def _terminal_width() -> int:
     """Columns of the terminal; without bound when the output goes elsewhere."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns or sys.maxsize
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # closed, or there is none
         return sys.maxsize
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -24,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         options = parse(argv)
         status = _function(options)(options)
-        sys.stdout.flush()
+        print(end="", flush=True)  # standard output may be none at all
     except GossipError as problem:
         return _failed(problem)
     except KeyboardInterrupt:
@@ -33,6 +34,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has had enough. The interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
+    except OSError as problem:
+        if problem.errno not in (errno.ENOSPC, errno.EIO, errno.EBADF):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno() if sys.__stdout__ else 1)
+        return _failed(GossipError(f"the output cannot be written: {problem.strerror}"))
     return status
 
 

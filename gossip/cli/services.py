@@ -125,7 +125,10 @@ def lookup(options: Namespace) -> int:
     if found:
         return 0
     within = "" if options.wait is None else f" after {options.wait:g} s"
-    complain(f"no instance of {options.name!r}{within}: see 'gossip services' for what there is")
+    hint = "'gossip services' for what there is"
+    if not options.any:
+        hint += ", and '--any --json' for those that are not well"
+    complain(f"no instance of {options.name!r}{within}: see {hint}")
     return 1
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gossip.client import questions
 from gossip.client.backoff import Backoff
 from gossip.client.channel import Channel, RawWatch
-from gossip.client.framing import TIMEOUT
+from gossip.client.framing import TIMEOUT, closed
 from gossip.client.link import Link
 from gossip.client.questions import PATIENCE, Question, Topic
 from gossip.errors import UnreachableError
@@ -43,7 +44,8 @@ T = TypeVar("T")
 class Watch(Generic[T]):
     """An endless iterator over a value that the agent keeps up to date: the value now, then each change.
 
-    It has a connection of its own, which `close` (or the end of a `with` block) ends. When the agent
+    It has a connection of its own, which `close` (or the end of a `with` block) ends; the iteration ends
+    then too, also in another thread. When the agent
     goes away it waits for its return and then gives the whole value, marked; a reader that was too slow
     gets the same. Only a client that does not reconnect raises `UnreachableError`.
     """
@@ -54,6 +56,9 @@ class Watch(Generic[T]):
         self._backoff = Backoff(link.chance)
         self._try_at: float | None = None
         """When to look for the agent again; None while it is there."""
+        self._closed = threading.Event()
+        if link.is_closed:
+            raise closed(link.path)
         channel = Channel(link.path, link.timeout)
         try:
             self._raw = RawWatch(channel, topic.method, topic.params)
@@ -69,17 +74,21 @@ class Watch(Generic[T]):
             value = self.next()
             if value is not None:
                 return value
+            if self._closed.is_set():
+                raise StopIteration
 
     def next(self, timeout: float | None = None) -> T | None:
-        """The next value; None when none came within `timeout` seconds (None: wait for ever)."""
+        """The next value; None if none came within `timeout` seconds (None: for ever), or it is closed."""
         deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
+        while not self._closed.is_set():
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             try:
                 if self._try_at is not None and not self._resume(deadline):
                     return None
                 value = self._raw.next(left)
             except UnreachableError:
+                if self._closed.is_set():
+                    return None
                 if not self._link.reconnect:
                     raise
                 self._try_at = time.monotonic() + self._backoff.wait()
@@ -89,21 +98,25 @@ class Watch(Generic[T]):
             built = self._topic.value(value)
             if built is not None:
                 return built
+        return None
 
     def _resume(self, deadline: float | None) -> bool:
         """Begin again with the agent that is there by now; False if the deadline came before."""
         pause = max((self._try_at or 0.0) - time.monotonic(), 0.0)
         if deadline is not None and time.monotonic() + pause > deadline:
-            time.sleep(max(deadline - time.monotonic(), 0.0))
+            self._closed.wait(max(deadline - time.monotonic(), 0.0))
             return False
-        time.sleep(pause)
+        if self._closed.wait(pause):
+            return False
         self._raw.resume(Channel(self._link.path, self._link.timeout))
         self._backoff.reset()
         self._try_at = None
         return True
 
     def close(self) -> None:
-        """Ends the watch."""
+        """Ends the watch; whoever waits for its next value is told that there is none."""
+        self._closed.set()
+        self._raw.channel.interrupt()
         self._raw.channel.close()
 
     def __enter__(self) -> Self:
@@ -259,7 +272,7 @@ class Client:
 
     def lookup_many(self, names: Iterable[str]) -> dict[str, list[Instance]]:
         """Several lookups in one go: the questions are pipelined, so this takes little more than one."""
-        wanted = {name: questions.lookup(name) for name in names}
+        wanted = {name: questions.lookup(name) for name in questions.texts(names)}
         requests = [(each.method, each.params) for each in wanted.values()]
         answers = self._link.ask(requests, repeatable=True)
         return {name: each.answer(value) for (name, each), value in zip(wanted.items(), answers, strict=True)}

@@ -165,6 +165,14 @@ class Channel:
         each side waiting for the other.
         """
         rest = memoryview(data)
+        try:
+            self._send_rest(rest, deadline)
+        except BaseException:
+            # Stopped in a line, by Ctrl-C perhaps: none can follow it.
+            self.is_lost = True
+            raise
+
+    def _send_rest(self, rest: memoryview, deadline: float) -> None:
         poll = None
         while rest:
             try:
@@ -176,15 +184,13 @@ class Channel:
             except BlockingIOError:
                 pass
             except OSError as problem:
-                self.is_lost = True
                 raise lost(self.path, may_have_acted=self._asked) from problem
             if poll is None:
                 poll = select.poll()
                 poll.register(self._socket, select.POLLIN | select.POLLOUT)
             left = deadline - time.monotonic()
             if left <= 0:
-                # What was sent is not a whole line, so no agent obeys it; but none can follow it either.
-                self.is_lost = True
+                # What was sent is not a whole line, so no agent obeys it.
                 raise late(self.path, may_have_acted=self._asked)
             if any(event & ~select.POLLOUT for _, event in poll.poll(left * 1000)):
                 self._read(0)

@@ -19,6 +19,7 @@ __all__ = [
     "LineReader",
     "Message",
     "WatchFold",
+    "closed",
     "encode_request",
     "error_from",
     "late",
@@ -49,9 +50,16 @@ def encode_request(number: int, method: str, params: Message) -> bytes:
 
     Raises:
         LimitError: the line would be longer than an agent reads.
+        LocalProtocolError: a value is none that JSON has.
     """
     message = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
-    line = json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
+    try:
+        text = json.dumps(message, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+        line = text.encode() + b"\n"
+    except (TypeError, ValueError) as problem:
+        raise LocalProtocolError(
+            f"{method} cannot be asked with these values ({problem}): give finite numbers and text of Unicode"
+        ) from problem
     if len(line) > MAX_REQUEST:
         raise LimitError(
             f"the request is {len(line)} bytes and the agent reads at most {MAX_REQUEST}: send less at once"
@@ -198,6 +206,11 @@ def lost(path: str, *, may_have_acted: bool = False) -> UnreachableError:
     """The error for a connection that ended."""
     text = f"the agent at {path} closed the connection: see its log, and start it again if it has stopped"
     return UnreachableError(text, may_have_acted=may_have_acted)
+
+
+def closed(path: str) -> UnreachableError:
+    """The error for a client that its own program has closed."""
+    return UnreachableError(f"this client of the agent at {path} is closed: open another")
 
 
 def late(path: str, *, may_have_acted: bool = False) -> UnreachableError:

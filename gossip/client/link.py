@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from gossip.client.backoff import Backoff
 from gossip.client.channel import Channel
-from gossip.client.framing import lost
+from gossip.client.framing import closed, lost
 from gossip.errors import GossipError, UnreachableError
 
 if TYPE_CHECKING:
@@ -61,6 +61,11 @@ class Link:
         self._closing = threading.Event()
         self._wake_out = self._wake_in = -1
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing.is_set()
+
     def close(self) -> None:
         """Ends the connection, and the registrations that it holds."""
         self._closing.set()
@@ -91,6 +96,8 @@ class Link:
         backoff = Backoff(self.chance)
         with self._lock:
             while True:
+                if self._closing.is_set():
+                    raise closed(self.path)
                 try:
                     channel = self._open(deadline)
                     return channel.call_all(requests, max(deadline - time.monotonic(), 0.0))

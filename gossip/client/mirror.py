@@ -12,6 +12,7 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from gossip.client.questions import texts
 from gossip.client.values import Instance, ServiceSummary, decode
 from gossip.errors import NotFoundError
 
@@ -62,7 +63,7 @@ class Mirror:
             if self._names and name not in self._names:
                 raise NotFoundError(f"this replica does not follow {name!r}: name it when you open one")
             return ()
-        wanted = frozenset(tags)
+        wanted = frozenset(texts(tags))
         return tuple(
             each
             for each in found

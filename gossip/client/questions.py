@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gossip.client.checks import Check
     from gossip.client.framing import Message
 
-__all__ = ["PATIENCE", "Question", "Topic"]
+__all__ = ["PATIENCE", "Question", "Topic", "texts"]
 
 T = TypeVar("T")
 
@@ -88,7 +88,7 @@ def join(addresses: Iterable[str], timeout: float) -> Question[list[JoinResult]]
     def build(value: Message) -> list[JoinResult]:
         return [JoinResult(each["address"], each["ok"], each["detail"]) for each in value["results"]]
 
-    return Question("agent.join", {"addresses": list(addresses)}, build, timeout)
+    return Question("agent.join", {"addresses": texts(addresses)}, build, timeout)
 
 
 def leave(timeout: float) -> Question[None]:
@@ -134,7 +134,7 @@ def register(
     """`services.register`."""
     given = {"id": id, "address": address, "meta": None if meta is None else dict(meta), "weight": weight}
     params: Message = {key: value for key, value in given.items() if value is not None}
-    params |= {"name": name, "port": port, "tags": list(tags)}
+    params |= {"name": name, "port": port, "tags": texts(tags)}
     wanted = [each.mapping() for each in (*(() if check is None else (check,)), *checks)]
     if wanted:
         params["checks"] = wanted
@@ -238,6 +238,11 @@ class _MemberViews:
         return MemberView(tuple(self._members.values()), value["index"], value["event"], member)
 
 
+def texts(values: Iterable[str]) -> list[str]:
+    """The values; of a text alone that text, never its letters: `tags="v2"` is written easily."""
+    return [values] if isinstance(values, str) else list(values)
+
+
 def _nothing(_: Message) -> None:
     return None
 
@@ -252,7 +257,7 @@ def _instances(value: Message) -> list[Instance]:
 
 def _filter(name: str, tags: Iterable[str], any: bool, no_suspect: bool, near: bool) -> Message:
     params: Message = {"service": name}
-    if wanted := list(tags):
+    if wanted := texts(tags):
         params["tags"] = wanted
     params |= {key: True for key, on in (("any", any), ("no_suspect", no_suspect), ("near", near)) if on}
     return params

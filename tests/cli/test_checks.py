@@ -136,4 +136,4 @@ def test_reload_tells_what_it_did(agent: ScriptedAgent, gossip: Run) -> None:
 def test_a_faulty_file_is_the_agents_word(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["agent.reload"] = Reply(error=ConfigError("web.toml:3: no such setting"))
     ran = gossip("reload")
-    assert (ran.status, ran.out, ran.err) == (2, "", "gossip: web.toml:3: no such setting\n")
+    assert (ran.status, ran.out, ran.err) == (1, "", "gossip: web.toml:3: no such setting\n")

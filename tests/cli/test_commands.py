@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gossip import __version__
+from gossip.cli import main
 from gossip.errors import LimitError, NotFoundError, RefusedError
 from tests.client.scripted import ID_A, ID_B, Reply, ScriptedAgent, a_member, an_instance
 
@@ -282,7 +285,10 @@ def test_lookup_of_nothing(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["services.lookup"] = Reply({"instances": [], "index": 1})
     ran = gossip("lookup", "web")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err == "gossip: no instance of 'web': see 'gossip services' for what there is\n"
+    assert ran.err == (
+        "gossip: no instance of 'web': see 'gossip services' for what there is,"
+        " and '--any --json' for those that are not well\n"
+    )
     assert gossip("lookup", "web", "--json", "--one").out == "[]\n"
 
 
@@ -396,3 +402,28 @@ def test_the_option_beats_the_environment(
     monkeypatch.setenv("GOSSIP_SOCKET", "/nothing/there")
     agent.script["events.send"] = Reply({"id": 1})
     assert gossip("event", "e", "--socket", agent.path).status == 0
+
+
+def test_an_output_that_is_full_is_one_line(agent: ScriptedAgent) -> None:
+    agent.script["members.list"] = three_members()
+    command = [sys.executable, "-m", "gossip", "members", "--socket", agent.path]
+    with Path("/dev/full").open("w") as full:
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60)
+    assert (ran.returncode, ran.stderr) == (
+        1,
+        "gossip: the output cannot be written: No space left on device\n",
+    )
+
+
+def test_an_output_that_is_closed_is_none(agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent.script["members.list"] = three_members()
+    monkeypatch.setattr(sys, "stdout", None)
+    assert main(["members", "--socket", agent.path]) == 0
+
+
+def test_a_name_that_is_no_text_is_told(agent: ScriptedAgent, gossip: Run) -> None:
+    ran = gossip("lookup", "\udcff")
+    assert ran.status == 1
+    assert ran.err.startswith("gossip: services.lookup cannot be asked with these values")
+    assert ran.err.count("\n") == 1
+    assert agent.asked == []

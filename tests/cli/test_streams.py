@@ -171,7 +171,10 @@ def test_lookup_waits_no_longer_than_it_is_told(agent: ScriptedAgent, gossip: Ru
     agent.script["services.watch"] = Reply({"watch": 1, "instances": [], "index": 1})
     ran = gossip("lookup", "web", "--wait", "20ms")
     assert (ran.status, ran.out) == (1, "")
-    assert ran.err == "gossip: no instance of 'web' after 0.02 s: see 'gossip services' for what there is\n"
+    assert ran.err == (
+        "gossip: no instance of 'web' after 0.02 s: see 'gossip services' for what there is,"
+        " and '--any --json' for those that are not well\n"
+    )
 
 
 def test_services_watch_shows_the_list_again(agent: ScriptedAgent, gossip: Run) -> None:

@@ -248,3 +248,25 @@ def test_a_watch_that_is_refused_says_so_and_leaves_nothing_open(agent: Scripted
                 await anext(g.watch_members())
 
     run(main)
+
+
+@pytest.mark.parametrize("end", [SystemExit(3), KeyboardInterrupt()])
+def test_the_end_of_the_program_is_no_group(agent: ScriptedAgent, end: BaseException) -> None:
+    async def main() -> None:
+        async with gossip.aconnect(agent.path):
+            raise end
+
+    with pytest.raises(type(end)):
+        anyio.run(main, backend="trio")
+
+
+def test_an_error_of_no_request_is_everybodys(agent: ScriptedAgent, run: Any) -> None:
+    text = b'{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"full","data":{"kind":"limit"}}}\n'
+    agent.script["agent.info"] = Reply(raw=text)
+
+    async def main() -> None:
+        async with gossip.aconnect(agent.path) as g:
+            with pytest.raises(gossip.LimitError, match="full"):
+                await g.info()
+
+    run(main)

@@ -254,3 +254,18 @@ def test_every_public_name_of_the_package_is_there_or_needs_only_the_agent() -> 
         _ = gossip.nothing_like_it
     with pytest.raises(AttributeError, match="nothing_like_it"):
         _ = gossip.client.nothing_like_it
+
+
+def test_a_text_alone_is_one_tag_and_never_its_letters(agent: ScriptedAgent) -> None:
+    agent.script["services.lookup"] = Reply({"instances": [], "index": 1})
+    with gossip.connect(agent.path) as g:
+        g.lookup("web", tags="v2")
+        assert agent.asked[-1][1]["tags"] == ["v2"]
+        assert list(g.lookup_many("web")) == ["web"]
+
+
+@pytest.mark.parametrize("value", [float("nan"), "\ud800", object()])
+def test_what_json_does_not_have_is_not_sent(agent: ScriptedAgent, value: Any) -> None:
+    with gossip.connect(agent.path) as g, pytest.raises(gossip.LocalProtocolError, match="cannot be asked"):
+        g.register("web", value)
+    assert agent.asked == []

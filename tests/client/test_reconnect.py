@@ -89,3 +89,28 @@ def test_a_watch_resumes_with_the_whole_value_and_says_so(agent: ScriptedAgent) 
         agent.come_back()
         view = next(views)
         assert (view.resync, view.index) == (True, 7)
+
+
+def test_a_closed_client_says_so_at_once(agent: ScriptedAgent) -> None:
+    g = gossip.connect(agent.path, timeout=60)
+    g.close()
+    for call in (g.info, lambda: g.watch("web")):
+        with pytest.raises(gossip.UnreachableError, match="is closed"):
+            call()
+
+
+def test_a_watch_that_is_closed_ends_also_in_another_thread(agent: ScriptedAgent) -> None:
+    agent.script["services.watch"] = Reply({"watch": 1, "instances": [], "index": 7})
+    with gossip.connect(agent.path) as g:
+        views = g.watch("web")
+        assert len(next(views)) == 0
+        rest: list[gossip.ServiceView] = []
+        reader = threading.Thread(target=lambda: rest.extend(views))
+        reader.start()
+        views.close()
+        reader.join(30)
+        assert not reader.is_alive()
+        assert rest == []
+        assert views.next() is None
+        assert list(views) == []
+    assert agent.methods.count("services.watch") == 1

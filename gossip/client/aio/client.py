@@ -15,7 +15,7 @@ from gossip.client.aio.mux import Mux, Pending
 from gossip.client.aio.replica import AsyncReplica
 from gossip.client.aio.watch import AsyncWatch
 from gossip.client.backoff import Backoff
-from gossip.client.framing import TIMEOUT, late, lost, result_of
+from gossip.client.framing import TIMEOUT, closed, late, lost, result_of
 from gossip.client.paths import socket_path
 from gossip.client.questions import PATIENCE, Question, Topic
 from gossip.errors import GossipError, UnreachableError
@@ -72,7 +72,9 @@ class AsyncClient:
         self._changed = anyio.Event()
         """Set when there is a connection, or never will be one again."""
         self._is_closed = False
-        self._why: UnreachableError | None = None
+        self._is_given_up = False
+        """The agent went away, and is not to be found again."""
+        self._why: GossipError | None = None
         """What the last attempt to connect came to."""
         self._held: dict[str, Message] = {}
         self._watches: WeakSet[AsyncWatch[Any]] = WeakSet()
@@ -104,10 +106,11 @@ class AsyncClient:
                 self._mux = None
                 if self._changed.is_set():
                     self._changed = anyio.Event()
+                self._why = mux.refusal or self._why
                 mux.end()
                 await line.close()
             line = await self._return() if self._reconnect else None
-        self._is_closed = True
+        self._is_closed = self._is_given_up = True
         self._changed.set()
 
     async def _serve(self, mux: Mux) -> None:
@@ -157,7 +160,7 @@ class AsyncClient:
                 mux = self._mux
                 if mux is None:
                     if self._is_closed:
-                        raise lost(self.path)
+                        raise lost(self.path) if self._is_given_up else closed(self.path)
                     await self._changed.wait()
                     continue
                 pending: list[Pending] = []
@@ -280,7 +283,7 @@ class AsyncClient:
 
     async def lookup_many(self, names: Iterable[str]) -> dict[str, list[Instance]]:
         """Several lookups in one go: the questions are pipelined, so this takes little more than one."""
-        wanted = {name: questions.lookup(name) for name in names}
+        wanted = {name: questions.lookup(name) for name in questions.texts(names)}
         answers = await self._ask_all(list(wanted.values()), None, repeatable=True)
         return dict(zip(wanted, answers, strict=True))
 

@@ -116,13 +116,13 @@ class Line:
 @contextlib.asynccontextmanager
 async def beside(function: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[None]:
     """Runs `function` while a block runs. What the block raises comes out as it is, in no group."""
-    problem: Exception | None = None
+    problem: BaseException | None = None
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(function)
             try:
                 yield
-            except Exception as raised:  # noqa: BLE001 - raised again below
+            except (Exception, KeyboardInterrupt, SystemExit) as raised:  # noqa: BLE001 - raised again below
                 problem = raised
             group.cancel_scope.cancel()
     finally:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from gossip.client.framing import encode_request, lost
+from gossip.client.framing import encode_request, error_from, lost
 from gossip.errors import GossipError
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ class Mux:
 
     def __init__(self, line: Line) -> None:
         self.has_ended = False
+        self.refusal: GossipError | None = None
+        """What the agent said of the whole connection: that it has too many, for example."""
         self._line = line
         self._number = 0
         self._pending: dict[int, Pending] = {}
@@ -97,12 +99,23 @@ class Mux:
         try:
             while True:
                 message = await self._line.receive()
+                if message.get("id") is None and "error" in message:
+                    self._refuse(message)
+                    continue
                 pending = self._pending.get(message.get("id", 0))
                 if pending is not None:
                     pending.answer = message
                     pending.done.set()
         except GossipError:
             pass
+
+    def _refuse(self, message: Message) -> None:
+        """An error of no request: about a line, or the connection. All that are under way get it."""
+        self.refusal = error_from(message["error"])
+        for pending in self._pending.values():
+            if pending.sent:
+                pending.answer = message
+                pending.done.set()
 
     def end(self) -> None:
         """Tells all who wait that no answer will come."""
