@@ -176,7 +176,7 @@ class _Event(Struct, frozen=True, forbid_unknown_fields=True):
 class EventWatch(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of `events.watch`."""
 
-    name: str | None = None
+    name: views.Name | None = None
 
 
 class LogWatch(Struct, frozen=True, forbid_unknown_fields=True):

@@ -188,5 +188,9 @@ class EventsTopic(Topic):
 
     method = b"events.watch"
 
+    def __init__(self, name: str | None) -> None:
+        super().__init__()
+        self.name = name
+
     def value(self) -> None:
         return None

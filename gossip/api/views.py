@@ -7,12 +7,12 @@ round trip become milliseconds.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from gossip.core.records import ServiceRecord
+from gossip.core.records import MAX_NAME_BYTES, ServiceRecord
 from gossip.core.types import Status, show_address
 
 if TYPE_CHECKING:
@@ -114,11 +114,16 @@ class ServiceView(Struct, frozen=True, gc=False):
     """Instances of live members that a lookup hides, since they are critical or in maintenance."""
 
 
+Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME_BYTES)]
+"""Of a service or an event, as somebody asks for it: nothing has a longer one, and a watch keeps it."""
+Tags: TypeAlias = Annotated[tuple[Annotated[str, Meta(max_length=255)], ...], Meta(max_length=64)]
+
+
 class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of `services.lookup`."""
 
-    service: str
-    tags: tuple[str, ...] = ()
+    service: Name
+    tags: Tags = ()
     """All of them are asked for."""
     any: bool = False
     """Every status, dead and left owners too."""
@@ -129,8 +134,8 @@ class Lookup(Struct, frozen=True, forbid_unknown_fields=True):
 class ServicesWatch(Struct, frozen=True, forbid_unknown_fields=True):
     """The parameters of `services.watch`: those of a lookup, or none at all to watch the list of services."""
 
-    service: str = ""
-    tags: tuple[str, ...] = ()
+    service: Name = ""
+    tags: Tags = ()
     any: bool = False
     no_suspect: bool = False
     near: bool = False

@@ -192,7 +192,10 @@ class Watches:
     def events(self, sink: Sink, number: int, name: str | None) -> Watcher:
         """Begins a watch of the user events of one name, or (None) of all."""
         check_number(number)
-        return self._events.setdefault(name, EventsTopic()).join(sink, number)
+        topic = self._events.get(name)
+        if topic is None:
+            topic = self._events[name] = EventsTopic(name)
+        return topic.join(sink, number)
 
     def catalog(self, sink: Follower, number: int) -> tuple[Watcher, bytes]:
         """Begins a watch of all services; also its answer, without the opening brace and the number."""
@@ -222,8 +225,7 @@ class Watches:
             self._names = None
             self._windows.forget(topic)
         elif isinstance(topic, EventsTopic):
-            # Few names are watched at a time, and a connection's end is rare beside an event.
-            self._events = {name: each for name, each in self._events.items() if each is not topic}
+            self._events.pop(topic.name, None)
 
 
 def check_number(number: int) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from gossip.api import views
-from gossip.api.http.values import Request, Response, Streamed, json
+from gossip.api.http.values import BadRequestError, Request, Response, Streamed, json
 from gossip.core.types import Phase
 
 if TYPE_CHECKING:
@@ -107,10 +107,14 @@ class Own:
 
 def _question(asked: Request) -> views.Lookup:
     asked.only(*QUESTION)
-    return views.Lookup(
-        service=asked.params["name"],
-        tags=tuple(asked.query.get("tag", ())),
-        any=asked.switch("any"),
-        no_suspect=asked.switch("no_suspect"),
-        near=asked.switch("near"),
-    )
+    question = {
+        "service": asked.params["name"],
+        "tags": asked.query.get("tag", ()),
+        "any": asked.switch("any"),
+        "no_suspect": asked.switch("no_suspect"),
+        "near": asked.switch("near"),
+    }
+    try:
+        return msgspec.convert(question, views.Lookup)
+    except msgspec.ValidationError as error:
+        raise BadRequestError(f"{error}: a name has 64 characters at most, a tag 255") from error

@@ -109,6 +109,9 @@ async def test_any_and_no_suspect_choose_by_status(tmp_path: Path) -> None:
         "/gossip/v1/watch/services?tag=a",
         "/gossip/v1/watch/members?name=a",
         "/gossip/v1/info?pretty",
+        "/gossip/v1/services/" + "x" * 65,
+        "/gossip/v1/watch/services/" + "x" * 65,
+        "/gossip/v1/services/web?tag=" + "x" * 256,
     ],
 )
 async def test_a_query_that_is_not_understood_is_refused(tmp_path: Path, target: str) -> None:
