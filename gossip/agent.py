@@ -181,7 +181,7 @@ class Agent(Answers):
             trio.current_time,
             random.SystemRandom(),
             self._flush,
-            self.deregister,
+            self._expire,
             self._journal.keep_checks,
             self._journal.save_checks,
         )
@@ -247,6 +247,8 @@ class Agent(Answers):
             if isinstance(fact.body, ServiceRecord)
         ]
         self._kept.clear()
+        # The old log alone holds what has not been signed again yet.
+        self._journal.may_shorten = False
         monitor = self._checking.monitor
         self._checking.set_command_checks(self.config.command_checks)
         self._checking.restore(self._store.saved, (record for _, record in kept), self.config.checks)
@@ -257,7 +259,9 @@ class Agent(Answers):
             if record.version < self._floor or (record.checked and not monitor.definitions(record.key))
         )
         await self._registrar.end_sessions()
+        self._journal.may_shorten = True
         await self._registrar.reconcile(self.config.services)
+        self._checking.set_own(self.config.checks)
 
     def _say_ready(self) -> None:
         note(
@@ -299,6 +303,9 @@ class Agent(Answers):
 
     def _saved(self) -> list[StoredRecord]:
         return self._registrar.saved()
+
+    async def _expire(self, key: str) -> None:
+        await self._registrar.expire(key)
 
     def _state_of_checks(self) -> object:
         return self._checking.state()
@@ -342,13 +349,19 @@ class Agent(Answers):
         return done._asdict()
 
     async def reload(self, config: Config) -> Reconciled:
-        """Take over what can change while running: services and checks from files, tags, the log's level."""
+        """Take over what can change while running: services and checks from files, tags, the log's level.
+
+        Raises:
+            RefusedError: a program's service has a check of the id of one of the node's; nothing has changed.
+        """
         keep = ("services", "checks", "command_checks", "tags", "log_level", "log_format")
         for name in type(config).__slots__:
             if name not in keep and getattr(config, name) != getattr(self.config, name):
                 note(
                     logging.WARNING, "reload", setting=name, detail="takes effect when the agent is restarted"
                 )
+        with self._registrar.ids.moving({each.id: each.checks for each in config.services}):
+            self._registrar.ids.refuse_taken(NODE, config.checks)
         log.set_up(config.log_level, config.log_format)
         if config.tags != self.config.tags:
             self.node.set_tags(dict(config.tags), self._driver.now())
@@ -357,7 +370,7 @@ class Agent(Answers):
         self._registrar.command_checks = config.command_checks
         self._checking.set_command_checks(config.command_checks)
         done = await self._registrar.reconcile(config.services)
-        self._checking.monitor.put(NODE, NODE, config.checks)
+        self._checking.set_own(config.checks)
         note(logging.INFO, "reloaded", **done._asdict())
         return done
 

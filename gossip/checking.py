@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from typing import TYPE_CHECKING, Final
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from gossip.api.views import rfc3339
+from gossip.check_ids import CheckIds
 from gossip.checks.finding import Finding
 from gossip.checks.monitor import NODE, Monitor, Word
 from gossip.checks.runner import Runner
@@ -19,6 +21,7 @@ from gossip.core.records import ServiceRecord, StatusRecord
 from gossip.core.types import Verdict
 from gossip.errors import ConfigError, GossipError, NotFoundError
 from gossip.host import boot_id, seconds_since_boot
+from gossip.log import note
 from gossip.saved_checks import read_definitions, read_state, state_of
 
 if TYPE_CHECKING:
@@ -99,7 +102,16 @@ class Checking:
                 self.monitor.maintenance[key] = reason
         for key, record in kept.items():
             self.monitor.put(key, record.name, definitions.get((key, record.version), ()), states)
-        self.monitor.put(NODE, NODE, own, states)
+        self.monitor.put(NODE, NODE, CheckIds(self.monitor).free(own), states)
+
+    def set_own(self, own: tuple[CheckDefinition, ...]) -> None:
+        """Make these the node's own checks; one whose id a service's check has is told and left out."""
+        free = CheckIds(self.monitor).free(own)
+        for check in own:
+            if check not in free:
+                detail = "a service has a check of that id: give it another"
+                note(logging.ERROR, "check_refused", id=check.id, detail=detail)
+        self.monitor.put(NODE, NODE, free)
 
     async def run(self) -> None:
         """Run checks until cancelled, and have kept what they find."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import trio
 
 from gossip.api.methods import Registration
+from gossip.check_ids import CheckIds
+from gossip.checks.monitor import NODE
 from gossip.config import read_checks, refuse_commands
 from gossip.core.records import Deletion, Fact, ServiceRecord
 from gossip.core.types import Phase
@@ -120,6 +122,7 @@ class Registrar:
         max_deletions: int = MAX_DELETIONS,
     ) -> None:
         self.command_checks = command_checks
+        self.ids = CheckIds(monitor)
         self._monitor = monitor
         self._node = node
         self._journal = journal
@@ -185,6 +188,7 @@ class Registrar:
         ):
             return key, held.version
         await self._turn()
+        self.ids.refuse_taken(key, checks)
         fact = self._node.prepare_service(
             key,
             wanted.name,
@@ -202,11 +206,6 @@ class Registrar:
         checks = read_checks(given, key)
         if self.command_checks == "off" and (refusal := refuse_commands(checks)):
             raise RefusedError(refusal)
-        for check in checks:
-            owner = self._monitor.owner(check.id)
-            if owner not in (None, key):
-                whose = f"service {owner!r}" if owner else "the node"
-                raise RefusedError(f"the id {check.id!r} is that of a check of {whose}: give it another")
         return checks
 
     async def deregister(self, key: str) -> None:
@@ -223,6 +222,12 @@ class Registrar:
             # Before anybody can register the id anew, which a crash must not put into maintenance.
             await self._journal.save_checks()
 
+    async def expire(self, key: str) -> None:
+        """Deregister what has been critical for too long, unless it is being registered just now."""
+        await self._turn()
+        if key not in self._under_way:
+            await self.deregister(key)
+
     async def release(self, key: str) -> None:
         """The connection that held the service is gone. One that is somebody else's by now stays."""
         if self._sources.get(key) == SESSION:
@@ -231,6 +236,11 @@ class Registrar:
     async def reconcile(self, definitions: Iterable[ServiceDefinition]) -> Reconciled:
         """Make the services from files exactly these. Those that programs registered are left alone."""
         wanted = {each.id: each for each in definitions}
+        files = {key: each.checks for key, each in wanted.items() if self._sources.get(key, FILE) == FILE}
+        with self.ids.moving(files):
+            return await self._reconcile(wanted)
+
+    async def _reconcile(self, wanted: dict[str, ServiceDefinition]) -> Reconciled:
         added = changed = removed = 0
         for key in [key for key, source in self._sources.items() if source == FILE and key not in wanted]:
             removed += await self._attempt(key, self.deregister(key))
@@ -239,15 +249,9 @@ class Registrar:
                 detail = "a program has registered this id: deregister it, or give the file's another"
                 note(logging.WARNING, "service_refused", id=key, detail=detail)
                 continue
+            checks: list[object] = [check.mapping() for check in each.checks]
             registration = Registration(
-                each.name,
-                each.port,
-                each.id,
-                each.address,
-                tuple(each.tags),
-                dict(each.meta),
-                each.weight,
-                [check.mapping() for check in each.checks],
+                each.name, each.port, key, each.address, each.tags, dict(each.meta), each.weight, checks
             )
             held = self._held(key)
             await self._attempt(key, self.register(registration, FILE))
@@ -317,7 +321,7 @@ class Registrar:
                         old.key, old.name, old.host, old.port, old.tags, old.meta, old.weight, old.checked
                     )
                     checks = self._monitor.definitions(old.key)
-                    await self._keep(old.key, fact, self._sources.get(old.key, API), checks)
+                    await self._keep(old.key, fact, self._sources.get(old.key, API), checks, floor)
                 except GossipError as problem:
                     problems.append(problem)
 
@@ -345,14 +349,20 @@ class Registrar:
         return False
 
     async def _keep(
-        self, key: str, fact: Fact, source: str, checks: tuple[CheckDefinition, ...] = ()
+        self, key: str, fact: Fact, source: str, checks: tuple[CheckDefinition, ...] = (), floor: int = 0
     ) -> None:
         def publish() -> None:
+            newer = self._node.members.me.services.get((2, key))
+            if newer is not None and _version(newer) > _version(fact):
+                # Who waits for room in front of the disk may be overtaken.
+                return
             if isinstance(fact.body, ServiceRecord):
                 self._sources[key] = source
                 self._node.publish(fact, self._now())
                 # What its checks say goes out in the same flush, or others would see it critical first.
                 self._monitor.put(key, fact.body.name, checks)
+                # Or others would forget what they say with the floor, and see it critical.
+                self._node.renew_statuses((key, NODE), floor, self._now())
                 return
             self._sources.pop(key, None)
             self._node.publish(fact, self._now())
@@ -363,7 +373,8 @@ class Registrar:
         before = [entry_of(key, _version(fact), checks)] if checks else []
         self._under_way[key] += 1
         try:
-            await self._journal.append(StoredRecord(source, fact.raw), publish, *before)
+            with self.ids.claimed(key, checks):
+                await self._journal.append(StoredRecord(source, fact.raw), publish, *before)
         finally:
             self._under_way[key] -= 1
             if not self._under_way[key]:

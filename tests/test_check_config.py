@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -232,6 +233,10 @@ def test_the_id_of_a_check_is_unique_on_the_node(tmp_path: Path) -> None:
     assert refusal(load, [path], ENV, {}) == (
         f"{path}:8: service: the id 'a' of a check is given twice: give it another than that at {path}:2"
     )
+    path = write(tmp_path, "dev = true\n" + text + '[[check]]\nttl = "1s"\nid = "a"\n')
+    assert refusal(load, [path], ENV, {}) == (
+        f"{path}:8: check: the id 'a' is that of a check of service 'web': give it another"
+    )
 
 
 def test_command_checks_can_be_switched_off(tmp_path: Path) -> None:
@@ -301,6 +306,23 @@ def test_a_definition_in_consuls_format(tmp_path: Path) -> None:
     assert (single.id, single.checks) == ("web", ())
 
 
+def test_what_a_program_writes_for_nothing_is_nothing(tmp_path: Path) -> None:
+    """Go writes null for lists and pointers that are not set, and 0s or 0 for durations."""
+    none = {"Check": None, "Checks": None, "Tags": None, "Meta": None, "Weights": None, "Connect": None}
+    check = {
+        "HTTP": "http://127.0.0.1/", "Interval": "10s", "Timeout": "0s", "TTL": 0,
+        "DeregisterCriticalServiceAfter": "0s", "Header": None,
+    }  # fmt: skip
+    bare, checked = consul(
+        tmp_path, {"services": [{"Name": "a"} | none, {"Name": "b"} | none | {"Checks": [check]}]}
+    )
+    assert (bare.checks, bare.tags, bare.weight) == ((), (), 1)
+    (found,) = checked.checks
+    assert (found.kind, found.timeout, found.deregister_after) == ("http", 10, None)
+    (numbers,) = consul(tmp_path, '{"service": {"name": "a", "check": {"ttl": 1.5e10}}}')
+    assert numbers.checks[0].ttl == 15
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -348,7 +370,7 @@ def test_go_durations(value: object, seconds: float) -> None:
     assert float(go_duration(value, "p")[:-1]) == pytest.approx(seconds)
 
 
-@pytest.mark.parametrize("value", ["", "10", "-1s", "1 s", "s", True, None, 1.5, -1])
+@pytest.mark.parametrize("value", ["", "10", "-1s", "1 s", "s", True, None, 1.5, -1, 10**400, math.nan])
 def test_what_is_no_go_duration(value: object) -> None:
     with pytest.raises(ConfigError, match=r"^p: .* is no duration"):
         go_duration(value, "p")

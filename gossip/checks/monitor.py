@@ -273,7 +273,8 @@ class Monitor:
         assert scope is not None  # noqa: S101 - set by `_serve`
         with scope:
             finding = await self._runner.find(check.state.definition)
-        if scope.cancelled_caught:
+        if scope.cancelled_caught or not self._is_there(check):
+            # It was replaced, or its service is gone: perhaps just when it had found something.
             return
         check.running = None
         now = self._now()
@@ -284,6 +285,8 @@ class Monitor:
         self._enqueue(check)
 
     async def _deregister(self, check: Check) -> None:
+        if not self._is_there(check):
+            return
         key = check.service.key
         after = check.state.definition.deregister_after
         note(
@@ -302,11 +305,14 @@ class Monitor:
 
     def _enqueue(self, check: Check) -> None:
         at = check.state.wake_at
-        if at is None or self._checks.get(check.state.definition.id) is not check:
+        if at is None or not self._is_there(check):
             return
         if check.queued is None or at < check.queued:
             check.queued = at
             self._push(at, check)
+
+    def _is_there(self, check: Check) -> bool:
+        return self._checks.get(check.state.definition.id) is check
 
     def _push(self, at: float, item: Check | Service) -> None:
         self._number += 1

@@ -7,6 +7,7 @@ ends is ended too.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -49,7 +50,9 @@ class Child:
     def send(self, number: int) -> None:
         """Passes a signal on; one that comes after the end goes nowhere."""
         if self.status is None:
-            os.kill(self._process.pid, number)
+            # A signal's handler may run right after it was waited for, and before we know.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
     def reap(self) -> bool:
         """Takes note of whoever has ended; whether the program has.

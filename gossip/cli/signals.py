@@ -18,11 +18,14 @@ __all__ = ["Signals"]
 class Signals:
     """Catches these signals for as long as the block lasts; readable (by `select`) when one came.
 
-    One that this process was started deaf to (by nohup, or in a shell's background) stays ignored.
+    One that this process was started deaf to (by nohup, or in a shell's background) stays ignored, but
+    for SIGCHLD: the kernel would take our children away, and nobody would know how they ended.
     """
 
     def __init__(self, numbers: Iterable[signal.Signals]) -> None:
-        self._numbers = [each for each in numbers if signal.getsignal(each) is not signal.SIG_IGN]
+        self._numbers = [
+            each for each in numbers if each == signal.SIGCHLD or signal.getsignal(each) is not signal.SIG_IGN
+        ]
         self.at_once: Callable[[int], bool] | None = None
         """Asked by the handler itself, so even while we wait for an agent: whether it has dealt with it."""
         self._came: list[int] = []

@@ -35,6 +35,9 @@ COMMAND: Final = "command"
 MAX_CHECKS: Final = 16
 """Of one service, or of the node itself: what a status record holds."""
 
+MAX_NAMES_BYTES: Final = 640
+"""Of the names of one service's checks in all: a status record has room for them beside a note."""
+
 _SHARED = ("id", "name", "start", "note", "deregister_after")
 _RUN = (
     *("interval", "timeout"),
@@ -177,6 +180,11 @@ def complete_checks(
         if not service and each.deregister_after is not None:
             raise ConfigError(f"{place}: deregister_after is for checks of services: remove it")
         found.append(replace(each, id=id, name=name))
+    size = sum(len(each.name.encode()) for each in found)
+    if size > MAX_NAMES_BYTES:
+        raise ConfigError(
+            f"{places[0]}: the names of the checks have {size} bytes in all: the limit is {MAX_NAMES_BYTES}"
+        )
     return tuple(found)
 
 

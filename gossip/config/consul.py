@@ -27,6 +27,9 @@ COMMAND_TIMEOUT: Final = "30s"
 TIMEOUT: Final = "10s"
 """What Consul waits where a definition says nothing."""
 
+MAX_NANOSECONDS: Final = 10**18
+_NO_TIME: Final = "0.000000000s"
+
 _SERVICE_KEYS: Final = {
     "name": "name",
     "service": "name",
@@ -113,7 +116,11 @@ def translate_service(table: Mapping[str, Any], place: Callable[[str], str]) -> 
     written: dict[str, str] = {}
     for key, value in table.items():
         plain = _plain(key)
-        if plain in ("check", "checks"):
+        if value is None:
+            # Go writes it for a list or pointer that is not set; what is unknown is refused all the same.
+            if plain not in ("check", "checks", "weights", "connect", *_SERVICE_KEYS):
+                _leave_out(plain, key, value, place)
+        elif plain in ("check", "checks"):
             _put(content, written, plain, key, value, place)
         elif plain == "weights":
             weight = _weight(value, place(key))
@@ -124,7 +131,7 @@ def translate_service(table: Mapping[str, Any], place: Callable[[str], str]) -> 
                 raise ConfigError(f"{place(key)}: {_MUST_BE_EMPTY['proxy']}")
         elif plain in _SERVICE_KEYS:
             # An empty text is what a program writes for nothing.
-            if value is not None and (value != "" or plain in ("name", "service")):
+            if value != "" or plain in ("name", "service"):
                 _put(content, written, _SERVICE_KEYS[plain], key, value, place)
         else:
             _leave_out(plain, key, value, place)
@@ -152,6 +159,8 @@ def translate_check(table: Mapping[str, Any], place: Callable[[str], str]) -> Tr
             name = _CHECK_KEYS[plain]
             if name in _DURATIONS:
                 value = go_duration(value, place(key))  # noqa: PLW2901 - the same, in our spelling
+                if value == _NO_TIME and name != "interval":
+                    continue
             elif value in (0, False) and name in _AS_GOOD_AS_NONE:
                 continue
             _put(content, written, name, key, value, place)
@@ -169,8 +178,10 @@ def go_duration(value: object, place: str) -> str:
         ConfigError: it is none of them.
     """
     seconds: float | None = None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        seconds = value * 1e-9
+        seconds = min(value, MAX_NANOSECONDS) * 1e-9
     elif isinstance(value, str):
         parts = _PART.findall(value)
         if parts and "".join(number + unit for number, unit in parts) == value:

@@ -138,15 +138,27 @@ def read_json(path: Path) -> list[ForeignTable]:
     return found
 
 
-def read_node_checks(files: Iterable[Table]) -> tuple[CheckDefinition, ...]:
+def read_node_checks(
+    files: Iterable[Table], services: Iterable[ServiceDefinition] = ()
+) -> tuple[CheckDefinition, ...]:
     """The checks of the node itself: `[[check]]` tables of configuration files.
 
     Raises:
-        ConfigError: for an unknown or malformed key, or a name that is given twice.
+        ConfigError: for an unknown or malformed key, a name that is given twice, or an id that a check of
+            one of `services` has.
     """
     tables = [table for file in files for table in file.tables("check")]
     found = [read_check(table.content, _places(table)) for table in tables]
-    return complete_checks(found, "", [f"{table.place()}: check" for table in tables])
+    places = [f"{table.place()}: check" for table in tables]
+    checks = complete_checks(found, "", places)
+    taken = {check.id: service.id for service in services for check in service.checks}
+    for check, place in zip(checks, places, strict=True):
+        if check.id in taken:
+            raise ConfigError(
+                f"{place}: the id {check.id!r} is that of a check of service {taken[check.id]!r}:"
+                " give it another"
+            )
+    return checks
 
 
 def read_services(

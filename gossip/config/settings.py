@@ -136,7 +136,7 @@ def load(
                 raise ConfigError(f"{part.key_place(key)}: files in services.d hold [[service]] tables only")
     foreign = [entry for path in found if path.suffix == ".json" for entry in read_json(path)]
     services = read_services(tables + parts, foreign)
-    return _assemble(_Settings(layers), env, services, read_node_checks(tables))
+    return _assemble(_Settings(layers), env, services, read_node_checks(tables, services))
 
 
 def choose_advertise(bind: Sequence[Address]) -> Address:

@@ -10,7 +10,7 @@ simulator. Nothing here reads a clock, a file, or global randomness.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from gossip.core.admission import Admission
@@ -335,6 +335,11 @@ class Node(Reads):
     def next_version(self) -> int:
         """A number above everything this node has said: the floor-to-be of what is signed next."""
         return self._own.next_version()
+
+    def renew_statuses(self, keys: Iterable[str], floor: int, now: float) -> None:
+        """Sign again what checks say below a floor-to-be; see `Own.renew_statuses`."""
+        self._now = now
+        self._own.renew_statuses(keys, floor)
 
     def raise_floor(self, floor: int, now: float) -> None:
         """Void this node's service records below `floor`; see `Own.raise_floor`."""

@@ -7,6 +7,7 @@ meets a record under its own key that it did not write: a former life's, or a cl
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 
 import msgspec
@@ -304,7 +305,7 @@ class Own:
     def raise_floor(self, floor: int) -> None:
         """Void every record below `floor`, deletions included: all services that live are above it.
 
-        What checks say is signed again here.
+        What checks say is signed again here, if it was not before (`renew_statuses`).
 
         Raises:
             RefusedError: if a living service is below.
@@ -312,12 +313,17 @@ class Own:
         for fact in self.me.services.values():
             if isinstance(fact.body, ServiceRecord) and fact.body.version < floor:
                 raise RefusedError(f"service {fact.body.key!r} is below the floor; sign it again first")
-        for fact in list(self.me.services.values()):
-            body = fact.body
+        self.renew_statuses([key for family, key in self.me.services if family == 6], floor)
+        self.restate(floor=floor)
+
+    def renew_statuses(self, keys: Iterable[str], floor: int) -> None:
+        """Sign again what checks of these services say, where that is below a floor that is to come."""
+        for key in keys:
+            held = self.me.services.get(status_key(key))
+            body = None if held is None else held.body
             if isinstance(body, StatusRecord) and body.version < floor and not body.says_nothing:
                 again = msgspec.structs.replace(body, version=self.next_version(above=floor))
                 self.publish(self._ctx.notary.issue(again))
-        self.restate(floor=floor)
 
     def met_own_service(self, body: ServiceRecord | StatusRecord | Deletion | Opaque, fact: Fact) -> None:
         """A record of this node that it does not hold: deleted by it, or lost by its disk."""

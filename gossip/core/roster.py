@@ -110,8 +110,12 @@ class Roster:
             if held is not None and isinstance(held.body, ServiceRecord)
         ]
         before = [self._catalog.shown(member, record) for record in about]
+        said = _said(member.services.get(status_key(key)))
         self._table.set_service(member, status_key(key), fact)
         if member.is_live:
+            if key == NODE and not about and said != _said(fact):
+                # Whoever follows the node itself has no service's change to learn it from.
+                self._tell(EventKind.MEMBER_UPDATED, member)
             for record, was in zip(about, before, strict=True):
                 if self._catalog.shown(member, record) != was:
                     self._tell_service(EventKind.SERVICE_CHANGED, member, record, state_of(member, record))
@@ -188,6 +192,12 @@ def _visible_part(record: MemberRecord) -> tuple[object, ...]:
         record.protocol_min,
         record.protocol_max,
     )
+
+
+def _said(fact: Fact | None) -> tuple[object, ...]:
+    """What a status says, by whatever version."""
+    body = None if fact is None else fact.body
+    return (body.checks, body.maintenance, body.note) if isinstance(body, StatusRecord) else ((), False, "")
 
 
 def _shown_part(record: MemberRecord) -> tuple[object, ...]:

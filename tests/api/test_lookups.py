@@ -112,7 +112,7 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert len(lookups._kept) <= 5
     monkeypatch.setattr(lookups_module, "MAX_CACHED_BYTES", 16 * 400)
     for n in range(200):
-        lookups.answer(Raw(b'{"service":"%b"}' % (b"x" * n)))
+        lookups.answer(Raw(b'{"service":"web","tags":["%b"]}' % (b"x" * n)))
         assert lookups._size <= 16 * 400
         assert lookups._size == sum(len(text) + len(entry[2]) for text, entry in lookups._kept.items())
 

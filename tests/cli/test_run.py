@@ -9,10 +9,12 @@ import socket
 import subprocess
 import sys
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gossip.cli.child import Child
 from gossip.errors import RefusedError
 from tests.agent.processes import PATIENCE, until
 from tests.client.scripted import ID_A, ID_B, Reply, ScriptedAgent, an_instance
@@ -271,6 +273,20 @@ def test_a_program_that_never_got_ready_is_told_at_once(
 def test_the_exit_status_is_the_programs(agent: ScriptedAgent, script: str, status: int) -> None:
     with Running(agent, "--service", "job", "--", "sh", "-c", script) as ran:
         assert ran.end()[0] == status
+
+
+def test_the_exit_status_is_heard_of_by_who_was_started_deaf_to_children(agent: ScriptedAgent) -> None:
+    """The kernel would otherwise take the program away without a word, and we would wait for ever."""
+    deaf = partial(signal.signal, signal.SIGCHLD, signal.SIG_IGN)
+    with Running(agent, "--service", "job", "--", "sh", "-c", "exit 7", preexec_fn=deaf) as ran:
+        assert ran.end()[0] == 7
+
+
+def test_a_signal_between_a_programs_end_and_its_notice_goes_nowhere() -> None:
+    child = Child(["true"])
+    os.waitpid(child._process.pid, 0)
+    child.send(signal.SIGUSR1)
+    child._process.returncode = 0
 
 
 @pytest.mark.parametrize(("program", "status"), [("no-such-program", 127), ("/etc/passwd", 126)])
