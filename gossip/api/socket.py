@@ -189,6 +189,7 @@ class LocalSocket:
         finally:
             self._connections.discard(connection)
         for key in [key for key, holder in self._holders.items() if holder is connection]:
+            del self._holders[key]
             self.start(partial(self._release, key))
 
     # ------------------------------------------------------------------------ what connections share
@@ -203,6 +204,7 @@ class LocalSocket:
         """See `Hub`."""
         self._holders[key] = holder
         if not holder.is_open:
+            del self._holders[key]
             self.start(partial(self._release, key))
 
     def free(self, key: str) -> None:
@@ -210,7 +212,9 @@ class LocalSocket:
         self._holders.pop(key, None)
 
     async def _release(self, key: str) -> None:
-        self._holders.pop(key, None)
+        if key in self._holders:
+            # Somebody has registered the same, and holds it, since the former holder went.
+            return
         try:
             await self.agent.release(key)
         except NotFoundError:
