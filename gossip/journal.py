@@ -73,6 +73,8 @@ class Journal:
         live: Callable[[], Sequence[StoredRecord]],
         checks: Callable[[], object] = lambda: None,
     ) -> None:
+        self.may_shorten = True
+        """Whether the log may be rewritten: not while `live` lacks what is still to be signed again."""
         self._store = store
         self._reserved = ceiling
         self._birth = birth
@@ -258,7 +260,7 @@ class Journal:
             item.done.set()
         if problem is None:
             self._committed()
-            if self._store.wants_compaction:
+            if self._store.wants_compaction and self.may_shorten:
                 await self._try("a shorter log", self._store.compact, self._live())
 
     async def _write_checks(self) -> None:

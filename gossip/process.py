@@ -31,6 +31,8 @@ def run(config: Config, reload: Callable[[], Config] | None = None) -> int:
         GossipError: it cannot start; the message says why.
     """
     log.set_up(config.log_level, config.log_format)
+    # Started deaf to it, we would not hear how the commands of checks ended.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     return trio.run(_main, config, reload)
 
 

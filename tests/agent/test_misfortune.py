@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,8 +19,10 @@ from gossip.api.methods import Registration
 from gossip.config import ServiceDefinition, read_checks
 from gossip.core.events import Event, EventKind
 from gossip.errors import ConfigError, GossipError, RefusedError
+from gossip.registrar import Registrar
 from gossip.store import StoredRecord
-from tests.agent.test_checks import config, pair, row, status, wait, web
+from tests.agent.processes import Process, until
+from tests.agent.test_checks import config, listed, pair, row, status, wait, web
 
 
 @pytest.fixture(autouse=True)
@@ -163,3 +166,47 @@ async def test_of_more_registrations_than_may_wait_the_last_one_counts(tmp_path:
         (found,) = agent.node.catalog.lookup("web", any=True)
         (held,) = agent._checking.monitor.definitions("web")
         assert held.ttl == found.port + 1
+
+
+async def test_a_crash_while_all_is_signed_again_loses_nothing(tmp_path: Path) -> None:
+    """A state file that is lost raises the floor: what is still below stands in the old log only."""
+    note_of = {"k": "v" * 500}
+    async with Agent(config(tmp_path)) as agent, trio.open_nursery() as nursery:
+        for number in range(120):
+            nursery.start_soon(agent.register, Registration("web", number, f"s{number}", meta=note_of))
+    (tmp_path / "n1" / "state").unlink()
+    agent = Agent(config(tmp_path))
+    with pytest.raises(RuntimeError, match="crash"):  # noqa: PT012 - the crash comes from inside
+        register, done = Registrar.register, 0
+
+        async def crash(self: Registrar, *arguments: Any) -> tuple[str, int]:
+            nonlocal done
+            done += 1
+            if done == 4:
+                raise RuntimeError("crash")
+            return await register(self, *arguments)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Registrar, "register", crash)
+            try:
+                async with agent:
+                    pass
+            except BaseExceptionGroup as group:
+                raise RuntimeError("crash") from group
+    async with Agent(config(tmp_path)) as agent:
+        assert len(agent.node.catalog.lookup("web")) == 120
+
+
+def test_an_agent_that_was_started_deaf_to_children_hears_how_commands_end(tmp_path: Path) -> None:
+    process = Process(tmp_path, "--profile", "local")
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    try:
+        with process.ready().ask() as ask:
+            ask.call("services.register", name="web", port=80, checks=[{"command": "true"}])
+            until("it passes", lambda: listed(ask)["service:web"]["status"] == "passing")
+    finally:
+        process.kill()

@@ -360,3 +360,26 @@ async def test_a_word_that_is_refused_is_told_later(autojump_clock: trio.testing
         bench.refuse = False
         bench.monitor.report("a", WARNING, "")
         assert bench.told[-1][2].statuses == (("ttl", WARNING),)
+
+
+async def test_what_a_check_finds_just_when_its_service_goes_is_nobodys(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    found = trio.lowlevel.ParkingLot()
+
+    async def look(check: CheckDefinition) -> Finding:
+        await found.park()
+        return Finding(PASSING, "ok")
+
+    lines = io.StringIO()
+    log.set_up("info", "text", lines)
+    bench = Bench(look)
+    bench.put("a", {"tcp": "127.0.0.1:1", "timeout": "1h"})
+    async with running(bench):
+        await trio.sleep(2.0)
+        found.unpark()
+        bench.monitor.drop("a")
+        told = len(bench.told)
+        await trio.sleep(2.0)
+        assert len(bench.told) == told
+        assert "check_changed" not in lines.getvalue()
