@@ -307,16 +307,6 @@ async def test_a_registration_that_ends_after_its_connection_is_taken_back(tmp_p
         assert (await watcher.line())["params"]["instances"] == []
 
 
-async def test_who_registers_the_same_before_it_is_taken_back_keeps_it(tmp_path: Path) -> None:
-    async with served(tmp_path) as here:
-        one, two = await here.connect(), await here.connect()
-        for holder in (one, two):
-            await holder.call("services.register", name="web", port=80, while_connected=True)
-        # As if the first one's end had been noticed just before the second one came.
-        await here.local._release("web")
-        assert len((await two.call("services.lookup", service="web"))["instances"]) == 1
-
-
 async def test_a_client_that_never_reads_is_held_back_then_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
