@@ -99,8 +99,16 @@ def _show_services(options: Namespace, found: list[Message]) -> None:
         say_json(found)
     elif found:
         say_table(
-            ("SERVICE", "INSTANCES", "TAGS"),
-            ([Cell(s["name"]), Cell(str(s["instances"])), Cell(",".join(s["tags"]) or "-")] for s in found),
+            ("SERVICE", "INSTANCES", "FAILING", "TAGS"),
+            (
+                [
+                    Cell(each["name"]),
+                    Cell(str(each["instances"])),
+                    Cell(str(each.get("failing", 0) or "-")),
+                    Cell(",".join(each["tags"]) or "-"),
+                ]
+                for each in found
+            ),
         )
 
 

@@ -237,13 +237,13 @@ def test_deregister(agent: ScriptedAgent, gossip: Run) -> None:
 def test_services(agent: ScriptedAgent, gossip: Run) -> None:
     rows = [
         {"name": "db", "instances": 1, "tags": [], "failing": 0},
-        {"name": "web", "instances": 12, "tags": ["v1", "v2"]},
+        {"name": "web", "instances": 12, "tags": ["v1", "v2"], "failing": 3},
     ]
     agent.script["services.list"] = Reply({"services": rows, "index": 1})
     assert gossip("services").out == (
-        "SERVICE  INSTANCES  TAGS\n"
-        "db       1          -\n"
-        "web      12         v1,v2\n"
+        "SERVICE  INSTANCES  FAILING  TAGS\n"
+        "db       1          -        -\n"
+        "web      12         3        v1,v2\n"
     )  # fmt: skip
     assert json.loads(gossip("services", "--json").out) == rows
 

@@ -189,7 +189,9 @@ def test_services_watch_shows_the_list_again(agent: ScriptedAgent, gossip: Run) 
     assert shown[-1] == {"services": [web], "index": 2}
     ran = gossip("services", "--watch")
     assert ran.status == 3
-    assert ran.out.endswith("12:03:20  1 service\nSERVICE  INSTANCES  TAGS\nweb      1          -\n")
+    assert ran.out.endswith(
+        "12:03:20  1 service\nSERVICE  INSTANCES  FAILING  TAGS\nweb      1          -        -\n"
+    )
     assert agent.asked[0] == ("services.watch", {})
 
 
