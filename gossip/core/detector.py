@@ -64,8 +64,8 @@ class Detector:
     def admits(self, accuser: Member, member: Member, now: float) -> bool:
         """Whether a live accuser's new word against `member` is within its rates; if so, it is charged.
 
-        One a period over all, with a burst of three; against the same member one in the longest
-        patience, so that nobody can keep a member under suspicion that refutes.
+        One a period over all, with a burst of three; against the same life of a member one in the
+        longest patience, so that nobody can keep a member under suspicion that refutes.
         """
         patience = self._ctx.params.suspicion_max(self._table.n)
         lately = {who: at for who, at in member.case.accused_at.items() if now - at < patience}
@@ -219,7 +219,13 @@ class Detector:
         self._ctx.timers.clear(Timer.LAST_LOOK, member.id)
 
     def learn_from(self, member: Member, newer: MemberRecord, now: float) -> None:
-        """A dead member is back: if refusals killed it and it never stopped, they lied."""
+        """A member's newer record: of the same life it may tell that refusals lied; a new life starts afresh.
+
+        What was said against the former life was about a process that is gone: held to it, no accuser
+        would be heard again for the longest patience, and a second crash would take that long to see.
+        """
+        if newer.boot != member.record.boot:
+            member.forget_accusers()
         refusals = sum(_kind(fact) in EVIDENCE for fact in member.accusations.values())
         if member.status is Status.DEAD and refusals and newer.boot == member.record.boot:
             member.case.distrust_refusals_until = now + DISTRUST_REFUSALS

@@ -191,6 +191,11 @@ class Member(Struct, eq=False, gc=False):
         """What is held against it, by accuser."""
         return self._case.accusations
 
+    def forget_accusers(self) -> None:
+        """Let everybody accuse it again: what was said before was of another life."""
+        if self._case.accused_at:
+            self._case.accused_at = {}
+
     @property
     def suspicion(self) -> Suspicion | None:
         """Its clock, while it is suspect."""

@@ -442,6 +442,33 @@ def test_a_crash_and_a_restart_under_the_same_identity_are_hardly_noticed() -> N
             assert EventKind.MEMBER_FAILED not in about(host, b)
 
 
+@pytest.mark.parametrize("count", [3, 5, 16])
+def test_a_second_crash_is_seen_as_soon_as_the_first(count: int, seed: int) -> None:
+    """A process that crashes in a loop: who accused its former life is heard about this one too."""
+    world = cluster(count, seed=seed)
+    b = world.hosts[-1]
+    world.run(5)
+    for _ in range(6):
+        world.crash(b)
+        world.run_until(lambda: all_see(world, b, Status.DEAD), limit=8)
+        world.restart(b)
+        world.run_until(world.converged, limit=30)
+        world.run(4)
+    assert sum(host.node.counters["accusation_rate"] for host in world.hosts) == 0
+
+
+@pytest.mark.parametrize("anew", [True, False], ids=["restarted", "refuted"])
+def test_an_accuser_is_heard_again_at_once_about_a_new_life_only(anew: bool) -> None:
+    """Who refutes cannot be kept under suspicion by one accuser; who starts again can crash again."""
+    rig = Rig()
+    a, b, c = rig.members(3)
+    rig.hear(a, a.accuse(c))
+    rig.hear(b, c.again(boot=2) if anew else c.again())
+    rig.hear(a, a.accuse(c))
+    assert rig.status(c) is (Status.SUSPECT if anew else Status.ALIVE)
+    assert rig.node.counters["accusation_rate"] == (0 if anew else 1)
+
+
 def test_a_world_of_one_has_nobody_to_bury() -> None:
     """Scenario 43: with nobody there, nothing is accused and nothing sent but to seeds."""
     world = World()
