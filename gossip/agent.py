@@ -47,13 +47,14 @@ from gossip.wire.identity import Identity
 from gossip.wire.seal import SESSION_BYTES, ClearSealer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
     from gossip.api.http.face import HttpFace
     from gossip.config import Config
     from gossip.core.types import Address
+    from gossip.net.bind import Endpoint
     from gossip.store import StoredRecord
 
 __all__ = ["Agent"]
@@ -79,6 +80,7 @@ class Agent(Answers):
     Args:
         max_deletions: deletions of services that it remembers before it raises its floor.
         reread: reads the configuration again, for `agent.reload` and SIGHUP; it may block.
+        endpoints: what it listens on, if that was bound before; closed when it ends.
     """
 
     def __init__(
@@ -87,8 +89,10 @@ class Agent(Answers):
         *,
         max_deletions: int = MAX_DELETIONS,
         reread: Callable[[], Config] | None = None,
+        endpoints: Sequence[Endpoint] = (),
     ) -> None:
         self.config = config
+        self._endpoints = endpoints
         self._reread = reread
         self._reloading = trio.Lock()
         self._max_deletions = max_deletions
@@ -139,6 +143,8 @@ class Agent(Answers):
 
     def _build(self, parts: contextlib.AsyncExitStack) -> None:
         config = self.config
+        for endpoint in self._endpoints:
+            parts.callback(endpoint.close)
         self._store = store = (
             Store.memory() if config.data_dir is None else Store.open(config.data_dir, machine_id())
         )
@@ -146,7 +152,7 @@ class Agent(Answers):
         for warning in store.saved.warnings:
             note(logging.WARNING, "data_dir", detail=warning)
         identity = Identity(store.seed, config.cluster)
-        endpoints = bind(config.bind)
+        endpoints = self._endpoints or bind(config.bind)
         for endpoint in endpoints:
             parts.callback(endpoint.close)
         params = PROFILES[config.profile]

@@ -14,15 +14,18 @@ from gossip.errors import GossipError
 from gossip.log import note
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from gossip.config import Config
+    from gossip.net.bind import Endpoint
 
 __all__ = ["run"]
 
 
-def run(config: Config, reload: Callable[[], Config] | None = None) -> int:
-    """Run an agent until it is told to stop; the exit status.
+def run(
+    config: Config, reload: Callable[[], Config] | None = None, endpoints: Sequence[Endpoint] = ()
+) -> int:
+    """Run an agent until it is told to stop, on these sockets if there are any; the exit status.
 
     SIGINT leaves the cluster, SIGTERM hands over (or leaves, with `leave_on_term`), a second one
     of either stops at once, SIGHUP takes over what `reload` gives.
@@ -33,14 +36,14 @@ def run(config: Config, reload: Callable[[], Config] | None = None) -> int:
     log.set_up(config.log_level, config.log_format)
     # Started deaf to it, we would not hear how the commands of checks ended.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    return trio.run(_main, config, reload)
+    return trio.run(_main, config, reload, endpoints)
 
 
-async def _main(config: Config, reload: Callable[[], Config] | None) -> int:
+async def _main(config: Config, reload: Callable[[], Config] | None, endpoints: Sequence[Endpoint]) -> int:
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     status = [0]
     with trio.open_signal_receiver(*signals) as received:
-        async with Agent(config, reread=reload) as agent, trio.open_nursery() as nursery:
+        async with Agent(config, reread=reload, endpoints=endpoints) as agent, trio.open_nursery() as nursery:
             nursery.start_soon(_obey, agent, received, status)
             await agent.finished()
             nursery.cancel_scope.cancel()

@@ -30,6 +30,9 @@ def agent(options: Namespace) -> int:
     if options.check:
         say("the configuration is valid")
         return 0
+    from gossip.net.early import bind_early
+
+    endpoints = bind_early(config.bind)
     from gossip.process import run
 
-    return run(config, reload=read)
+    return run(config, reload=read, endpoints=endpoints)

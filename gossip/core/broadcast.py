@@ -43,6 +43,9 @@ MISFITS_MAX = 16
 AGREEING = 10
 """So many peers in a row that hold just this node's view, and what it relays of that view is no news: were
 a share s of all still without it, they would not have met one with chance (1 - s)^10; repair finds those."""
+COPIES_ENOUGH = 3
+"""News that can do without telling everybody is dropped when so many have sent it here: it is spreading. The
+share that misses it is small (Demers et al. 1987, table 1: counter and feedback), its cost a third."""
 GIVEN_MAX = 4_096
 """So many peers that were given the whole view are remembered; who was so longest ago is told again."""
 
@@ -84,6 +87,8 @@ class Item(Struct, eq=False, gc=False):
     own: bool
     viewed: bool
     """Whether it is part of the view that fingerprints are of: a record, no accusation and no event."""
+    patient: bool
+    """Whether it ends when it is heard often enough, instead of being sent as often as the law asks."""
     have: bytes = b""
     """Who has it by themselves."""
     sent: bytes = b""
@@ -146,7 +151,16 @@ class Broadcasts:
     def __len__(self) -> int:
         return len(self.items)
 
-    def add(self, slot: Slot, raw: bytes, *, member: bool, own: bool, source: NodeId | None) -> Item:
+    def add(
+        self,
+        slot: Slot,
+        raw: bytes,
+        *,
+        member: bool,
+        own: bool,
+        source: NodeId | None,
+        patient: bool = False,
+    ) -> Item:
         """Queue news; whatever was queued for the same slot is replaced."""
         if slot in self.items:
             self.drop(slot)
@@ -160,6 +174,7 @@ class Broadcasts:
             member,
             own,
             _is_record(slot),
+            patient,
             have,
             givings=self._givings,
         )
@@ -194,6 +209,8 @@ class Broadcasts:
             item = held(body.owner if isinstance(body, MemberRecord) else slot_of(fact))
             if item is not None and item.raw == fact.raw:
                 item.has(source)
+                if item.patient and len(item.have) >= COPIES_ENOUGH * ID_BYTES:
+                    self.drop(item.slot)
 
     def heard_all(self, source: NodeId) -> None:
         """`source` is given the whole view: whoever joins after news arose need not be told of it.

@@ -36,6 +36,9 @@ RTT_MAX = 10.0
 """Seconds; a longer sample, or a negative one, is a fault and not a distance."""
 ZERO = 1e-6
 
+ERROR = 9
+"""Where in a coordinate its own estimate of its error stands, a ratio."""
+
 _LAYOUT = struct.Struct("!11f")
 
 Coordinate = tuple[float, ...]

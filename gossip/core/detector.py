@@ -8,18 +8,20 @@ dead here because somebody said so, and the same rule serves gossip, repair and 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from gossip.core.broadcast import accusation_slot, slot_of
 from gossip.core.context import Context
 from gossip.core.events import EventKind
 from gossip.core.health import Health
+from gossip.core.look import LastLooks
 from gossip.core.member import ACCUSE_BURST
 from gossip.core.members import Member, MemberTable
 from gossip.core.pings import Pings
 from gossip.core.records import Accusation, Fact, MemberRecord
 from gossip.core.roster import Roster
 from gossip.core.spread import Spread
+from gossip.core.stability import Stability
 from gossip.core.suspicion import Suspicion
 from gossip.core.timers import Timer
 from gossip.core.types import Kind, NodeId, Status
@@ -34,6 +36,13 @@ DISTRUST_REFUSALS = 3_600.0
 EVIDENCE = (Kind.REFUSED, Kind.NOT_ME)
 
 
+class Probes(Protocol):
+    """What a detector needs of the prober, which needs the detector."""
+
+    def start(self, member: Member, now: float) -> None: ...
+    def direct_wait(self, member: Member) -> float: ...
+
+
 class Detector:
     """Who is suspected here, on whose word, and until when."""
 
@@ -45,30 +54,62 @@ class Detector:
         spread: Spread,
         pings: Pings,
         health: Health,
-        probe_now: Callable[[Member, float], None],
+        probes: Probes,
     ) -> None:
         self._ctx = ctx
         self._table = table
         self._roster = roster
         self._spread = spread
-        self._pings = pings
         self._health = health
-        self._probe_now = probe_now
-        self._looks: dict[NodeId, LastLook] = {}
+        self._probes = probes
+        self._looks = LastLooks(ctx, pings, health, self, probes.direct_wait)
+        self.stability = Stability(ctx, table, roster)
         self._credit = ACCUSE_BURST
         self._credit_at = float("-inf")
         self.isolated = False
+        """This node hears nobody."""
+        self._isolated_at = 0.0
+
+    # -- whether this node may judge ----------------------------------------------------------
+
+    def isolate(self, now: float) -> None:
+        """This node hears nobody."""
+        self.isolated = True
+        self._isolated_at = now
+
+    def reconnect(self, now: float) -> None:
+        """It hears somebody again: what it held against others while it was deaf counts as not waited."""
+        self.isolated = False
+        for member in self._table:
+            if member.suspicion is not None:
+                member.suspicion.extended += now - max(self._isolated_at, member.suspicion.started)
+                self._table.revision += 1
+                self._arm(member, now)
+
+    def is_mute(self, now: float) -> bool:
+        """Whether this node trusts itself too little to judge others.
+
+        Whoever hears nobody at all, of two or more, had better look to itself; but not for ever, or two
+        that died together would be listed for good.
+        """
+        if self._health.doubting:
+            return True
+        return self.isolated and self._table.n > 2 and self.waits_for_company(now)
+
+    def waits_for_company(self, now: float) -> bool:
+        """Whether it still may be this node that is cut off, when nobody answers."""
+        return not self.isolated or now - self._isolated_at < self._ctx.params.isolation
 
     # -- accusations ------------------------------------------------------------------------
 
     def admits(self, accuser: Member, member: Member, now: float) -> bool:
         """Whether a live accuser's new word against `member` is within its rates; if so, it is charged.
 
-        One a period over all, with a burst of three; against the same life of a member one in the
-        longest patience, so that nobody can keep a member under suspicion that refutes.
+        One a period over all, with a burst of three; against the same life of a member one in
+        `accusation_window`, so that nobody can keep a member under suspicion that refutes.
         """
-        patience = self._ctx.params.suspicion_max(self._table.n)
-        lately = {who: at for who, at in member.case.accused_at.items() if now - at < patience}
+        window = self._ctx.params.accusation_window(self._table.n)
+        lately = {who: at for who, at in member.case.accused_at.items() if now - at < window}
         said = accuser.case
         credit = said.accuse_credit + (now - said.accuse_at) / self._ctx.params.period
         if accuser.id in lately or credit < 1.0:
@@ -80,12 +121,14 @@ class Detector:
 
     def accuse(self, member: Member, kind: Kind, now: float) -> None:
         """Say of `member`, signed, what this node met itself."""
-        if self._health.doubting or not member.is_live or self._ctx.notary.id in member.accusations:
+        if self.is_mute(now) or not member.is_live or self._ctx.notary.id in member.accusations:
             return
         if not self._may_speak(now):
             return
         fact = self._issue(member, kind)
         self._ctx.count("accused")
+        # Whoever it is about has the first right to hear it.
+        self._spread.deliver(member, (fact.raw,))
         if member.status is Status.ALIVE:
             self.suspect(member, fact, None, now)
         else:
@@ -102,7 +145,7 @@ class Detector:
 
     def suspect(self, member: Member, fact: Fact, source: NodeId | None, now: float) -> None:
         """The first accusation that counts: the clock starts now, by local time."""
-        member.case.suspicion = Suspicion(now, self._table.n)
+        member.case.suspicion = Suspicion(now, self._table.n, self.stability.patience(member, now))
         self._table.revision += 1
         self._ctx.count("suspected")
         self._hold(member, fact, source)
@@ -114,7 +157,7 @@ class Detector:
             # Confirmation does not wait for the round robin: about k nodes look at once.
             chance = self._ctx.params.suspicion_k / max(1, self._table.n - 2)
             if self._ctx.rng.random() < chance:
-                self._probe_now(member, now)
+                self._probes.start(member, now)
 
     def confirm(self, member: Member, fact: Fact, source: NodeId | None, now: float) -> bool:
         """One more accuser; False if it is none, or there are enough."""
@@ -131,7 +174,10 @@ class Detector:
         self._table.revision += 1
         if len(member.accusations) <= self._ctx.params.suspicion_k + 1:
             own = accuser == self._ctx.notary.id
-            self._spread.news(slot_of(fact), fact.raw, member=True, own=own, source=source)
+            # Evidence ends a clock at once, so it leaves at once. Silence has a clock of seconds, and in bad
+            # times there is much of it: it fills the packets of ticks instead of having its own.
+            eager = _kind(fact) in EVIDENCE
+            self._spread.news(slot_of(fact), fact.raw, member=True, own=own, source=source, eager=eager)
 
     def _issue(self, member: Member, kind: Kind) -> Fact:
         return self._ctx.notary.issue(
@@ -159,38 +205,31 @@ class Detector:
         member = self._table.get(subject)
         if member is None or member.status is not Status.SUSPECT:
             return
-        if self._health.doubting:
+        if self.is_mute(now):
             self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, subject)
-            return
-        if self._deadline(member, now) > now:
+        elif self._deadline(member, now) > now:
             self._arm(member, now)
-            return
-        look = LastLook(self, member)
-        self._looks[subject] = look
-        self._ctx.timers.set(
-            now + self._ctx.params.direct_max * self._health.factor, Timer.LAST_LOOK, subject
-        )
-        look.seq = self._pings.send(subject, member.address, look, now, self.charges(member))
+        else:
+            self._looks.take(member, now)
 
-    def look_ended(self, subject: NodeId, now: float) -> None:
-        """The last look met nobody in time."""
-        look = self._looks.pop(subject, None)
-        if look is None:
+    def look_wait_over(self, subject: NodeId, now: float) -> None:
+        """A ping of a last look met nobody in time."""
+        self._looks.wait_over(subject, now)
+
+    def look_failed(self, member: Member, now: float) -> None:
+        """The last look met nobody."""
+        if member.status is not Status.SUSPECT or self._table.get(member.id) is not member:
             return
-        self._pings.forget(look.seq)
-        member = look.member
-        if member.status is not Status.SUSPECT or self._table.get(subject) is not member:
-            return
-        if self._health.doubting:
-            self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, subject)
+        if self.is_mute(now):
+            self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, member.id)
             return
         self._bury(member, now)
 
     def look_answered(self, member: Member, now: float) -> None:
         """The last look was acked: the suspicion ends here, whatever others still think."""
-        self._looks.pop(member.id, None)
         if member.status is Status.SUSPECT:
             self._ctx.count("false_alarms")
+            self.stability.answered(member, now)
             self.acquit(member)
             self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_REFUTED, now, "last look")
 
@@ -201,6 +240,7 @@ class Detector:
         self._table.revision += 1
         self._ctx.timers.clear(Timer.SUSPICION, member.id)
         self._ctx.count("buried")
+        self.stability.buried(member, now)
         self._roster.set_status(member, Status.DEAD, EventKind.MEMBER_FAILED, now)
 
     # -- ends of a suspicion ----------------------------------------------------------------
@@ -212,11 +252,8 @@ class Detector:
                 self._spread.queue.drop(accusation_slot(member.id, accuser))
             member.case.accusations, member.case.suspicion = {}, None
             self._table.revision += 1
-        look = self._looks.pop(member.id, None)
-        if look is not None:
-            self._pings.forget(look.seq)
+        self._looks.drop(member.id)
         self._ctx.timers.clear(Timer.SUSPICION, member.id)
-        self._ctx.timers.clear(Timer.LAST_LOOK, member.id)
 
     def learn_from(self, member: Member, newer: MemberRecord, now: float) -> None:
         """A member's newer record: of the same life it may tell that refusals lied; a new life starts afresh.
@@ -224,6 +261,7 @@ class Detector:
         What was said against the former life was about a process that is gone: held to it, no accuser
         would be heard again for the longest patience, and a second crash would take that long to see.
         """
+        self.stability.back(member, newer, now)
         if newer.boot != member.record.boot:
             member.forget_accusers()
         refusals = sum(_kind(fact) in EVIDENCE for fact in member.accusations.values())
@@ -236,11 +274,8 @@ class Detector:
         """This node was not running for `gap` seconds: no clock ran meanwhile."""
         self._ctx.timers.postpone(Timer.SUSPICION, gap)
         self._ctx.timers.postpone(Timer.RESTARTING, gap)
-        for subject, look in self._looks.items():
-            self._pings.forget(look.seq)
-            self._ctx.timers.clear(Timer.LAST_LOOK, subject)
+        for subject in self._looks.drop_all():
             self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, subject)
-        self._looks.clear()
         for member in self._table:
             if member.suspicion is not None:
                 member.suspicion.extended += gap
@@ -253,24 +288,6 @@ class Detector:
             return (member.fact.raw,) if member.status is Status.LEFT else ()
         kept = list(accusations.values())[: self._ctx.params.suspicion_k + 1]
         return tuple(fact.raw for fact in kept)
-
-
-class LastLook:
-    """One small ping, before a member is buried."""
-
-    __slots__ = ("_detector", "member", "seq")
-
-    def __init__(self, detector: Detector, member: Member) -> None:
-        self._detector = detector
-        self.member = member
-        self.seq = 0
-
-    def acked(self, _seq: int, now: float) -> None:
-        self._detector.look_answered(self.member, now)
-
-    def evidence(self, kind: Kind, now: float) -> None:
-        if kind is Kind.NOT_ME or self.member.believes_refusals(now):
-            self._detector.look_ended(self.member.id, now)
 
 
 def _kind(fact: Fact) -> Kind:

@@ -6,8 +6,10 @@ it says so: the peer then knows that its helper is well, and that the silence is
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gossip.core.context import Context
-from gossip.core.members import MemberTable
+from gossip.core.members import Member, MemberTable
 from gossip.core.messages import PingRequest, Report
 from gossip.core.pings import Pings
 from gossip.core.timers import Timer
@@ -35,17 +37,24 @@ class Favour:
     def acked(self, _seq: int, _now: float) -> None:
         self._helping.report(self, Outcome.ACKED)
 
-    def evidence(self, kind: Kind, _now: float) -> None:
-        self._helping.report(self, _MET[kind])
+    def evidence(self, kind: Kind, now: float) -> None:
+        self._helping.met(self, kind, now)
 
 
 class Helping:
     """The favours of one node."""
 
-    def __init__(self, ctx: Context, table: MemberTable, pings: Pings) -> None:
+    def __init__(
+        self,
+        ctx: Context,
+        table: MemberTable,
+        pings: Pings,
+        corroborate: Callable[[Member, Kind, float], None],
+    ) -> None:
         self._ctx = ctx
         self._table = table
         self._pings = pings
+        self._corroborate = corroborate
         self._favours: dict[int, Favour] = {}
         self._number = 0
 
@@ -72,6 +81,13 @@ class Helping:
         favour = self._favours.get(number)
         if favour is not None:
             self.report(favour, Outcome.SILENT)
+
+    def met(self, favour: Favour, kind: Kind, now: float) -> None:
+        """A refusal or a stranger: the peer is told, and this node looks into it for itself."""
+        self.report(favour, _MET[kind])
+        member = self._table.get(favour.request.target)
+        if member is not None and member.address == favour.request.address:
+            self._corroborate(member, kind, now)
 
     def report(self, favour: Favour, outcome: Outcome) -> None:
         if self._favours.pop(favour.number, None) is None:

@@ -165,13 +165,13 @@ class Intake:
         if member is None:
             if not self._may_enter(body, source):
                 return False, False
-            member = self._added(fact, action, now)
+            member, urgent = self._added(fact, action, now), True
         else:
-            self._changed(member, fact, action, now)
+            urgent = self._changed(member, fact, action, now)
         if body.phase == Phase.RESTARTING:
             self._ctx.timers.set(now + self._ctx.params.restart_grace, Timer.RESTARTING, member.id)
         if not quiet:
-            self._spread.news(body.owner, fact.raw, member=True, own=False, source=source)
+            self._spread.news(body.owner, fact.raw, member=True, own=False, source=source, eager=urgent)
         return True, True
 
     def _added(self, fact: Fact, action: Action, now: float) -> Member:
@@ -179,7 +179,12 @@ class Intake:
         self._roster.add(member)
         return member
 
-    def _changed(self, member: Member, fact: Fact, action: Action, now: float) -> None:
+    def _changed(self, member: Member, fact: Fact, action: Action, now: float) -> bool:
+        """Take a newer record of a member; whether others should hear of it at once.
+
+        What only refutes can wait for a tick: the clock that it stops is longer, and asks the member itself
+        before it buries it.
+        """
         record = cast("MemberRecord", fact.body)
         self._detector.learn_from(member, record, now)
         # Whoever was evicted keeps what was said of it until it says something newer.
@@ -196,6 +201,7 @@ class Intake:
             self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_JOINED, now, "back")
         elif visible:
             self._roster.tell_updated(member)
+        return visible or action is Action.REVIVE
 
     def _acceptable(self, body: MemberRecord, member: Member | None) -> bool:
         """Rules that need no signature: versions that we share, an address that is not ours."""

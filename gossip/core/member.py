@@ -51,6 +51,9 @@ class Case(Struct, eq=False):
     accuse_credit: float = ACCUSE_BURST
     accuse_at: float = NEVER
     answered_at: float = NEVER
+    relapses: float = 0.0
+    relapsed_at: float = NEVER
+    unstable: bool = False
 
 
 _UNSEEN = Seen()
@@ -114,6 +117,8 @@ class Member(Struct, eq=False, gc=False):
         flags = list(self.conflicts)
         if self.degraded:
             flags.append("degraded")
+        if self._case.unstable:
+            flags.append("unstable")
         if self.record.phase == Phase.RESTARTING:
             flags.append("restarting")
         if self.record.ephemeral:
@@ -184,6 +189,11 @@ class Member(Struct, eq=False, gc=False):
         """What was said against it and so on, to be written."""
         if self._case is _NO_CASE:
             self._case = Case({}, {})
+        return self._case
+
+    @property
+    def judged(self) -> Case:
+        """The same, only to be read: members of whom nothing was said share one."""
         return self._case
 
     @property

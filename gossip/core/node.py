@@ -97,10 +97,10 @@ class Node(Reads):
         self._pings = Pings(ctx, table, self._spread, self._coordinates)
         self._prober = Prober(ctx, table, self._roster, self._pings, self._health, self._sessions)
         self._detector = Detector(
-            ctx, table, self._roster, self._spread, self._pings, self._health, self._prober.start
+            ctx, table, self._roster, self._spread, self._pings, self._health, self._prober
         )
         self._prober.detector = self._detector
-        self._helping = Helping(ctx, table, self._pings)
+        self._helping = Helping(ctx, table, self._pings, self._prober.corroborate)
         self._events = UserEvents(ctx, self._spread)
         self._intake = Intake(ctx, table, self._roster, self._spread, self._own, self._detector, self._events)
         self._repair = Repair(ctx, table, self._detector, self._intake, self._sessions)
@@ -159,7 +159,7 @@ class Node(Reads):
             Timer.GRACE: self._prober.grace_over,
             Timer.PROBE_END: self._prober.ended,
             Timer.INTRODUCE: self._admission.introduction_over,
-            Timer.LAST_LOOK: self._detector.look_ended,
+            Timer.LAST_LOOK: self._detector.look_wait_over,
             Timer.SUSPICION: self._detector.clock_ended,
             Timer.RESTARTING: self._upkeep.restart_grace_over,
             Timer.GOSSIP: self._on_gossip,
@@ -187,6 +187,8 @@ class Node(Reads):
         """A datagram sent to `address` was refused; the shell has the proof (protocol: refused)."""
         self._now = now
         self._ctx.count("refusals")
+        # The shell has proof that it answers a datagram of this node: it is not cut off.
+        self._packets.heard_at = now
         self._pings.refused(address, now)
 
     def stream_accepted(self, source: Address, now: float) -> StreamId | None:

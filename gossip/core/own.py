@@ -45,6 +45,8 @@ LEASE = 65_536
 CLONE_RAISES = 3
 CLONE_WINDOW = 60.0
 """At most so many raises against a clone in so many seconds."""
+ANSWERS_MAX = 8
+"""Members that are shown the own record in one period, because they repeat what it answers."""
 
 
 class Self(msgspec.Struct, frozen=True):
@@ -85,6 +87,9 @@ class Own:
         self._counter = incarnation
         self._ceiling = ceiling
         self._raises: list[float] = []
+        self._answers = 0
+        self._answers_from = float("-inf")
+        """How many were shown the own record since then."""
         self.settled = False
         """A join sync has ended: a newer record of mine is no longer a former life's."""
         self.yielded = False
@@ -159,13 +164,22 @@ class Own:
         if mine.phase == Phase.LEAVING or self.yielded:
             return True
         self._ctx.count("refuted")
-        self._health.refuted(accusation.owner, self._ctx.params.suspicion_max(self._table.n), now)
+        self._health.refuted(accusation.owner, self._ctx.params.accusation_window(self._table.n), now)
         self.restate(above=accusation.incarnation)
         return True
 
     def _answer(self, member: Member | None, now: float) -> None:
-        """Show `member` this node's record, at most once a period."""
-        if member is not None and now - member.answered_at >= self._ctx.params.period:
+        """Show `member` this node's record: at most once a period each, and so many in all.
+
+        Whoever wakes up finds the accusations of half a cluster in its buffer. A few that are told at once,
+        and gossip, bring the answer to all.
+        """
+        if member is None or now - member.answered_at < self._ctx.params.period:
+            return
+        if now - self._answers_from >= self._ctx.params.period:
+            self._answers_from, self._answers = now, 0
+        if self._answers < ANSWERS_MAX:
+            self._answers += 1
             member.case.answered_at = now
             self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,)))
 

@@ -111,6 +111,8 @@ class Packets:
         self._ctx.send(source, self._acked(ping, member))
         if member is None:
             self._admission.heard_stranger(source)
+        else:
+            self._pings.met(member, ping.position)
 
     def _acked(self, ping: Ping, member: Member | None) -> Ack:
         """The ack: with what is held against the pinger, if anything, and with news for it."""
@@ -160,7 +162,7 @@ class Packets:
     def _hear(self, sender: NodeId, view: bytes | None, now: float) -> None:
         self.heard_at = now
         if self._detector.isolated:
-            self._detector.isolated = False
+            self._detector.reconnect(now)
             self._ctx.notify(Event(EventKind.RECONNECTED, self._table.me.id, self._table.me.name))
         member = self._table.get(sender)
         if member is None:

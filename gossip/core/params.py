@@ -28,6 +28,10 @@ PACKET_OVERHEAD_BYTES = 42
 """Version 1, key id 1, session 16, counter 8, tag 16: what a datagram costs besides its body."""
 
 
+ACCUSED_AGAIN_PERIODS = 20
+"""However short clocks are, nobody can keep a member that refutes under suspicion by saying it again."""
+
+
 class Params(Struct, frozen=True):
     """The protocol's settings. All members of a cluster should share one profile."""
 
@@ -40,13 +44,17 @@ class Params(Struct, frozen=True):
     """Indirect probes per round (SWIM's k)."""
     stream_probe: bool = True
     """Whether a silent member is also asked over a stream."""
-    suspicion_alpha: float = 4.0
-    suspicion_beta: float = 6.0
+    suspicion_alpha: float = 1.2
+    suspicion_beta: float = 3.0
     """Lifeguard's alpha and beta: min = alpha x max(1, log10 n) x period, max = beta x min."""
     suspicion_k: int = 3
     """Accusers beyond the first that bring the suspicion down to its minimum."""
-    grace: float = 0.800
+    patience_max: int = 8
+    """By how much at most the clock is longer for a member that keeps coming back (1: never)."""
+    grace: float = 0.600
     """A refused address must be seen refused again after this long."""
+    isolation: float = 120.0
+    """For so long a node that hears nobody judges nobody, if there were at least two to be heard."""
     health_max: int = 8
     """Lifeguard's S."""
     doubt_bound: float = 0.250
@@ -96,6 +104,10 @@ class Params(Struct, frozen=True):
         """Seconds; `n` counts alive and suspect members, oneself included (Lifeguard, section IV)."""
         return self.suspicion_alpha * max(1.0, math.log10(max(1, n))) * self.period
 
+    def accusation_window(self, n: int) -> float:
+        """Seconds for which one accuser counts once against one life of a member."""
+        return max(ACCUSED_AGAIN_PERIODS * self.period, self.suspicion_max(n))
+
     def suspicion_max(self, n: int) -> float:
         return self.suspicion_beta * self.suspicion_min(n)
 
@@ -105,8 +117,8 @@ WAN = Params(
     period=5.0,
     direct_min=0.050,
     direct_max=3.0,
-    suspicion_alpha=6.0,
-    grace=2.0,
+    suspicion_alpha=2.0,
+    grace=1.5,
     gossip_interval=0.500,
     gossip_fanout=4,
     sync_wait=5.0,
@@ -116,7 +128,7 @@ LOCAL = Params(
     period=1.0,
     direct_max=0.200,
     helpers=1,
-    suspicion_alpha=3.0,
+    suspicion_alpha=1.0,
     gossip_interval=0.100,
 )
 PROFILES = {"lan": LAN, "wan": WAN, "local": LOCAL}

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from gossip.core.context import Context, refusing
-from gossip.core.coordinates import Coordinates, unpack
+from gossip.core.coordinates import ERROR, Coordinates, distance, unpack
 from gossip.core.histogram import Histogram
-from gossip.core.members import MemberTable
+from gossip.core.members import Member, MemberTable
 from gossip.core.messages import Ack, NotMe, Ping
 from gossip.core.params import PACKET_OVERHEAD_BYTES
 from gossip.core.records import MemberRecord
@@ -23,6 +23,8 @@ from gossip.core.types import HEAD_BYTES, Address, Kind, NodeId
 __all__ = ["Asker", "Pings"]
 
 OUTSTANDING_MAX = 4_096
+ERROR_TRUSTED = 0.5
+"""A coordinate whose own estimate of its error is above this says nothing of how long to wait."""
 ROUND_TRIP_BOUNDS = (0.000_5, 0.001, 0.002, 0.005, 0.010, 0.025, 0.050, 0.100, 0.250, 0.500, 1.0, 2.0)
 """Seconds: from two processes of one host to the far side of the world and a busy machine there."""
 
@@ -104,6 +106,24 @@ class Pings:
 
     def ack(self, ping: Ping, news: tuple[bytes, ...]) -> Ack:
         return Ack(ping.seq, self._ctx.notary.id, ping.address, self.view(), self._position(), news)
+
+    def expected(self, member: Member) -> tuple[float, float] | None:
+        """The member's round trip and how far it strays, seconds: measured, else by coordinates, else None.
+
+        A coordinate counts when both ends know their place; its error is taken as a first sample's is.
+        """
+        if member.rtt is not None:
+            return member.rtt, member.deviation
+        position, own = member.position, self._coordinates.own
+        if position is None or max(position[ERROR], own[ERROR]) > ERROR_TRUSTED:
+            return None
+        rtt = distance(own, position)
+        return rtt, rtt / 2
+
+    def met(self, member: Member, position: bytes) -> None:
+        """Where a member says that it is: of use until it has been pinged."""
+        if member.rtt is None and self._ctx.params.coordinates and unpack(position) is not None:
+            member.seen.position = position
 
     def view(self) -> bytes:
         return self._table.fingerprint.to_bytes(HEAD_BYTES, "big")

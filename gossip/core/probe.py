@@ -133,6 +133,8 @@ class Prober:
         self._health = health
         self._streams = streams
         self._running: dict[NodeId, Probe] = {}
+        self._heard_at = float("-inf")
+        """When this node last heard anybody, or a host that refused."""
         self._requests: dict[int, Probe] = {}
         self.stream_ack: Callable[[Ack, float], None]
         """Takes what an ack says besides; set by the node, since the way in for messages needs the prober."""
@@ -150,18 +152,39 @@ class Prober:
 
     def start(self, member: Member, now: float) -> None:
         """Probe `member`, unless it is being probed."""
-        if member.id in self._running or not member.is_live or member.record.phase != Phase.RUNNING:
+        probe = self._begin(member, now)
+        if probe is None:
             return
-        probe = Probe(self, member, now, now + self.period())
-        self._running[member.id] = probe
-        self._ctx.count("probes")
-        self._ctx.timers.set(min(probe.deadline, now + self._direct_wait(member)), Timer.DIRECT, member.id)
+        self._ctx.timers.set(min(probe.deadline, now + self.direct_wait(member)), Timer.DIRECT, member.id)
         self._ctx.timers.set(probe.deadline, Timer.PROBE_END, member.id)
         charges = self.detector.charges(member)
         probe.seqs.append(self._pings.send(member.id, probe.address, probe, now, charges, full=True))
 
+    def corroborate(self, member: Member, kind: Kind, now: float) -> None:
+        """This node met `kind` where `member` should be when a peer asked it to look there.
+
+        So two have met it: after a grace this one looks again, and speaks for itself. Otherwise the second
+        accuser would begin to wait when the first has spoken, and a crash take twice the grace to tell.
+        """
+        if kind is Kind.REFUSED and not member.believes_refusals(now):
+            return
+        probe = self._begin(member, now)
+        if probe is None:
+            return
+        probe.indirect = True
+        probe.evidence_kind, probe.evidence_at = kind, now
+        self._await_grace(probe, now)
+
+    def _begin(self, member: Member, now: float) -> Probe | None:
+        if member.id in self._running or not member.is_live or member.record.phase != Phase.RUNNING:
+            return None
+        probe = self._running[member.id] = Probe(self, member, now, now + self.period())
+        self._ctx.count("probes")
+        return probe
+
     def heard(self, sender: NodeId, now: float) -> None:
         """A datagram came from `sender`."""
+        self._heard_at = now
         probe = self._running.get(sender)
         if probe is not None:
             probe.heard = now
@@ -171,11 +194,13 @@ class Prober:
         for probe in list(self._running.values()):
             self._end(probe)
 
-    def _direct_wait(self, member: Member) -> float:
+    def direct_wait(self, member: Member) -> float:
+        """Seconds to wait for an ack of `member`: 4 round trips and 4 of their deviations, within bounds."""
         params = self._ctx.params
-        if member.rtt is None:
+        expected = self._pings.expected(member)
+        if expected is None:
             return params.direct_max * self._health.factor
-        wait = 4.0 * member.rtt + 4.0 * member.deviation
+        wait = 4.0 * expected[0] + 4.0 * expected[1]
         return min(params.direct_max, max(params.direct_min, wait)) * self._health.factor
 
     # -- timers -----------------------------------------------------------------------------
@@ -216,6 +241,10 @@ class Prober:
             missing = sum(outcome is None for outcome in probe.helpers.values())
             self._health.failed(missing)
             self._ctx.count("probe_failed")
+            if self._heard_at < probe.started and self._table.n > 2 and self.detector.waits_for_company(now):
+                # Nobody at all was heard meanwhile, and there are others: it is rather this node.
+                self._ctx.count("probe_unheard")
+                return
             self.detector.accuse(probe.member, Kind.SILENT, now)
 
     # -- the indirect round -----------------------------------------------------------------
@@ -287,6 +316,8 @@ class Prober:
             return
         if kind is Kind.REFUSED and not member.believes_refusals(now):
             return
+        # A host has answered, so this node is not cut off.
+        self._heard_at = now
         if probe.last_try:
             if probe.heard <= probe.evidence_at:
                 self._end(probe)
@@ -307,6 +338,9 @@ class Prober:
             return
         if not any(outcome in (Outcome.REFUSED, Outcome.NOT_ME) for outcome in probe.helpers.values()):
             return
+        self._await_grace(probe, now)
+
+    def _await_grace(self, probe: Probe, now: float) -> None:
         again = max(now, probe.evidence_at + self._ctx.params.grace)
         patience = self._ctx.params.direct_max * self._health.factor
         self._ctx.timers.clear(Timer.REPEAT, probe.member.id)

@@ -121,11 +121,15 @@ class Roster:
                     self._tell_service(EventKind.SERVICE_CHANGED, member, record, state_of(member, record))
 
     def flag(self, member: Member, word: str, *, on: bool) -> None:
-        """Raise or lower one of the conflict flags, or `degraded`."""
+        """Raise or lower one of the conflict flags, `degraded` or `unstable`."""
         if word == "degraded":
             if member.degraded is on:
                 return
             member.degraded = on
+        elif word == "unstable":
+            if member.judged.unstable is on:
+                return
+            member.case.unstable = on
         else:
             if (word in member.conflicts) is on:
                 return

@@ -50,8 +50,11 @@ class Spread:
     def news(
         self, slot: Slot, raw: bytes, *, member: bool, own: bool, source: NodeId | None, eager: bool = True
     ) -> None:
-        """Queue something that changed this node's state. What changed nothing is never passed on."""
-        item = self.queue.add(slot, raw, member=member, own=own, source=source)
+        """Queue something that changed this node's state. What changed nothing is never passed on.
+
+        What is not eager waits for the next tick or ping, and for fewer of them.
+        """
+        item = self.queue.add(slot, raw, member=member, own=own, source=source, patient=not eager)
         if eager:
             self._fresh.append(item)
 

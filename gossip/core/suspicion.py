@@ -36,13 +36,15 @@ def suspicion_timeout(params: Params, n: int, confirmations: int) -> float:
 
 
 class Suspicion:
-    """One member's clock: when it started, how large the cluster was then, what extends it."""
+    """One member's clock: when it started, how large the cluster was then, what makes it longer."""
 
-    __slots__ = ("extended", "n", "started")
+    __slots__ = ("extended", "n", "patience", "started")
 
-    def __init__(self, started: float, n: int) -> None:
+    def __init__(self, started: float, n: int, patience: int = 1) -> None:
         self.started = started
         self.n = n
+        self.patience = patience
+        """By how much everything but evidence waits longer (`stability`)."""
         self.extended = 0.0
         """Seconds during which this node was not running, which nobody is blamed for."""
 
@@ -55,5 +57,8 @@ class Suspicion:
             evidence: how many of them saw a refusal or a stranger instead of silence.
             isolated: whether this node has heard nobody; then it doubles its patience.
         """
-        wait = params.grace if evidence >= 2 else suspicion_timeout(params, self.n, accusers - 1)
+        if evidence >= 2:
+            # Each of them has waited for the grace before it spoke.
+            return self.started + self.extended
+        wait = suspicion_timeout(params, self.n, accusers - 1) * self.patience
         return self.started + self.extended + wait * (2.0 if isolated else 1.0)

@@ -25,6 +25,8 @@ from gossip.core.user_events import UserEvents
 __all__ = ["Upkeep"]
 
 HOUSEKEEPING_PERIODS = 60
+DEAF_PERIODS = 5
+"""A node that has heard nobody for so many periods is isolated: it would hear a ping in each, on average."""
 
 
 class Upkeep:
@@ -65,13 +67,15 @@ class Upkeep:
         self._periods += 1
         self._health.period_ended(n)
         self._ctx.timers.set(now + self._prober.period(), Timer.PERIOD)
-        if n > 1 and not self._detector.isolated and now - heard_at > self._ctx.params.suspicion_max(n):
-            self._detector.isolated = True
+        silence = now - heard_at
+        if n > 1 and not self._detector.isolated and silence > DEAF_PERIODS * self._ctx.params.period:
+            self._detector.isolate(now)
             self._ctx.notify(Event(EventKind.ISOLATED, self._table.me.id, self._table.me.name, ok=False))
         self._prober.next_round(now)
         self._repair.consider(now, self._drain_time)
         self._admission.consider(now)
         self._events.expire(now)
+        self._detector.stability.review(now)
         if self._periods % HOUSEKEEPING_PERIODS == 0 or self._tombstones() > self._ctx.params.tombstones_max:
             self._forget_tombstones(now)
 

@@ -22,6 +22,7 @@ __all__ = ["check_bounds", "limits"]
 
 PINGS_PER_PROBE = 5
 """The first, the two repeats, and one for each end of a grace."""
+PINGS_PER_LOOK = 3
 OWN_NEWS_MAX = 1_024
 """What a node of these worlds has to say of itself at one time: events, services, accusations."""
 TIMERS_OWN = 16
@@ -41,7 +42,7 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "members": min(params.members_max, inside.table.n + params.tombstones_max + 64),
         "relays": RELAYS_MAX,
         "queue": RELAYS_MAX + OWN_NEWS_MAX,
-        "pings": PINGS_PER_PROBE * probes + looks + favours + introductions,
+        "pings": PINGS_PER_PROBE * probes + PINGS_PER_LOOK * looks + favours + introductions,
         "probes": members,
         "looks": members,
         "favours": FAVOURS_MAX,

@@ -30,8 +30,9 @@ def calm_limit(params: Params, nodes: int, lost: int) -> float:
 
     - Whoever was stopped doubts itself, for at most 10 periods, which its health may have stretched:
       `10 x period x (health_max + 1)`.
-    - Whoever is gone is suspected for at most `max`, doubled by a node that hears nobody else, and looked at
-      once more within a stretched period. Twice, since a return may have to be buried again.
+    - Whoever is gone is suspected for at most `max`, times `patience_max` if it kept coming back, doubled by
+      a node that hears nobody else, and looked at once more within a stretched period. Twice, since a return
+      may have to be buried again. Who hears nobody of several waits for `isolation` first.
     - One of the lost addresses is tried each `reconnect_interval`, by chance, so that the wait for the right
       one is a matter of luck: thirty times its mean is never too little.
     - A seed is tried each `seed_interval`, with a chance of 3 / n, which is a quarter or more up to 12 nodes;
@@ -44,9 +45,9 @@ def calm_limit(params: Params, nodes: int, lost: int) -> float:
     """
     slowest = params.period * (params.health_max + 1)
     doubt = DOUBT_PERIODS * slowest
-    burial = 2 * params.suspicion_max(nodes) + slowest
+    burial = 2 * params.patience_max * params.suspicion_max(nodes) + slowest
     tries = max(params.reconnect_interval, params.period) * max(nodes, lost)
-    return doubt + 2 * burial + LUCK * tries + SEED_TRIES * params.seed_interval
+    return doubt + params.isolation + 2 * burial + LUCK * tries + SEED_TRIES * params.seed_interval
 
 
 def differences(

@@ -52,7 +52,7 @@ class Inside:
         self.members: Mapping[NodeId, Member] = self.table._by_id
         self.names: Mapping[str, Mapping[tuple[NodeId, Key], tuple[Member, ServiceRecord]]]
         self.names = self.catalog._by_name
-        self.looks: Mapping[NodeId, Any] = node._detector._looks
+        self.looks: Mapping[NodeId, Any] = node._detector._looks._looks
         """Last looks under way, by whom they are at."""
         self.queue = node._spread.queue
         self._health = node._health

@@ -241,7 +241,7 @@ async def test_hangup_reloads_and_a_faulty_file_changes_nothing(tmp_path: Path) 
 
         async def main() -> None:
             log.set_up("info", "text", text)
-            assert await _main(base, reload) == 0
+            assert await _main(base, reload, ()) == 0
 
         nursery.start_soon(main)
         await lines("agent_started")

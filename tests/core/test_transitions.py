@@ -79,6 +79,8 @@ class Life:
                 rig.hear(x, x.say(phase=Phase.LEAVING))
         assert rig.status(x) is status
         rig.quieten()
+        # Whoever agreed just now is asked nothing.
+        rig.node._repair._agreed_at = float("-inf")
         self.told = len(rig.events)
         self.held = rig.member(x).fact
 

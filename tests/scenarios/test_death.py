@@ -96,7 +96,7 @@ def test_a_burial_is_told_as_giving_up_which_buries_nobody_elsewhere() -> None:
     c.acks = False
     rig.hear(a, a.accuse(c, Kind.REFUSED))
     rig.hear(b, b.accuse(c, Kind.REFUSED))
-    rig.run_until(lambda: rig.status(c) is Status.DEAD, LAN.grace + LAN.direct_max + 0.1)
+    rig.run_until(lambda: rig.status(c) is Status.DEAD, 3 * LAN.direct_max + 0.1)
     own = rig.member(c).accusations[rig.id]
     assert isinstance(own.body, Accusation)
     assert own.body.kind == Kind.GAVE_UP

@@ -288,7 +288,7 @@ def failing(helps: Outcome | None, *, heard: bool) -> int:
     assert ping.target == x.id
     if heard:
         rig.later(0.5, lambda: [rig.hear(peer) for peer in others[:2]])
-    rig.run_until(lambda: rig.status(x) is Status.SUSPECT)
+    rig.run_until(lambda: rig.node.counters["probe_failed"])
     return rig.node.health
 
 
@@ -544,7 +544,7 @@ def test_a_node_that_was_not_woken_blames_nobody_and_recovers() -> None:
 
 def test_while_it_doubts_itself_a_node_accuses_and_buries_nobody() -> None:
     """Scenario 19: and the doubt has an end, after which it does."""
-    rig = Rig()
+    rig = Rig(params=msgspec.structs.replace(LAN, suspicion_alpha=4.0, suspicion_beta=6.0))
     *others, x = rig.members(4)
     rig.run(5)
     x.acks = False
@@ -559,8 +559,9 @@ def test_while_it_doubts_itself_a_node_accuses_and_buries_nobody() -> None:
     assert 10 * PERIOD < took < 10 * 9 * PERIOD, "ten periods, which its score stretches"
     assert rig.node.counters["accused"] == accused
     assert rig.status(x) is Status.SUSPECT
-    rig.run_until(lambda: rig.status(x) is Status.DEAD, limit=10)
-    rig.run_until(lambda: rig.status(others[0]) is Status.SUSPECT)
+    for peer in others:
+        peer.acks, peer.helps = True, Outcome.SILENT
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, limit=60)
 
 
 @pytest.mark.parametrize("changes", [{"boot": 2}, {"tags": {"a": "1"}}, {}])
@@ -648,8 +649,9 @@ def test_refusals_that_killed_a_living_member_count_as_silence_from_then_on() ->
     rig.run_until(lambda: rig.status(x) is Status.SUSPECT)
     assert accusations(rig) == [(x.id, Kind.SILENT)]
     x.refuses, x.acks = False, False
-    rig.run_until(lambda: x.id in rig.node._detector._looks)
-    (look,) = [ping for ping in x.got(Ping) if ping.seq == rig.node._detector._looks[x.id].seq]
+    rig.run_until(lambda: x.id in rig.node._detector._looks, limit=400)
+    (seq,) = rig.node._detector._looks._looks[x.id].seqs
+    (look,) = [ping for ping in x.got(Ping) if ping.seq == seq]
     rig.do(lambda now: rig.node.refused(x.address, now))
     assert rig.status(x) is Status.SUSPECT, "also at the last look"
     rig.feed(x.ack(look), x)

@@ -18,8 +18,12 @@ from gossip.core.types import Kind, Status
 from tests.core.rig import INCARNATION, RTT, Peer, Rig
 from tests.world import about, all_see, cluster, none_sees, puppet, say
 
-QUIET = msgspec.structs.replace(LAN, period=1_000.0, suspicion_alpha=0.004)
-"""Clocks as long as the shipped ones, and no probes of the node's own in between."""
+PATIENT = msgspec.structs.replace(LAN, suspicion_alpha=4.0, suspicion_beta=6.0)
+"""Clocks whose steps are far apart."""
+QUIET = msgspec.structs.replace(PATIENT, period=1_000.0, suspicion_alpha=0.004, patience_max=1)
+"""The same clocks, and no probes of the node's own in between."""
+LOOK = 3 * max(LAN.direct_max, LAN.direct_min)
+"""Seconds after which a last look has ended, whatever the round trips."""
 
 
 def group(count: int) -> tuple[Rig, list[Peer], Peer]:
@@ -28,7 +32,6 @@ def group(count: int) -> tuple[Rig, list[Peer], Peer]:
     *others, x = rig.members(count - 1)
     x.acks = False
     rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
-    rig.node._detector._probe_now = lambda *_: None
     return rig, others, x
 
 
@@ -61,17 +64,20 @@ def test_with_its_record_the_accused_is_added_as_a_suspect(accusation_first: boo
     assert rig.about(x) == [EventKind.MEMBER_JOINED, EventKind.MEMBER_SUSPECTED]
 
 
-def test_an_accusation_starts_a_clock_and_is_relayed_at_once() -> None:
-    """Scenario 32: the clock runs from when it was heard here, whenever it was issued."""
+@pytest.mark.parametrize("kind", [Kind.SILENT, Kind.REFUSED])
+def test_an_accusation_starts_a_clock_and_is_relayed(kind: Kind) -> None:
+    """Scenario 32: the clock runs from when it was heard here, whenever issued. Evidence is in a hurry."""
     rig, (a, b, *_), x = group(6)
-    charge = a.accuse(x)
+    charge = a.accuse(x, kind)
     rig.run(500)
     rig.hear(a, charge)
     assert rig.status(x) is Status.SUSPECT
     assert rig.told(EventKind.MEMBER_SUSPECTED) == [x.name]
+    assert bool(b.got(Gossip)) is (kind is Kind.REFUSED)
+    wait = rig.run_until(lambda: b.got(Gossip), LAN.gossip_interval)
     assert b.got(Gossip) == [Gossip(rig.id, (charge.raw,))]
     assert a.got(Gossip) == []
-    assert looked(rig, x) == pytest.approx(24.0)
+    assert wait + looked(rig, x) == pytest.approx(24.0)
 
 
 def test_the_accused_is_told_too() -> None:
@@ -93,13 +99,13 @@ def test_at_the_end_the_node_looks_once_more_and_then_buries() -> None:
     assert ping.news == (charge.raw,)
     assert rig.status(x) is Status.SUSPECT
     b.heard.clear()
-    rig.run(LAN.direct_max)
+    rig.run(LOOK + LAN.gossip_interval)
     assert rig.status(x) is Status.DEAD
     assert rig.about(x)[1:] == [EventKind.MEMBER_SUSPECTED, EventKind.MEMBER_FAILED]
     own = [body for raw in b.got_news() if (body := rig.archive.parse(raw).body).owner == rig.id]
     charges = [(body.subject, body.kind) for body in own if isinstance(body, Accusation)]
     assert charges == [(x.id, Kind.GAVE_UP)]
-    assert len(x.got(Ping)) == 1
+    assert len(x.got(Ping)) == 3, "one lost ping buries nobody"
 
 
 def test_an_answer_to_the_last_look_ends_the_suspicion() -> None:
@@ -137,7 +143,7 @@ def test_new_accusers_shorten_the_clock(n: int, confirmations: int) -> None:
     accusers = others[: confirmations + 1]
     for accuser in accusers:
         rig.hear(accuser, accuser.accuse(x))
-    assert looked(rig, x) == pytest.approx(suspicion_timeout(LAN, n, len(accusers) - 1))
+    assert looked(rig, x) == pytest.approx(suspicion_timeout(PATIENT, n, len(accusers) - 1))
 
 
 def test_each_accuser_is_relayed_until_the_clock_is_at_its_shortest() -> None:
@@ -168,7 +174,7 @@ def test_two_nodes_wait_the_longest() -> None:
     (x,) = rig.members(1)
     x.acks = False
     rig.run_until(lambda: rig.status(x) is Status.SUSPECT)
-    assert rig.run_until(lambda: rig.status(x) is Status.DEAD) > LAN.suspicion_max(2) == 24.0
+    assert rig.run_until(lambda: rig.status(x) is Status.DEAD) > LAN.suspicion_max(2)
 
 
 def test_a_confirmation_after_the_shortened_time_fires_at_once_and_once() -> None:
@@ -182,8 +188,8 @@ def test_a_confirmation_after_the_shortened_time_fires_at_once_and_once() -> Non
     assert len(x.got(Ping)) == 1, "14 s were enough"
     rig.hear(c, c.accuse(x))
     rig.hear(d, d.accuse(x))
-    rig.run(LAN.direct_max)
-    assert len(x.got(Ping)) == 1
+    rig.run(LOOK)
+    assert len(x.got(Ping)) == 1, "where so many accuse, it is asked once"
     assert rig.told(EventKind.MEMBER_FAILED) == [x.name]
 
 
@@ -369,12 +375,12 @@ def test_a_node_keeps_to_that_rate_itself() -> None:
     assert len(others) == 7
 
 
-def test_an_accuser_counts_against_one_member_once_in_the_longest_patience() -> None:
+def test_an_accuser_counts_against_one_member_once_in_a_while() -> None:
     """So that no member can be kept under suspicion by one that it refutes again and again."""
     rig = Rig()
     a, b, *_, x = rig.members(5)
     rig.hear(a, a.accuse(x))
-    for _ in range(10):
+    for _ in range(9):
         rig.hear(b, x.again())
         rig.run(2)
         rig.hear(a, a.accuse(x))
@@ -382,7 +388,7 @@ def test_an_accuser_counts_against_one_member_once_in_the_longest_patience() -> 
     rig.hear(b, b.accuse(x))
     assert rig.status(x) is Status.SUSPECT, "another's word counts"
     rig.hear(b, x.again())
-    rig.run(LAN.suspicion_max(6) - 19)
+    rig.run(LAN.accusation_window(6) - 17)
     rig.hear(a, a.accuse(x))
     assert rig.status(x) is Status.SUSPECT
 
@@ -433,7 +439,7 @@ def test_the_pinger_that_is_suspected_is_told_with_the_ack() -> None:
     a, *_, x = rig.members(4)
     charge = a.accuse(x)
     rig.hear(a, charge)
-    rig.run(5)
+    rig.run(1)
     rig.quieten()
     effects = rig.feed(x.ping(), x)
     (ack,) = rig.sent(Ack, x, effects)
@@ -511,7 +517,7 @@ def test_any_schedule_of_accusations_ends_the_clock_as_the_formula_says(run: int
     )
     start = rig.now
     for at, accuser in events:
-        due = began + suspicion_timeout(LAN, n, len(heard) - 1) if heard else float("inf")
+        due = began + suspicion_timeout(PATIENT, n, len(heard) - 1) if heard else float("inf")
         if due <= at:
             break
         rig.run(start + at - rig.now)
@@ -529,7 +535,7 @@ def test_any_schedule_of_accusations_ends_the_clock_as_the_formula_says(run: int
         assert set(rig.member(x).accusations) == set(heard)
     if heard:
         now = rig.now - start
-        due = began + suspicion_timeout(LAN, n, len(heard) - 1)
+        due = began + suspicion_timeout(PATIENT, n, len(heard) - 1)
         assert looked(rig, x) == pytest.approx(max(0.0, due - now), abs=1e-6)
     else:
         rig.run(100)

@@ -1,0 +1,118 @@
+"""The last look: whoever is about to bury a member asks it once more, itself.
+
+Small pings, each given what the member's round trips make likely. One is enough where as many accuse as
+bring the clock to its minimum: each of them has asked in three ways for a whole period. With fewer there
+are three, since one lost datagram is no reason to bury anybody; on a quiet network that takes a fraction of
+a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gossip.core.context import Context
+from gossip.core.health import Health
+from gossip.core.member import Member
+from gossip.core.pings import Pings
+from gossip.core.timers import Timer
+from gossip.core.types import Kind, NodeId
+
+__all__ = ["LastLooks"]
+
+PINGS = 3
+LEAST_SHARE = 0.1
+"""Of `direct_max`: no ping of a last look waits less, however short the round trips are."""
+
+
+class Judge(Protocol):
+    """Who wants to know how a look has ended."""
+
+    def charges(self, member: Member) -> tuple[bytes, ...]: ...
+    def look_answered(self, member: Member, now: float) -> None: ...
+    def look_failed(self, member: Member, now: float) -> None: ...
+
+
+class LastLooks:
+    """The last looks of one node: at most one at a member."""
+
+    def __init__(
+        self, ctx: Context, pings: Pings, health: Health, judge: Judge, direct_wait: Callable[[Member], float]
+    ) -> None:
+        self._ctx = ctx
+        self._pings = pings
+        self._health = health
+        self._judge = judge
+        self._direct_wait = direct_wait
+        self._looks: dict[NodeId, Look] = {}
+
+    def __contains__(self, member: NodeId) -> bool:
+        return member in self._looks
+
+    def __len__(self) -> int:
+        return len(self._looks)
+
+    def take(self, member: Member, now: float) -> None:
+        """Look at `member`, unless it is being looked at."""
+        if member.id not in self._looks:
+            look = self._looks[member.id] = Look(self, member)
+            self._ping(look, now)
+
+    def wait_over(self, subject: NodeId, now: float) -> None:
+        """A ping of the look met nobody in time."""
+        look = self._looks.get(subject)
+        if look is None:
+            return
+        doubtful = len(look.member.accusations) <= self._ctx.params.suspicion_k
+        if doubtful and len(look.seqs) < PINGS:
+            self._ping(look, now)
+        else:
+            self.fail(look, now)
+
+    def fail(self, look: Look, now: float) -> None:
+        self.drop(look.member.id)
+        self._judge.look_failed(look.member, now)
+
+    def acked(self, look: Look, now: float) -> None:
+        self.drop(look.member.id)
+        self._judge.look_answered(look.member, now)
+
+    def drop(self, subject: NodeId) -> None:
+        """Its outcome matters no more."""
+        look = self._looks.pop(subject, None)
+        if look is not None:
+            for seq in look.seqs:
+                self._pings.forget(seq)
+            self._ctx.timers.clear(Timer.LAST_LOOK, subject)
+
+    def drop_all(self) -> list[NodeId]:
+        """This node was not running: no look says anything. Whom they were about."""
+        subjects = list(self._looks)
+        for subject in subjects:
+            self.drop(subject)
+        return subjects
+
+    def _ping(self, look: Look, now: float) -> None:
+        member = look.member
+        least = LEAST_SHARE * self._ctx.params.direct_max * self._health.factor
+        wait = max(least, self._direct_wait(member))
+        self._ctx.timers.set(now + wait, Timer.LAST_LOOK, member.id)
+        look.seqs.append(self._pings.send(member.id, member.address, look, now, self._judge.charges(member)))
+
+
+class Look:
+    """One last look, as the asker of its pings."""
+
+    __slots__ = ("_looks", "member", "seqs")
+
+    def __init__(self, looks: LastLooks, member: Member) -> None:
+        self._looks = looks
+        self.member = member
+        self.seqs: list[int] = []
+
+    def acked(self, _seq: int, now: float) -> None:
+        self._looks.acked(self, now)
+
+    def evidence(self, kind: Kind, now: float) -> None:
+        if kind is Kind.NOT_ME or self.member.believes_refusals(now):
+            self._looks.fail(self, now)
