@@ -232,8 +232,6 @@ class Network:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for host in self.hosts:
-            if error is not None and host._agents:
-                print(f"--- log of {host.name}\n{host.agent.log.read_text()[-6_000:]}")
             host.end()
         self._tear_down()
 

@@ -62,7 +62,12 @@ PLAIN: Final = {
 }
 """Families that are one counter of the node each."""
 FAILED_PROBES: Final = {"silent": "probe_failed", "refused": "probe_refused"}
-UNSENT: Final = {"blocked": "send_blocked", "failed": "send_failed", "no_socket": "send_no_socket"}
+UNSENT: Final = {
+    "blocked": "send_blocked",
+    "failed": "send_failed",
+    "forbidden": "send_forbidden",
+    "no_socket": "send_no_socket",
+}
 COUNTED: Final = frozenset(
     (*REFUSED, *(name for name, _ in PLAIN.values()), *FAILED_PROBES.values(), *UNSENT.values())
 )
