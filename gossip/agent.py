@@ -300,6 +300,8 @@ class Agent(Answers):
         self._flush()
         with trio.move_on_after(LEAVE_SECONDS):
             await self._left.wait()
+            # Whom no datagram reaches is told over a stream.
+            await self._driver.settle()
 
     # ----------------------------------------------------------------------------- what happens inside
 

@@ -224,6 +224,10 @@ class Driver:
         """What streams have carried."""
         return self._streams.volume
 
+    async def settle(self) -> None:
+        """Until what was last sent over streams has been read."""
+        await self._streams.settle()
+
     # -- wake-ups
 
     async def _read(self, port: UdpPort) -> None:

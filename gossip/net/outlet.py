@@ -13,8 +13,8 @@ from typing import Final
 __all__ = ["VOUCH_PERIODS", "Outlet"]
 
 VOUCH_PERIODS: Final = 3
-"""Probe periods for which a frame shows that streams pass. Whom no datagram reaches asks somebody over a stream
-in each period, and is asked so about once."""
+"""Probe periods for which a frame shows that streams pass. Whom no datagram reaches asks somebody over a
+stream in each period, and is asked so about once."""
 
 
 class Outlet:

@@ -247,7 +247,17 @@ class Network:
             ip("netns", "add", host.namespace)
             port = f"to-{host.name}"
             ip(
-                "-n", self._switch, "link", "add", port, "type", "veth", "peer", "eth0", "netns", host.namespace
+                "-n",
+                self._switch,
+                "link",
+                "add",
+                port,
+                "type",
+                "veth",
+                "peer",
+                "eth0",
+                "netns",
+                host.namespace,
             )
             ip("-n", self._switch, "link", "set", port, "master", "bridge", "up")
             ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_seeds_that_are_down_at_the_start(network: Build) -> None:
-    """Scenario 80: one host is off, at one no agent runs; who waits joins by itself, whichever comes first."""
+    """Scenario 80: one host is off, at one no agent runs; who waits joins whichever comes first."""
     net = network(4)
     a, b, c, d = net.hosts
     a.link(up=False)

@@ -64,7 +64,10 @@ def test_a_host_whose_own_firewall_lets_no_datagram_pass(network: Build, firewal
     net.wait_for_agreement(a, b, c)
     rule = f"meta l4proto udp {firewall}"
     c.firewall(inbound=rule, outbound=rule)
-    until("all flag each other", lambda: all("degraded" in x.flags(y) for x, y in ((a, c), (b, c), (c, a), (c, b))))
+    until(
+        "all flag each other",
+        lambda: all("degraded" in x.flags(y) for x, y in ((a, c), (b, c), (c, a), (c, b))),
+    )
     c.register("behind")
     a.register("before")
     until("news comes out", lambda: a.lookup("behind") == b.lookup("behind") == {"c"})
@@ -83,7 +86,10 @@ def test_a_cluster_that_has_streams_only(network: Build) -> None:
     net.wall(drop("udp"))
     net.start(*net.hosts)
     net.wait_for_agreement(*net.hosts)
-    until("all flag all", lambda: all("degraded" in x.flags(y) for x in net.hosts for y in net.hosts if x is not y))
+    until(
+        "all flag all",
+        lambda: all("degraded" in x.flags(y) for x in net.hosts for y in net.hosts if x is not y),
+    )
     for host in net.hosts:
         host.register("web")
     until("all find all", lambda: all(host.lookup("web") == {"a", "b", "c", "d"} for host in net.hosts))
@@ -109,7 +115,10 @@ def test_streams_blocked_and_datagrams_not(network: Build) -> None:
     until("news comes out", lambda: a.lookup("behind") == b.lookup("behind") == {"c"})
     # Each has probed each several times by then.
     probes = {host: host.metric("gossip_probes_total") for host in net.hosts}
-    until("many probes", lambda: all(host.metric("gossip_probes_total") > probes[host] + 10 for host in net.hosts))
+    until(
+        "many probes",
+        lambda: all(host.metric("gossip_probes_total") > probes[host] + 10 for host in net.hosts),
+    )
     for host in net.hosts:
         assert host.told("member_flagged") == host.told("member_failed") == []
     net.wall(*streams, *udp_blocked(c))
