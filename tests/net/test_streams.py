@@ -131,22 +131,22 @@ async def test_close_sends_what_is_written_first() -> None:
 async def test_who_settles_waits_until_what_it_wrote_last_has_been_read() -> None:
     """Who leaves over streams must not end before the others have heard it."""
     async with running() as agent, trio.open_nursery() as nursery:
-        await agent.driver.settle()
         with listening() as (listener, address):
-            agent.want(Dial(1, address, PATIENCE), Write(1, turned(1)), Close(1))
-            agent.want(Dial(2, address, PATIENCE), Write(2, turned(1)))
-            settled = trio.Event()
+            agent.want(Dial(1, address, PATIENCE), Write(1, turned(1)))
+            async with await accept(listener) as stream:
+                with trio.fail_after(PATIENCE):
+                    await agent.driver.settle()  # nobody waits for one that goes on
+                agent.want(Close(1))
+                settled = trio.Event()
 
-            async def settle() -> None:
-                await agent.driver.settle()
-                settled.set()
+                async def settle() -> None:
+                    await agent.driver.settle()
+                    settled.set()
 
-            nursery.start_soon(settle)
-            async with await accept(listener) as first, await accept(listener) as second:
-                del second  # of a stream that goes on, which nobody waits for
+                nursery.start_soon(settle)
                 await wait_all_tasks_blocked()
                 assert not settled.is_set()
-                await ended(first)
+                await ended(stream)
             with trio.fail_after(PATIENCE):
                 await settled.wait()
 
