@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
     Build = Callable[[int], Network]
 
+pytestmark = pytest.mark.slow
 
-@pytest.mark.slow
+
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_host_without_its_interface_accuses_nobody(network: Build, count: int) -> None:
     """Scenario 75: it doubts itself, says that it is isolated, keeps its view, and is back with the link."""

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     Build = Callable[[int], Network]
 
+pytestmark = pytest.mark.slow
+
 WAYS = ("inbound", "outbound", "both")
 FORGETFUL = ("--retention", "1s", "--probe-period", "100ms")
 
@@ -25,7 +27,6 @@ def cut_off(host: Host, way: str) -> list[str]:
     return {"inbound": inbound, "outbound": outbound, "both": inbound + outbound}[way]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_a_node_that_is_cut_off_comes_back_by_itself(network: Build, way: str) -> None:
     """Scenario 75: recovery before its removal, and after it; what was registered is found as before."""
@@ -63,7 +64,6 @@ def test_a_node_that_is_cut_off_comes_back_by_itself(network: Build, way: str) -
     assert failed == {"d"}
 
 
-@pytest.mark.slow
 def test_halves_that_forgot_each_other_are_one_cluster_again(network: Build) -> None:
     """Scenarios 76 and 77: cut for longer than anything is remembered, and that again."""
     net = network(4)
@@ -85,7 +85,6 @@ def test_halves_that_forgot_each_other_are_one_cluster_again(network: Build) -> 
         net.wait_for_agreement(*net.hosts)
 
 
-@pytest.mark.slow
 def test_many_restart_at_their_addresses(network: Build) -> None:
     """Scenario 78: killed at once and started again; before it is noticed, and all of them after."""
     net = network(5)
@@ -109,7 +108,6 @@ def test_many_restart_at_their_addresses(network: Build) -> None:
     until("all find all", lambda: net.agree(*net.hosts) and all(x.lookup("web") == names for x in net.hosts))
 
 
-@pytest.mark.slow
 def test_many_restart_at_new_addresses_with_the_same_names(network: Build) -> None:
     """Scenario 79: the same identities are found at once where they are now, and nobody is held twice."""
     net = network(5)

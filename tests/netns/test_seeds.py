@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.netns.hosts import Network, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Build = Callable[[int], Network]
+
+pytestmark = pytest.mark.slow
 
 
 def test_seeds_that_are_down_at_the_start(network: Build) -> None:

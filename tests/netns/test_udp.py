@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     Build = Callable[[int], Network]
 
+pytestmark = pytest.mark.slow
+
 WAYS = ("both", "inbound", "outbound")
 
 
@@ -23,7 +25,6 @@ def udp_blocked(host: Host, way: str = "both") -> list[str]:
     return {"inbound": inbound, "outbound": outbound, "both": inbound + outbound}[way]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_behind_a_wall_for_datagrams_gossip_goes_on_over_streams(network: Build, way: str) -> None:
     """Scenario 13: degraded and told so, never buried, and what is registered arrives on both sides."""
@@ -54,7 +55,6 @@ def test_behind_a_wall_for_datagrams_gossip_goes_on_over_streams(network: Build,
     assert a.metric("gossip_members_degraded") == 0
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("firewall", ["drop", "reject"])
 def test_a_host_whose_own_firewall_lets_no_datagram_pass(network: Build, firewall: str) -> None:
     """Scenario 13: its sends fail where it stands, or others' datagrams are refused as if nobody listened."""
@@ -78,7 +78,6 @@ def test_a_host_whose_own_firewall_lets_no_datagram_pass(network: Build, firewal
         assert host.told("member_failed") == []
 
 
-@pytest.mark.slow
 def test_a_cluster_that_has_streams_only(network: Build) -> None:
     """Scenario 13, from the first moment and everywhere: joined, told, left and found dead over streams."""
     net = network(4)
@@ -102,7 +101,6 @@ def test_a_cluster_that_has_streams_only(network: Build) -> None:
     assert not [line for host in (a, b) for line in host.told("member_failed") if line["name"] != "c"]
 
 
-@pytest.mark.slow
 def test_streams_blocked_and_datagrams_not(network: Build) -> None:
     """Scenario 14: nobody notices, since nobody needs a stream; with datagrams blocked as well it is dead."""
     net = network(3)
@@ -127,7 +125,6 @@ def test_streams_blocked_and_datagrams_not(network: Build) -> None:
     assert a.sees()["b"] == "alive"
 
 
-@pytest.mark.slow
 def test_a_node_that_asks_over_no_stream(network: Build) -> None:
     """Scenario 14: `stream_probe = false` at one node. Its word alone buries nobody whom others reach."""
     net = network(4)

@@ -72,7 +72,9 @@ def test_halves_that_held_each_other_dead_meet_over_streams() -> None:
     world.run_until(world.converged, limit=60)
     world.run(10)
     world.partition([left, right])
-    world.run_until(lambda: all(a.sees(b) is b.sees(a) is Status.DEAD for a in left for b in right), limit=200)
+    world.run_until(
+        lambda: all(a.sees(b) is b.sees(a) is Status.DEAD for a in left for b in right), limit=200
+    )
     for a in left:
         for b in right:
             world.set_link(a, b, STREAMS_ONLY)
