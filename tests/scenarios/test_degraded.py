@@ -64,7 +64,7 @@ def test_a_cluster_whose_datagrams_are_blocked_everywhere_works_over_streams() -
 
 
 def test_halves_that_held_each_other_dead_meet_over_streams() -> None:
-    """Scenario 76, when all that opens again is for streams: there is no seed that would bring them together."""
+    """Scenario 76, when only streams pass again, and no seed would bring them together."""
     world = cluster(6)
     left, right = world.hosts[:3], world.hosts[3:]
     for host in world.hosts:
