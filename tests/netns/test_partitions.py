@@ -87,7 +87,7 @@ def test_halves_that_forgot_each_other_are_one_cluster_again(network: Build) -> 
 
 def test_many_restart_at_their_addresses(network: Build) -> None:
     """Scenario 78: killed at once and started again; before it is noticed, and all of them after."""
-    net = network(5)
+    net = network(4)
     first, *others = net.hosts
     net.start(*net.hosts)
     net.wait_for_agreement(*net.hosts)
