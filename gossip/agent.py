@@ -18,6 +18,7 @@ import random
 import time
 from typing import TYPE_CHECKING
 
+import msgspec
 import trio
 
 import gossip
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from gossip.api.http.face import HttpFace
     from gossip.config import Config
+    from gossip.core.params import Params
     from gossip.core.types import Address
     from gossip.net.bind import Endpoint
     from gossip.store import StoredRecord
@@ -155,7 +157,7 @@ class Agent(Answers):
         endpoints = self._endpoints or bind(config.bind)
         for endpoint in endpoints:
             parts.callback(endpoint.close)
-        params = PROFILES[config.profile]
+        params = _params(config)
         self._address = _advertised(config, endpoints[0].address)
 
         saved = store.saved
@@ -304,6 +306,8 @@ class Agent(Answers):
         self._flush()
         with trio.move_on_after(LEAVE_SECONDS):
             await self._left.wait()
+            # Whom no datagram reaches is told over a stream.
+            await self._driver.settle()
 
     # ----------------------------------------------------------------------------- what happens inside
 
@@ -379,6 +383,21 @@ class Agent(Answers):
         self._checking.set_own(config.checks)
         note(logging.INFO, "reloaded", **done._asdict())
         return done
+
+
+def _params(config: Config) -> Params:
+    """The profile, with what the configuration says otherwise."""
+    chosen = PROFILES[config.profile]
+    period = chosen.period if config.probe_period is None else config.probe_period
+    return msgspec.structs.replace(
+        chosen,
+        period=period,
+        # However short the period, the indirect round needs a part of it.
+        direct_max=min(chosen.direct_max, period / 2),
+        retention=chosen.retention if config.retention is None else config.retention,
+        restart_grace=chosen.restart_grace if config.restart_grace is None else config.restart_grace,
+        stream_probe=config.stream_probe,
+    )
 
 
 def _advertised(config: Config, bound: Address) -> Address:

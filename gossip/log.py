@@ -150,7 +150,10 @@ def note(level: int, event: str, /, **fields: object) -> None:
 
 def log_event(event: Event) -> None:
     """Write what the node tells, the moment it happens."""
-    level = logging.WARNING if event.kind in _WARNINGS or not event.ok else logging.INFO
+    # A flag that goes up is for somebody to look at; that it went down is good to know.
+    flagged = event.kind is EventKind.MEMBER_FLAGGED and event.detail.startswith("+")
+    is_warning = flagged or event.kind in _WARNINGS or not event.ok
+    level = logging.WARNING if is_warning else logging.INFO
     if _log.isEnabledFor(level) or level >= _feed.level:
         note(level, event.kind.value, **_fields(event))
 

@@ -89,6 +89,18 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
         choices=("lan", "wan", "local"),
         help="timing for the network between the agents (default: lan)",
     )
+    option("--probe-period", metavar="TIME", help="time between probes (default: the profile's, 1s in lan)")
+    option("--retention", metavar="TIME", help="how long dead and left members are remembered (default: 24h)")
+    option(
+        "--restart-grace",
+        metavar="TIME",
+        help="how long members that say they restart stay listed (default: 5s)",
+    )
+    option(
+        "--stream-probe",
+        choices=("on", "off"),
+        help="whether members that UDP does not reach are asked over TCP (default: on)",
+    )
     option(
         "--command-checks",
         choices=("off", "local", "http"),

@@ -29,9 +29,11 @@ from gossip.config.values import (
     is_wildcard,
     parse_address,
     parse_bool,
+    parse_duration,
     parse_ip_address,
     parse_pairs,
     show_address,
+    show_duration,
 )
 from gossip.errors import ConfigError
 
@@ -91,6 +93,14 @@ class Config:
     """Where HTTP is served; None: nowhere. Port 0 lets the system choose."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
+    probe_period: float | None = None
+    """Seconds; None: the profile's. Suspicion and every other time that is counted in periods follow it."""
+    retention: float | None = None
+    """Seconds for which the dead and the left are remembered; None: the profile's."""
+    restart_grace: float | None = None
+    """Seconds for which a member that said it restarts stays listed; None: the profile's."""
+    stream_probe: bool = True
+    """Whether a member that datagrams do not reach is asked over a stream before it is accused."""
     log_level: str = "info"
     log_format: str = "text"
     dev: bool = False
@@ -222,6 +232,10 @@ def _assemble(
         http=_settle_http(settings, dev=dev, insecure=insecure),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
+        probe_period=take("probe_period", _duration(0.1, 60.0), None),
+        retention=take("retention", _duration(1.0, 30 * 86_400.0), None),
+        restart_grace=take("restart_grace", _duration(0.5, 3_600.0), None),
+        stream_probe=take("stream_probe", _switch, default=True),
         log_level=take("log_level", _choice(LOG_LEVELS), "info"),
         log_format=take("log_format", _choice(LOG_FORMATS), "text"),
         dev=dev,
@@ -315,6 +329,16 @@ def _switch(value: object) -> bool:
     if isinstance(value, bool):
         return value
     return parse_bool(value if isinstance(value, str) else repr(value))
+
+
+def _duration(least: float, most: float) -> Callable[[object], float | None]:
+    def parse(value: object) -> float | None:
+        seconds = parse_duration(_text(value))
+        if not least <= seconds <= most:
+            raise ConfigError(f"{value!r} is not within {show_duration(least)} to {show_duration(most)}")
+        return seconds
+
+    return parse
 
 
 def _choice(words: Sequence[str]) -> Callable[[object], str]:

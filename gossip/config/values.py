@@ -32,6 +32,7 @@ __all__ = [
     "parse_pairs",
     "parse_size",
     "show_address",
+    "show_duration",
 ]
 
 Address: TypeAlias = tuple[str, int]
@@ -126,6 +127,14 @@ def parse_duration(text: str) -> float:
     if match is None or match[2] not in _SECONDS:
         raise ConfigError(f"{text!r} is no duration: write 500ms, 2s, 1m or 1h")
     return float(match[1]) * _SECONDS[match[2]]
+
+
+def show_duration(seconds: float) -> str:
+    """As `parse_duration` reads it, in the largest unit that needs no fraction."""
+    for unit in ("h", "m", "s"):
+        if seconds % _SECONDS[unit] == 0:
+            return f"{seconds / _SECONDS[unit]:g}{unit}"
+    return f"{seconds / _SECONDS['ms']:g}ms"
 
 
 def parse_size(text: str) -> int:

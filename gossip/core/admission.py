@@ -16,10 +16,10 @@ from collections.abc import Sequence
 from gossip.core.attempts import ATTEMPTS_MAX, Attempt, UnderWay
 from gossip.core.context import Context, refusing
 from gossip.core.conversation import Opener
-from gossip.core.detector import Detector
 from gossip.core.effects import Resolve
 from gossip.core.events import Event, EventKind
-from gossip.core.members import Member, MemberTable
+from gossip.core.knocks import Knocks
+from gossip.core.members import MemberTable
 from gossip.core.messages import Ack, Frame, Hello, Turned, Verdict
 from gossip.core.own import Own
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
@@ -102,9 +102,9 @@ class Admission:
         roster: Roster,
         own: Own,
         pings: Pings,
-        detector: Detector,
         repair: Repair,
         sessions: Sessions,
+        knocks: Knocks,
         seeds: Sequence[str],
         remembered: Sequence[Address],
         now: float,
@@ -114,9 +114,9 @@ class Admission:
         self._roster = roster
         self._own = own
         self._pings = pings
-        self._detector = detector
         self._repair = repair
         self._sessions = sessions
+        self._knocks = knocks
         self._seeds = {seed: Attempt(seed, asked=False) for seed in seeds}
         self._seed_addresses: dict[str, list[Address]] = {}
         self._attempts: dict[int, Attempt] = {}
@@ -208,6 +208,10 @@ class Admission:
             self._try_next(attempt)
             return
         self._own.settled = True
+        seed = self._table.get(opener.peer)
+        if seed is not None and opener.verdict is not None and opener.verdict.degraded:
+            # What stood in the way of its ping stands in the way of news too.
+            self._roster.flag(seed, "degraded", on=True)
         if opener.quiet or attempt.asked:
             self._repair.joined(now)
         self._remembered.pop(opener.address, None)
@@ -358,7 +362,7 @@ class Admission:
         dead = [member for member in self._table if member.status is Status.DEAD]
         at = self._ctx.rng.randrange(lost)
         if at < len(dead):
-            self.knock(dead[at])
+            self._knocks.at(dead[at])
             return
         address = list(self._remembered)[at - len(dead)]
         attempt = Attempt(show_address(address), asked=False)
@@ -366,14 +370,6 @@ class Admission:
             self._under_way.begin(attempt)
             attempt.addresses = [address]
             self._try_next(attempt)
-
-    def knock(self, member: Member) -> None:
-        """Ping a dead member with what is held against it: if it lives, it refutes."""
-        self._ctx.count("knocked")
-        seq = self._ctx.sequence()
-        self._ctx.send(
-            member.address, self._pings.ping(seq, member.id, member.address, self._detector.charges(member))
-        )
 
     def heard_stranger(self, source: Address) -> None:
         """Somebody unknown pings this node by its id: a former life knew them. Join, if alone."""

@@ -24,6 +24,7 @@ from gossip.core.events import Event, EventKind
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
+from gossip.core.knocks import Knocks
 from gossip.core.members import MemberTable
 from gossip.core.messages import (
     Frame,
@@ -105,15 +106,16 @@ class Node(Reads):
         self._intake = Intake(ctx, table, self._roster, self._spread, self._own, self._detector, self._events)
         self._repair = Repair(ctx, table, self._detector, self._intake, self._sessions)
         self._intake.fetch = self._repair.fetch
+        self._knocks = Knocks(ctx, self._pings, self._detector, self._sessions)
         self._admission = Admission(
             ctx,
             table,
             self._roster,
             self._own,
             self._pings,
-            self._detector,
             self._repair,
             self._sessions,
+            self._knocks,
             seeds,
             remembered,
             now,
@@ -134,7 +136,7 @@ class Node(Reads):
             self._admission,
             self._sessions,
         )
-        self._prober.stream_ack = self._packets.stream_ack
+        self._prober.stream_ack = self._knocks.stream_ack = self._packets.stream_ack
         self._upkeep = Upkeep(
             ctx,
             table,

@@ -90,7 +90,7 @@ class Packets:
         elif isinstance(frame, Ping) and frame.target == self._ctx.notary.id:
             self._hear(frame.sender, frame.view, now)
             self._intake.take(frame.news, frame.sender, now)
-            self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender)))
+            self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender), by_stream=True))
         elif isinstance(frame, Gossip):
             self._gossip(frame, source, now)
         else:
@@ -114,13 +114,16 @@ class Packets:
         else:
             self._pings.met(member, ping.position)
 
-    def _acked(self, ping: Ping, member: Member | None) -> Ack:
-        """The ack: with what is held against the pinger, if anything, and with news for it."""
+    def _acked(self, ping: Ping, member: Member | None, *, by_stream: bool = False) -> Ack:
+        """The ack: with what is held against the pinger, if anything, and with news for it.
+
+        A datagram that a degraded member may never get carries none, which would count as told.
+        """
         charges: tuple[bytes, ...] = ()
         if member is not None and member.status is not Status.ALIVE:
             charges = self._detector.charges(member)
         ack = self._pings.ack(ping, charges)
-        if not self._spread.has_news:
+        if not self._spread.has_news or (member is not None and member.degraded and not by_stream):
             return ack
         room = self._spread.room(member, bare_bytes(ack) + sum(map(news_bytes, charges)))
         news = self._spread.piggyback(ping.sender, room, charges)

@@ -87,7 +87,7 @@ class Pings:
         seq = self._ctx.sequence()
         large = False
         ping = self.ping(seq, target, address, news)
-        if full and self._spread.has_news:
+        if full and self._spread.has_news and not self._is_degraded(target):
             used = bare_bytes(ping) + sum(map(news_bytes, news))
             more = self._spread.piggyback(target, self._spread.room(None, used, trial=True), news)
             if more:
@@ -99,6 +99,11 @@ class Pings:
             del self._expected[next(iter(self._expected))]
         self._ctx.send(address, ping)
         return seq
+
+    def _is_degraded(self, target: NodeId) -> bool:
+        """Whether datagrams do not reach `target`: news in one would count as told, and be lost."""
+        member = self._table.get(target)
+        return member is not None and member.degraded
 
     def ping(self, seq: int, target: NodeId, address: Address, news: tuple[bytes, ...] = ()) -> Ping:
         """A ping's message: for a stream, which needs no entry here."""

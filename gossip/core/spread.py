@@ -112,7 +112,7 @@ class Spread:
             targets = self.queue.untold(lead, self._table.live, self._ctx.params.gossip_fanout, self._ctx.rng)
             if targets:
                 for target in targets:
-                    for _ in range(TICK_PACKETS):
+                    for _ in range(TICK_PACKETS // self._packets_at_once(target)):
                         if not self._tell(target, None):
                             break
                 return
@@ -133,12 +133,17 @@ class Spread:
         whole = params.packet_bytes_proven if large else params.packet_bytes
         return whole - PACKET_OVERHEAD_BYTES - MANY_NEWS_BYTES - base
 
+    def _packets_at_once(self, target: NodeId) -> int:
+        """How many packets' worth of news one message to `target` takes: a stream is not opened for each."""
+        member = self._table.get(target)
+        return TICK_PACKETS if member is not None and member.degraded else 1
+
     def _tell(self, target: NodeId, only: list[Item] | None) -> bool:
         """Send one packet of news to `target`; False if there was nothing that it lacks."""
         member = self._table.get(target)
         if member is None:
             return False
-        room = self.room(member, self._bare)
+        room = self.room(member, self._bare) * self._packets_at_once(target)
         news = self.queue.pick(target, room, self._table.n - 1, only)
         if news:
             self.deliver(member, news)

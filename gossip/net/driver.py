@@ -34,6 +34,7 @@ from gossip.errors import RemoteProtocolError
 from gossip.net.addresses import is_same
 from gossip.net.clock import GapClock
 from gossip.net.lag import Lag
+from gossip.net.outlet import Outlet
 from gossip.net.resolve import DEFAULT_PORT, literal, resolve
 from gossip.net.sent import SentLog
 from gossip.net.streams import Streams
@@ -136,8 +137,7 @@ class Driver:
         for port in self._ports:
             self._poll.register(port.sock, select.POLLIN | select.POLLERR)
         self._encoded: tuple[Packet, bytes] | None = None
-        self._sends_left = self._sends_failed = 0
-        """Since the last turn."""
+        self.outlet = Outlet(params.period)
 
     def now(self) -> float:
         """Seconds of the monotonic clock that core lives by."""
@@ -224,6 +224,10 @@ class Driver:
         """What streams have carried."""
         return self._streams.volume
 
+    async def settle(self) -> None:
+        """Until what was last sent over streams has been read."""
+        await self._streams.settle()
+
     # -- wake-ups
 
     async def _read(self, port: UdpPort) -> None:
@@ -260,10 +264,7 @@ class Driver:
             if port.overflowed():
                 overflow = True
                 node.count("receive_overflow")
-        # Whoever cannot send hears no answers either, and must not accuse others of silence. One
-        # datagram that left shows that the failing was about where the others went.
-        mute = self._sends_failed > 0 and not self._sends_left
-        self._sends_left = self._sends_failed = 0
+        mute = self.outlet.is_mute(now)
         if max(late, gap) > bound:
             # Perhaps this is a copy of a machine whose original runs on: never a number twice.
             self._sealer.renew(os.urandom(SESSION_BYTES))
@@ -332,11 +333,10 @@ class Driver:
             self._encoded = (message, codec.encode(message))
         datagram = self._sealer.seal(self._encoded[1])
         problem = port.send(datagram, address)
+        self.outlet.tried(problem)
         if problem:
-            self._sends_failed += problem == "send_failed"
             self.node.count(problem)
             return
-        self._sends_left += 1
         mark = self._sealer.mark(datagram)
         if mark is not None:
             self._sent.note(mark, address, self.now())
@@ -399,7 +399,9 @@ class _StreamInputs:
             # A later version's: the conversation goes on without it.
             self._node.count(exc.reason)
             return
-        self._node.stream_received(stream, frame, self._driver.now())
+        now = self._driver.now()
+        self._driver.outlet.streamed(now)
+        self._node.stream_received(stream, frame, now)
         self._driver.flush()
 
     def stream_closed(self, stream: StreamId, reason: str) -> None:

@@ -78,6 +78,7 @@ class Streams:
         self._places = trio.Semaphore(limit + SPARE_PLACES)
         self._streams: dict[StreamId, Stream] = {}
         self._nursery: trio.Nursery | None = None
+        self._ends = trio.lowlevel.ParkingLot()
 
     def __len__(self) -> int:
         return len(self._streams)
@@ -118,6 +119,11 @@ class Streams:
         if stream is not None and not stream.ending:
             stream.end()
 
+    async def settle(self) -> None:
+        """Until every stream that this side has ended is over: the peer has then read what was written."""
+        while any(stream.ending for stream in self._streams.values()):
+            await self._ends.park()
+
     # -- the life of one stream
 
     def _add(self, number: StreamId, scope: trio.CancelScope, *, connected: bool = False) -> Stream:
@@ -127,7 +133,10 @@ class Streams:
 
     def _over(self, stream: Stream, reason: str) -> None:
         """Forget a stream and report it, once."""
-        if self._streams.pop(stream.number, None) is not None and not stream.ending:
+        if self._streams.pop(stream.number, None) is None:
+            return
+        self._ends.unpark_all()
+        if not stream.ending:
             self._owner.stream_closed(stream.number, reason)
 
     async def _run(self, stream: Stream, work: Callable[[Stream], Awaitable[None]]) -> None:

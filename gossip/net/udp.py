@@ -28,6 +28,13 @@ RECEIVE_BYTES: Final = 2_048
 RECEIVE_BUFFER_BYTES: Final = 4 << 20
 """Asked for as SO_RCVBUF; the system's maximum may cut it. A burst waits here, not at the sender."""
 
+_PROBLEMS: Final = {
+    errno.ENOBUFS: "send_blocked",
+    # By a rule of this host, as a firewall's: it is about datagrams, or about whom they are for.
+    errno.EPERM: "send_forbidden",
+    errno.EACCES: "send_forbidden",
+}
+
 _SO_MEMINFO: Final = 55
 _MEMINFO: Final = struct.Struct("=9I")
 """<linux/sock_diag.h>: SK_MEMINFO_VARS numbers, the last of them how many datagrams were dropped."""
@@ -101,7 +108,7 @@ class UdpPort:
         except BlockingIOError:
             return "send_blocked"
         except OSError as exc:
-            return "send_blocked" if exc.errno == errno.ENOBUFS else "send_failed"
+            return _PROBLEMS.get(exc.errno or 0, "send_failed")
         self.sent += 1
         self.sent_bytes += len(datagram)
         return ""
@@ -111,7 +118,9 @@ class UdpPort:
             self.sock.sendto(datagram, address)
         except BlockingIOError:
             raise
-        except OSError:
+        except OSError as exc:
+            if exc.errno == errno.EPERM:
+                raise  # no ICMP error, and the rule that refuses may leave one behind for the next call
             # Perhaps not about this datagram: a pending ICMP error is raised by the next call on
             # the socket, whomever it is for, and only once.
             self.sock.sendto(datagram, address)

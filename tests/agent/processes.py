@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tests.support import ROOT, clean_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
     from types import TracebackType
     from typing import Self
@@ -83,14 +84,25 @@ class Ask:
 
 
 class Process:
-    """One agent. Whatever happens in the test, the process ends with the block."""
+    """One agent. Whatever happens in the test, the process ends with the block.
+
+    `before` is a program that runs the agent in its own place, such as `ip netns exec NAME`.
+    """
 
     def __init__(
-        self, folder: Path, *options: str, name: str = "n1", extra: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *options: str,
+        name: str = "n1",
+        bind: str = "127.0.0.1:0",
+        before: Sequence[str] = (),
+        extra: dict[str, str] | None = None,
     ) -> None:
         self.socket = folder / "s.sock"
         self.log = folder / "log"
         self._name = name
+        self._bind = bind
+        self._before = before
         self._options = options
         self._folder = folder
         self._extra = extra or {}
@@ -98,8 +110,9 @@ class Process:
 
     def start(self) -> Self:
         command = [
-            sys.executable, "-m", "gossip", "agent", "--bind", "127.0.0.1:0", "--name", self._name,
-            "--socket", str(self.socket), "--data-dir", str(self._folder / "data"), "--log-format", "json",
+            *self._before,
+            sys.executable, "-m", "gossip", "agent", "--bind", self._bind, "--name", self._name, "--socket",
+            str(self.socket), "--data-dir", str(self._folder / "data"), "--log-format", "json",
             *self._options,
         ]  # fmt: skip
         with self.log.open("ab") as log:

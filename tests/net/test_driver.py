@@ -395,6 +395,10 @@ async def test_a_node_that_can_send_to_nobody_is_told_to_doubt_itself(
         assert not await doubts_after("send_blocked")
         assert not await doubts_after("send_failed", ""), "that one cannot be reached; others can"
         assert await doubts_after("send_blocked", "send_failed")
+        # A firewall that keeps datagrams in lets streams pass: who hears by them is not cut off.
+        agent.driver.outlet.streamed(agent.driver.now())
+        assert not await doubts_after("send_forbidden", "send_forbidden")
+        assert await doubts_after("send_failed", "send_failed")
 
 
 # -- the other effects

@@ -128,6 +128,29 @@ async def test_close_sends_what_is_written_first() -> None:
         assert one.node.of("stream_opened") == one.node.of("stream_closed") == []
 
 
+async def test_who_settles_waits_until_what_it_wrote_last_has_been_read() -> None:
+    """Who leaves over streams must not end before the others have heard it."""
+    async with running() as agent, trio.open_nursery() as nursery:
+        with listening() as (listener, address):
+            agent.want(Dial(1, address, PATIENCE), Write(1, turned(1)))
+            async with await accept(listener) as stream:
+                with trio.fail_after(PATIENCE):
+                    await agent.driver.settle()  # nobody waits for one that goes on
+                agent.want(Close(1))
+                settled = trio.Event()
+
+                async def settle() -> None:
+                    await agent.driver.settle()
+                    settled.set()
+
+                nursery.start_soon(settle)
+                await wait_all_tasks_blocked()
+                assert not settled.is_set()
+                await ended(stream)
+            with trio.fail_after(PATIENCE):
+                await settled.wait()
+
+
 async def test_an_accepted_stream_can_be_written_to_at_once_and_closed() -> None:
     async with running() as agent:
         accept_all(agent)

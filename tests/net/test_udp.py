@@ -109,7 +109,8 @@ def test_sending_never_raises(port: UdpPort) -> None:
     for number, reason in {
         errno.EAGAIN: "send_blocked",
         errno.ENOBUFS: "send_blocked",
-        errno.EPERM: "send_failed",
+        errno.EPERM: "send_forbidden",
+        errno.EACCES: "send_forbidden",
         errno.ENETUNREACH: "send_failed",
         errno.EMSGSIZE: "send_failed",
     }.items():
@@ -124,6 +125,14 @@ def test_a_datagram_over_64_kib_is_counted_not_raised(port: UdpPort) -> None:
 def test_another_ones_error_is_survived_by_sending_again(port: UdpPort) -> None:
     port.sock = BrokenSocket(port.sock, errno.ECONNREFUSED)  # type: ignore[assignment]
     assert port.send(b"x", port.address) == ""
+
+
+def test_what_a_firewall_of_this_host_refuses_is_not_tried_again(port: UdpPort) -> None:
+    """It may have left an ICMP error behind, which would be taken for the reason."""
+    broken = BrokenSocket(port.sock, errno.EPERM, errno.ECONNREFUSED)
+    port.sock = broken  # type: ignore[assignment]
+    assert port.send(b"x", port.address) == "send_forbidden"
+    assert broken.failures == [errno.ECONNREFUSED]
 
 
 def test_a_full_socket_is_not_tried_again(port: UdpPort) -> None:

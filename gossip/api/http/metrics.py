@@ -62,7 +62,12 @@ PLAIN: Final = {
 }
 """Families that are one counter of the node each."""
 FAILED_PROBES: Final = {"silent": "probe_failed", "refused": "probe_refused"}
-UNSENT: Final = {"blocked": "send_blocked", "failed": "send_failed", "no_socket": "send_no_socket"}
+UNSENT: Final = {
+    "blocked": "send_blocked",
+    "failed": "send_failed",
+    "forbidden": "send_forbidden",
+    "no_socket": "send_no_socket",
+}
 COUNTED: Final = frozenset(
     (*REFUSED, *(name for name, _ in PLAIN.values()), *FAILED_PROBES.values(), *UNSENT.values())
 )
@@ -127,6 +132,10 @@ def _members(of: Sources) -> Samples:
     return [((status,), count) for status, count in views.tally(of.node).items()]
 
 
+def _degraded(of: Sources) -> Samples:
+    return [((), sum(member.degraded and member.is_live for member in of.node.members))]
+
+
 def _refused(of: Sources) -> Samples:
     counters = of.node.counters
     return [((reason,), counters.get(reason, 0)) for reason in REFUSED]
@@ -188,6 +197,7 @@ FAMILIES: Final = (
     Family(
         "members", "Members by the status that they have here, this agent included.", _members, ("status",)
     ),
+    Family("members_degraded", "Live members that this agent reaches over streams only.", _degraded),
     *(Family(name, text, _counter(counter), (), True) for name, (counter, text) in PLAIN.items()),
     Family(
         "probes_failed", "Probes that ended in an accusation.", _by_reason(FAILED_PROBES), ("reason",), True

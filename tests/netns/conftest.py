@@ -1,0 +1,36 @@
+"""Networks for tests: for root only, since only root may make network namespaces."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.netns.hosts import Network, remove_leftovers
+from tests.support import requires_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def may_make_namespaces() -> None:
+    """Skips without root, `ip` or `nft`; with TESTS_NO_SKIP=1, as in CI, it fails instead."""
+    if os.geteuid() != 0:
+        reason = "network namespaces are made by root only"
+        if os.environ.get("TESTS_NO_SKIP") == "1":
+            pytest.fail(f"{reason}, and TESTS_NO_SKIP=1 forbids to skip", pytrace=False)
+        pytest.skip(reason)
+    requires_program("ip")
+    requires_program("nft")
+    remove_leftovers()
+
+
+@pytest.fixture
+def network(may_make_namespaces: None, tmp_path: Path) -> Iterator[Callable[[int], Network]]:
+    """Builds networks of so many hosts; they are gone when the test is over."""
+    with contextlib.ExitStack() as stack:
+        yield lambda count: stack.enter_context(Network(count, tmp_path))

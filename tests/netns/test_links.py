@@ -1,0 +1,43 @@
+"""A host whose interface is down: what it sends fails at once, and it knows that the fault is its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.netns.hosts import Network, until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Build = Callable[[int], Network]
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_host_without_its_interface_accuses_nobody(network: Build, count: int) -> None:
+    """Scenario 75: it doubts itself, says that it is isolated, keeps its view, and is back with the link."""
+    net = network(count)
+    *others, lost = net.hosts
+    net.start(*net.hosts)
+    net.wait_for_agreement(*net.hosts)
+    others[0].register("web")
+    until("it knows of it", lambda: lost.lookup("web") == {"a"})
+
+    lost.link(up=False)
+    until("it doubts itself", lambda: "doubting" in lost.flags(lost))
+    until("others suspect it", lambda: any(host.told("member_suspected", lost) for host in others))
+    lost.link(up=True)
+    net.wait_for_agreement(*net.hosts)
+
+    lost.link(up=False)
+    until("others hold it dead", lambda: all(host.sees()[lost.name] == "dead" for host in others))
+    until("it hears nobody", lambda: "isolated" in lost.flags(lost))
+    assert lost.lookup("web") == {"a"}, "its view is kept"
+    assert set(lost.sees().values()) == {"alive"}
+    lost.link(up=True)
+    net.wait_for_agreement(*net.hosts)
+    assert lost.told("member_failed") == lost.told("member_suspected") == []
+    assert {line["name"] for host in others for line in host.told("member_failed")} == {lost.name}
