@@ -20,6 +20,7 @@ from gossip.core.members import Member, MemberTable
 from gossip.core.pings import Pings
 from gossip.core.records import Accusation, Fact, MemberRecord
 from gossip.core.roster import Roster
+from gossip.core.sessions import Sessions
 from gossip.core.spread import Spread
 from gossip.core.stability import Stability
 from gossip.core.suspicion import Suspicion
@@ -55,6 +56,7 @@ class Detector:
         pings: Pings,
         health: Health,
         probes: Probes,
+        sessions: Sessions,
     ) -> None:
         self._ctx = ctx
         self._table = table
@@ -62,7 +64,7 @@ class Detector:
         self._spread = spread
         self._health = health
         self._probes = probes
-        self._looks = LastLooks(ctx, pings, health, self, probes.direct_wait)
+        self._looks = LastLooks(ctx, pings, health, self, sessions, probes.direct_wait)
         self.stability = Stability(ctx, table, roster)
         self._credit = ACCUSE_BURST
         self._credit_at = float("-inf")

@@ -4,6 +4,7 @@ Small pings, each given what the member's round trips make likely. One is enough
 bring the clock to its minimum: each of them has asked in three ways for a whole period. With fewer there
 are three, since one lost datagram is no reason to bury anybody; on a quiet network that takes a fraction of
 a second.
+Who is known to be reached over streams only is asked over one instead.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from typing import Protocol
 from gossip.core.context import Context
 from gossip.core.health import Health
 from gossip.core.member import Member
+from gossip.core.messages import Ack, Frame
 from gossip.core.pings import Pings
+from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer
-from gossip.core.types import Kind, NodeId
+from gossip.core.types import Kind, NodeId, StreamId
 
 __all__ = ["LastLooks"]
 
@@ -37,12 +40,19 @@ class LastLooks:
     """The last looks of one node: at most one at a member."""
 
     def __init__(
-        self, ctx: Context, pings: Pings, health: Health, judge: Judge, direct_wait: Callable[[Member], float]
+        self,
+        ctx: Context,
+        pings: Pings,
+        health: Health,
+        judge: Judge,
+        sessions: Sessions,
+        direct_wait: Callable[[Member], float],
     ) -> None:
         self._ctx = ctx
         self._pings = pings
         self._health = health
         self._judge = judge
+        self._sessions = sessions
         self._direct_wait = direct_wait
         self._looks: dict[NodeId, Look] = {}
 
@@ -56,7 +66,10 @@ class LastLooks:
         """Look at `member`, unless it is being looked at."""
         if member.id not in self._looks:
             look = self._looks[member.id] = Look(self, member)
-            self._ping(look, now)
+            if member.degraded and self._ctx.params.stream_probe:
+                self._call(look, now)
+            else:
+                self._ping(look, now)
 
     def wait_over(self, subject: NodeId, now: float) -> None:
         """A ping of the look met nobody in time."""
@@ -64,7 +77,7 @@ class LastLooks:
         if look is None:
             return
         doubtful = len(look.member.accusations) <= self._ctx.params.suspicion_k
-        if doubtful and len(look.seqs) < PINGS:
+        if doubtful and len(look.seqs) < PINGS and not look.is_call:
             self._ping(look, now)
         else:
             self.fail(look, now)
@@ -83,6 +96,8 @@ class LastLooks:
         if look is not None:
             for seq in look.seqs:
                 self._pings.forget(seq)
+            if look.stream:
+                self._sessions.close(look.stream)
             self._ctx.timers.clear(Timer.LAST_LOOK, subject)
 
     def drop_all(self) -> list[NodeId]:
@@ -91,6 +106,17 @@ class LastLooks:
         for subject in subjects:
             self.drop(subject)
         return subjects
+
+    def _call(self, look: Look, now: float) -> None:
+        """One ping over a stream, given the time that a connection may take."""
+        member = look.member
+        wait = 2 * self._ctx.params.direct_max * self._health.factor
+        self._ctx.timers.set(now + wait, Timer.LAST_LOOK, member.id)
+        look.is_call = True
+        look.seqs.append(self._ctx.sequence())
+        look.stream = self._sessions.dial(look.address, look, wait)
+        charges = self._judge.charges(member)
+        self._sessions.write(look.stream, self._pings.ping(look.seqs[0], member.id, look.address, charges))
 
     def _ping(self, look: Look, now: float) -> None:
         member = look.member
@@ -101,14 +127,17 @@ class LastLooks:
 
 
 class Look:
-    """One last look, as the asker of its pings."""
+    """One last look, as the asker of its pings or the handler of its stream."""
 
-    __slots__ = ("_looks", "member", "seqs")
+    __slots__ = ("_looks", "address", "is_call", "member", "seqs", "stream")
 
     def __init__(self, looks: LastLooks, member: Member) -> None:
         self._looks = looks
         self.member = member
+        self.address = member.address
         self.seqs: list[int] = []
+        self.is_call = False
+        self.stream: StreamId = 0
 
     def acked(self, _seq: int, now: float) -> None:
         self._looks.acked(self, now)
@@ -116,3 +145,19 @@ class Look:
     def evidence(self, kind: Kind, now: float) -> None:
         if kind is Kind.NOT_ME or self.member.believes_refusals(now):
             self._looks.fail(self, now)
+
+    def opened(self, now: float) -> None:
+        """The ping was written when the stream was dialled."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        if (
+            isinstance(frame, Ack)
+            and frame.seq in self.seqs
+            and (frame.sender, frame.address) == (self.member.id, self.address)
+        ):
+            self._looks.acked(self, now)
+
+    def closed(self, _reason: str, now: float) -> None:
+        """Refused, or out of time."""
+        self.stream = 0
+        self._looks.fail(self, now)

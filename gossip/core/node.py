@@ -98,7 +98,7 @@ class Node(Reads):
         self._pings = Pings(ctx, table, self._spread, self._coordinates)
         self._prober = Prober(ctx, table, self._roster, self._pings, self._health, self._sessions)
         self._detector = Detector(
-            ctx, table, self._roster, self._spread, self._pings, self._health, self._prober
+            ctx, table, self._roster, self._spread, self._pings, self._health, self._prober, self._sessions
         )
         self._prober.detector = self._detector
         self._helping = Helping(ctx, table, self._pings, self._prober.corroborate)

@@ -174,6 +174,8 @@ class Prober:
         probe.indirect = True
         probe.evidence_kind, probe.evidence_at = kind, now
         self._await_grace(probe, now)
+        # A firewall may refuse datagrams for it, in the sight of both.
+        self._try_stream(probe, probe.deadline - now)
 
     def _begin(self, member: Member, now: float) -> Probe | None:
         if member.id in self._running or not member.is_live or member.record.phase != Phase.RUNNING:

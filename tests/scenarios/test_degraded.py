@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from gossip.core.effects import Dial, Write
+from gossip.core.effects import Dial, Send, Write
 from gossip.core.events import EventKind
-from gossip.core.messages import Gossip, Ping
-from gossip.core.types import Status
+from gossip.core.messages import Gossip, Ping, PingRequest
+from gossip.core.types import Outcome, Status
 from sim.links import MTU_MIN, link
 from sim.world import LATENCY, World
-from tests.core.rig import Rig
+from tests.core.rig import Peer, Rig
 from tests.world import about, all_see, cluster
 
 STREAMS_ONLY = link(LATENCY, mtu=MTU_MIN)
@@ -125,3 +125,41 @@ def test_a_degraded_member_is_told_much_at_once() -> None:
     x.heard.clear()
     rig.run(10)
     assert not any(ping.news for ping in x.got(Ping)), "what rides in a datagram would count as told"
+
+
+def test_a_helper_looks_over_a_stream_before_it_says_that_a_member_refuses() -> None:
+    """Scenario 13: a firewall refuses datagrams for it, in the sight of the prober and of its helpers."""
+    rig = Rig()
+    *others, x = rig.members(4)
+    rig.run(10)
+    x.acks, x.stream = False, True
+    for peer in others:
+        peer.helps = Outcome.REFUSED
+    for number in range(20):
+        rig.feed(PingRequest(number, others[0].id, x.id, x.address, 900), others[0])
+        refuse_datagrams(rig, x, 1.3)
+    assert rig.node.counters["accused"] == 0
+    assert rig.member(x).flags == ("degraded",)
+
+
+def refuse_datagrams(rig: Rig, peer: Peer, seconds: float) -> None:
+    end = rig.now + seconds
+    while rig.now < end:
+        if any(isinstance(each, Send) and each.address == peer.address for each in rig.run(0.005)):
+            rig.do(lambda now: rig.node.refused(peer.address, now))
+
+
+def test_the_last_look_at_a_degraded_member_is_over_a_stream() -> None:
+    """Scenario 13: others have accused it, and its answer was not heard; so it is not buried."""
+    rig = Rig()
+    a, b, *_, x = rig.members(4)
+    rig.run(10)
+    x.acks, x.stream = False, True
+    rig.run_until(lambda: "degraded" in rig.member(x).flags)
+    for accuser in (a, b):
+        rig.hear(accuser, accuser.accuse(x))
+    assert rig.status(x) is Status.SUSPECT
+    rig.run_until(lambda: rig.status(x) is Status.ALIVE, limit=60)
+    assert EventKind.MEMBER_FAILED not in [event.kind for _, event in rig.events]
+    x.stream = False
+    rig.run_until(lambda: rig.status(x) is Status.DEAD)
