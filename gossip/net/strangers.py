@@ -25,7 +25,7 @@ class Stranger(NamedTuple):
     """Where the last came from."""
     is_stream: bool
     """The last came on a stream, whose port says nothing."""
-    count: int
+    times: int
     at: float
     """When the last came, seconds."""
 
@@ -40,7 +40,7 @@ class Strangers:
         """Something from `address` was refused."""
         hosts = self._by_reason.setdefault(reason, {})
         last = hosts.pop(address[0], None)
-        hosts[address[0]] = Stranger(reason, address, stream, (last.count if last else 0) + 1, now)
+        hosts[address[0]] = Stranger(reason, address, stream, (last.times if last else 0) + 1, now)
         if len(hosts) > HOSTS_MAX:
             del hosts[next(iter(hosts))]
 
