@@ -1,7 +1,7 @@
 """The doctor: gathers what an agent knows, has it try its members, and says in words what is wrong.
 
-One diagnosis runs at a time, and begins a second after the last at the earliest, since those who are asked to
-dial back rest for that long. Whoever asks the same meanwhile is given the same answer.
+One diagnosis runs at a time, and begins 1.5 s after the last at the earliest, since those who are asked to
+dial back rest for a second. Whoever asks the same meanwhile is given the same answer.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ PEERS: Final = 3
 """Live members that are tried and asked to dial back: enough to tell the agent's faults from others'."""
 DOUBTFUL_MAX: Final = 8
 """Members in doubt that are tried."""
+PAUSE: Final = 1.5 * REST
+"""Seconds from one diagnosis to the next: those who are asked to dial back must have rested."""
 SHARE: Final = 0.9
 """Of the time that is given: the rest is for the answer to be on its way."""
 
@@ -104,7 +106,7 @@ class Diagnosing:
         """None if it did not come to its turn in time."""
         with trio.move_on_at(until):
             async with self._turn:
-                await trio.sleep_until(self._last + REST)
+                await trio.sleep_until(self._last + PAUSE)
                 self._last = self._driver.now()
                 return await self._diagnose(who, until)
         return None

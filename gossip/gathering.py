@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -18,29 +18,39 @@ if TYPE_CHECKING:
     from gossip.core.members import Member
     from gossip.core.node import Node
     from gossip.core.types import NodeId
-    from gossip.net.driver import Driver
+    from gossip.net.lag import Lag
+    from gossip.net.strangers import Strangers
 
-__all__ = ["gather"]
+__all__ = ["Senses", "gather"]
 
 LATELY: Final = 300.0
 """Seconds for which it matters whose words could not be read."""
 
 
+class Senses(Protocol):
+    """What is needed of `net.driver.Driver`."""
+
+    lag: Lag
+    strangers: Strangers
+
+    def now(self) -> float: ...
+
+
 def gather(
-    node: Node, driver: Driver, cluster: str, peers: Sequence[Member], more: int, only: NodeId | None
+    node: Node, senses: Senses, cluster: str, peers: Sequence[Member], more: int, only: NodeId | None
 ) -> Facts:
     """The facts about a node and about `peers`, who were just examined."""
-    now = driver.now()
+    now = senses.now()
     examined = {each.member: each for each in node.examined}
     return Facts(
-        _me(node, driver, cluster, now),
+        _me(node, senses, cluster, now),
         tuple(_peer(node, each, examined.get(each.id), now) for each in peers),
         more,
         "" if only is None else only.hex(),
     )
 
 
-def _me(node: Node, driver: Driver, cluster: str, now: float) -> Me:
+def _me(node: Node, senses: Senses, cluster: str, now: float) -> Me:
     me = node.me
     return Me(
         id=node.id.hex(),
@@ -53,7 +63,7 @@ def _me(node: Node, driver: Driver, cluster: str, now: float) -> Me:
         doubts=tuple(
             Doubted(_ago(now, each.at), each.late, each.gap, each.overflow, each.mute) for each in node.doubts
         ),
-        lag_s=driver.lag.worst(now),
+        lag_s=senses.lag.worst(now),
         accused=tuple(
             Accused(_name(node, who), kind.name.lower(), _ago(now, at))
             for who, (kind, at) in node.accusers.items()
@@ -62,7 +72,7 @@ def _me(node: Node, driver: Driver, cluster: str, now: float) -> Me:
         same_address=_at_that_address(node, me),
         refused=tuple(
             Refused(each.reason, show_address(each.address), each.is_stream, each.times, _ago(now, each.at))
-            for each in driver.strangers.since(now - LATELY)
+            for each in senses.strangers.since(now - LATELY)
         ),
         seeds=tuple(Seed(seed, problem) for seed, problem in node.seed_problems().items()),
     )

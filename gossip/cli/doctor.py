@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from gossip.cli.output import complain, paint, plain, say, say_json
 from gossip.client.channel import Channel
-from gossip.client.questions import DOCTOR_GRACE
 from gossip.config.paths import default_socket
 from gossip.errors import UnreachableError
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 NO_AGENT = 3
+GRACE = 5.0
+"""Seconds that the answer may be late, on a host that is slow for the very reason that is looked for."""
 
 
 def doctor(options: Namespace) -> int:
@@ -28,7 +29,7 @@ def doctor(options: Namespace) -> int:
         params["member"] = options.member
     try:
         with Channel(options.socket) as channel:
-            value = channel.call("agent.doctor", params, options.timeout + DOCTOR_GRACE)
+            value = channel.call("agent.doctor", params, options.timeout + GRACE)
     except UnreachableError as problem:
         return _no_agent(options, problem)
     if options.json:

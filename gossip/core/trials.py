@@ -209,7 +209,7 @@ class Trials:
         trial = self._running.get(number)
         if trial is None:
             return
-        if now < trial.until:
+        if now < trial.until - trial.pause / 2:
             self.ping(trial, now)
             self._ctx.timers.set(min(now + trial.pause, trial.until), Timer.TRIAL, number)
             return

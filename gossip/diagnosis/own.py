@@ -99,12 +99,16 @@ def _running(me: Me) -> Iterator[Finding]:
 def _doubts_by_cause(
     doubts: list[Doubted],
 ) -> Iterator[tuple[str, Callable[[Doubted], str], str, list[Doubted]]]:
-    """Each cause with its words and its doubts, oldest first, without those that were the same one."""
+    """Each cause with its words and its doubts, oldest first; of those that were one, the worst."""
     for code, is_it, what, advice in _CAUSES:
         kept: list[Doubted] = []
         for each in doubts:
-            if is_it(each) and (not kept or kept[-1].ago_s - each.ago_s > OFTEN_APART):
+            if not is_it(each):
+                continue
+            if not kept or kept[-1].ago_s - each.ago_s > OFTEN_APART:
                 kept.append(each)
+            elif each.late_s + each.gap_s >= kept[-1].late_s + kept[-1].gap_s:
+                kept[-1] = each
         if kept:
             yield code, what, advice, kept
 
@@ -175,15 +179,13 @@ def _strangers(me: Me) -> Iterator[Finding]:
         last = min(each.ago_s for each in hosts)
         where = listed(_where(each) for each in hosts)
         count = sum(each.count for each in hosts)
+        times = "once" if count == 1 else f"{count} times"
+        when = f"({times}, last {span(last)} ago)"
         if reason in _WHY_REFUSED:
             code, what, advice = _WHY_REFUSED[reason]
-            what = what.format(cluster=me.cluster)
-            yield problem(
-                code, f"What {where} sent was {what} ({count} times, last {span(last)} ago).", advice
-            )
+            yield problem(code, f"What {where} sent was {what.format(cluster=me.cluster)} {when}.", advice)
         elif reason not in ("own", "unknown_kind", "truncated"):
-            text = f"What {where} sent could not be read: {reason} ({count} times, last {span(last)} ago)."
-            yield note("unreadable", text)
+            yield note("unreadable", f"What {where} sent could not be read: {reason} {when}.")
 
 
 def _where(refused: Refused) -> str:
@@ -208,7 +210,7 @@ def _cluster(me: Me) -> Iterator[Finding]:
         yield make(
             "seed",
             f"The seed {each.seed} did not let this agent join: {each.problem}.",
-            "Start an agent there, or correct --join.",
+            _seed_advice(each.problem),
         )
     if alone and not failing:
         yield note("alone", "This agent knows no other live member.", "To meet others: gossip join ADDRESS.")
@@ -218,3 +220,11 @@ def _cluster(me: Me) -> Iterator[Finding]:
             "Its view differs from a member's, and a repair with that one changed nothing.",
             "Restart this agent if it stays so, and report it: this should not happen.",
         )
+
+
+def _seed_advice(trouble: str) -> str:
+    if trouble.startswith("unreachable at"):
+        return ""  # what to do is said by the seed
+    if "broke the connection off" in trouble or "does not speak" in trouble:
+        return "What runs there may be of another cluster name or key: compare --cluster on both."
+    return "Start an agent there, let UDP and TCP through to it, or correct --join."
