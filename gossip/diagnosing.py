@@ -112,16 +112,16 @@ class Diagnosing:
         return None
 
     async def _diagnose(self, who: NodeId | None, until: float) -> Diagnosis:
-        subjects, doubtful, more = self._choose(who)
+        subjects, more = self._choose(who)
         with trio.move_on_at(until - (until - self._last) * (1 - SHARE)):
-            await self._examine(subjects, doubtful, (until - self._last) * SHARE * SHARE)
+            await self._examine(subjects, (until - self._last) * SHARE * SHARE)
         facts = gather(self._node, self._driver, self._cluster, subjects, more, who)
         findings = diagnose(facts)
         ok = not any(finding.severity == "problem" for finding in findings)
         return Diagnosis(ok, summary(facts, findings), findings, facts)
 
-    def _choose(self, who: NodeId | None) -> tuple[list[Member], list[Member], int]:
-        """Whom to try, who of them is in doubt, and how many in doubt are not tried."""
+    def _choose(self, who: NodeId | None) -> tuple[list[Member], int]:
+        """Whom to try, and how many in doubt are not tried."""
         table = self._node.members
         if who is None:
             doubtful = sorted(filter(_is_doubtful, table), key=lambda member: (member.status, -member.since))
@@ -131,9 +131,9 @@ class Diagnosing:
         chosen = doubtful[:DOUBTFUL_MAX]
         well = [member for member in table.sample(PEERS + len(chosen)) if member not in chosen]
         more = sum(member.status in (Status.SUSPECT, Status.DEAD) for member in doubtful[DOUBTFUL_MAX:])
-        return chosen + [member for member in well if not _is_doubtful(member)][:PEERS], chosen, more
+        return chosen + [member for member in well if not _is_doubtful(member)][:PEERS], more
 
-    async def _examine(self, subjects: list[Member], doubtful: list[Member], patience: float) -> None:
+    async def _examine(self, subjects: list[Member], patience: float) -> None:
         ended = trio.Event()
 
         def happened(event: Event) -> None:
@@ -142,8 +142,8 @@ class Diagnosing:
 
         unsubscribe = self._driver.subscribe(happened)
         try:
-            now = self._driver.now()
-            self._node.examine([each.id for each in subjects], [each.id for each in doubtful], patience, now)
+            ids = [each.id for each in subjects]
+            self._node.examine(ids, ids, patience, self._driver.now())
             self._driver.flush()
             await ended.wait()
         finally:

@@ -183,7 +183,7 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "doctor",
         "doctor:doctor",
-        "say what is wrong with the agent, its members and the ways between them",
+        "say what is wrong in the cluster, and what to do",
         example="gossip doctor\n  gossip doctor web-3 --json",
     )
     doctor.add_argument(

@@ -158,11 +158,13 @@ class Admission:
                 self._resolve(Attempt(seed, asked=False))
 
     def seed_problems(self) -> dict[str, str]:
-        """What is wrong with the seeds: empty for one that let this node join, or is a live member by now."""
-        return {
-            seed: "" if any(map(self._table.at, self._seed_addresses.get(seed, ()))) else problem
-            for seed, problem in self._seed_problems.items()
-        }
+        """What is wrong with each seed: nothing if it let this node join, is a live member or this node."""
+        found = {}
+        for seed in self._seeds:
+            known = self._seed_addresses.get(seed, ())
+            well = self._own.me.address in known or any(map(self._table.at, known))
+            found[seed] = "" if well else self._seed_problems.get(seed, "no answer yet")
+        return found
 
     def _resolve(self, attempt: Attempt) -> None:
         self._under_way.begin(attempt)

@@ -1,8 +1,8 @@
 """An examination: this node tries some members in every way, and asks how it looks from elsewhere.
 
 Each member is tried by datagram and stream (`trials`). On the stream it is asked to dial back
-(`dialback`), so that both directions are known. Members that are in doubt are also tried by a few others,
-as in an indirect probe. What comes of it is for the user: nobody is suspected or cleared by it.
+(`dialback`), so that both directions are known. Members may also be tried by a few others, as in an
+indirect probe. What comes of it is for the user: nobody is suspected or cleared by it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["SUBJECTS_MAX", "WITNESSES", "Back", "Examined", "Examiner"]
 
 SUBJECTS_MAX = 16
 WITNESSES = 3
-"""Members that are asked for their view of one that is in doubt, as helpers of a probe are."""
+"""Members that are asked what they meet where one should be, as helpers of a probe are."""
 WAYS_SHARE = 0.6
 BACK_SHARE = 0.5
 """Of the whole time: what this node's own tries may take, and what a peer is given for its own, which begin
@@ -105,13 +105,13 @@ class Examiner:
         self._trials.heard(sender)
 
     def examine(
-        self, subjects: Sequence[NodeId], doubtful: Sequence[NodeId], patience: float, now: float
+        self, subjects: Sequence[NodeId], witnessed: Sequence[NodeId], patience: float, now: float
     ) -> None:
-        """Examine these members, and have others look at the `doubtful` of them; EXAMINED when it is done.
+        """Examine these members, and have others try the `witnessed` of them; EXAMINED when it is done.
 
         Args:
             subjects: who; unknown ones are left out.
-            doubtful: those of them that a few others try as well.
+            witnessed: those of them that a few others try as well.
             patience: seconds for all of it.
             now: seconds.
 
@@ -134,7 +134,7 @@ class Examiner:
                 longest=patience, then=self._ask_back, said=self._answered,
             )  # fmt: skip
             self._under_way[trial.number] = member.id
-            if member.id in doubtful:
+            if member.id in witnessed:
                 self._ask_others(member, share)
         self._ctx.timers.set(now + share, Timer.TRIAL, EXAMINATION)
         self._look()

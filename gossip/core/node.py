@@ -307,11 +307,11 @@ class Node(Reads):
         self._ctx.timers.set(now + LEAVE_TIMEOUT, Timer.LEAVING)
 
     def examine(
-        self, subjects: Sequence[NodeId], doubtful: Sequence[NodeId], patience: float, now: float
+        self, subjects: Sequence[NodeId], witnessed: Sequence[NodeId], patience: float, now: float
     ) -> None:
         """Try these members in every way, in `patience` seconds; ends in EXAMINED. See `Examiner.examine`."""
         self._now = now
-        self._examiner.examine(subjects, doubtful, patience, now)
+        self._examiner.examine(subjects, witnessed, patience, now)
 
     def prepare_service(
         self,

@@ -140,7 +140,7 @@ class Reads:
         return dict(self._own.accusers)
 
     def seed_problems(self) -> dict[str, str]:
-        """For each seed that was tried, what went wrong the last time; empty if nothing did."""
+        """What is wrong with each seed; empty for one with which all is well."""
         return self._admission.seed_problems()
 
     def agreement(self) -> float | None:

@@ -114,7 +114,11 @@ def _witnesses(peer: Peer, word: str) -> str:
     if reached:
         rest = f", and {listed(others)} {_do(others)} not" if others else ""
         return f"; {listed(reached)} {_verb(reached, 'reaches', 'reach')} it by UDP{rest}"
-    return f"; {listed(others)} {_verb(others, 'gets', 'get')} no further" if others else ""
+    if not others:
+        return ""
+    if all(each.met == "silent" for each in peer.witnesses if each.met is not None):
+        return f"; {listed(others)} {_verb(others, 'gets', 'get')} no answer by UDP either"
+    return f"; {listed(others)} {_verb(others, 'fares', 'fare')} no better"
 
 
 def _verb(names: list[str], one: str, more: str) -> str:
@@ -154,7 +158,7 @@ def _replaced(peer: Peer) -> tuple[str, str]:
 
 def _unreachable(peer: Peer) -> tuple[str, str]:
     heard = peer.heard_ago_s
-    last = f", and was last heard {span(heard)} ago" if heard is not None and not peer.heard else ""
+    last = f"; it was last heard {span(heard)} ago" if heard is not None and not peer.heard else ""
     if peer.heard:
         return (
             f"{state_of(peer)}: its datagrams arrive here, and nothing sent to {peer.address} is answered",

@@ -209,7 +209,7 @@ def _cluster(me: Me) -> Iterator[Finding]:
         make = problem if alone else note
         yield make(
             "seed",
-            f"The seed {each.seed} did not let this agent join: {each.problem}.",
+            f"The seed {each.seed} has not let this agent join: {each.problem}.",
             _seed_advice(each.problem),
         )
     if alone and not failing:
