@@ -240,3 +240,15 @@ def test_the_async_client_asks_the_same(tmp_path: Path) -> None:
         assert {each.code for each in diagnosis.findings if each.severity == "problem"} <= BUSY
         assert diagnosis.facts["me"]["name"] == "n1"
         assert Status.ALIVE.label in diagnosis.facts["me"]["members"]
+
+
+async def test_an_agent_of_another_cluster_at_a_members_address_is_told(tmp_path: Path) -> None:
+    async with meeting(tmp_path, "a", "b", "c") as (a, b, _):
+        address = b.node.address
+        b.stop_at_once()
+        await b.finished()
+        async with Agent(config(tmp_path, "x", cluster="other", bind=(address,))):
+            diagnosis = await a.doctor(b.node.id, 10.0)
+            (found,) = [each for each in diagnosis.findings if each.member == "b"]
+            assert found.code == "foreign"
+            assert f"what answers at {show_address(address)} is no agent of this cluster" in found.text

@@ -86,6 +86,14 @@ def test_a_healthy_cluster_is_well_and_the_ways_are_told() -> None:
         assert (each.back.tried, each.back.heard) == (a.address, True)
 
 
+def test_it_is_the_same_where_messages_travel_as_objects() -> None:
+    world = cluster(3, seed=1, codec=False)
+    a, b, c = world.hosts
+    examine(world, a, [b, c], [b])
+    assert say(a) == []
+    assert [(each.full, each.back and each.back.full) for each in a.node.examined] == [(0, 0), (0, 0)]
+
+
 def test_an_examination_changes_nobodys_mind_and_ends_for_strangers_too() -> None:
     world = cluster(4, seed=2)
     a, b, *_ = world.hosts
