@@ -188,6 +188,7 @@ def doctor(process: Process, *arguments: str) -> tuple[int, str]:
     return ran.returncode, ran.stdout + ran.stderr
 
 
+@pytest.mark.slow
 def test_killed_and_stopped_members_as_an_operator_meets_them(tmp_path: Path) -> None:
     folders = [tmp_path / name for name in "abc"]
     for folder in folders:

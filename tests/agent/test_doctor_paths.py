@@ -32,24 +32,24 @@ def run(*words: str, text: str = "") -> str:
 class Host:
     """A namespace with one interface to the switch; what comes in may be dropped without a word."""
 
-    def __init__(self, folder: Path, switch: str, name: str, address: str) -> None:
+    def __init__(self, folder: Path, namespace: str, name: str, address: str) -> None:
         self.name = name
-        self.namespace = f"{switch}{name}"
+        self.namespace = namespace
         self.address = address
         self.socket = folder / f"{name}.sock"
         self.port = f"to-{name}"
-        """Of the switch."""
+        """The other end of its interface."""
         self._log = folder / f"{name}.log"
         self._child: subprocess.Popen[bytes] | None = None
-        run("ip", "netns", "add", self.namespace)
+        run("ip", "netns", "add", namespace)
+
+    def plug(self, other: str) -> None:
+        """Give it an interface that ends in another namespace."""
         self.do("ip", "link", "set", "lo", "up")
-        run(
-            "ip", "-n", self.namespace, "link", "add", "eth0", "type", "veth", "peer", "name", self.port,
-            "netns", switch,
-        )  # fmt: skip
-        run("ip", "-n", switch, "link", "set", self.port, "master", "bridge", "up")
-        self.do("ip", "address", "add", f"{address}/24", "dev", "eth0")
+        self.do("ip", "link", "add", "eth0", "type", "veth", "peer", "name", self.port, "netns", other)
+        self.do("ip", "address", "add", f"{self.address}/24", "dev", "eth0")
         self.do("ip", "link", "set", "eth0", "up")
+        run("ip", "-n", other, "link", "set", self.port, "up")
 
     def do(self, *words: str, text: str = "") -> str:
         return run("ip", "netns", "exec", self.namespace, *words, text=text)
@@ -97,13 +97,10 @@ class Host:
         found = {each["code"]: each for each in self.doctor()["findings"] if each["severity"] == "problem"}
         return {code: f"{each['text']} {each['advice']}" for code, each in found.items() if code not in BUSY}
 
-    def end(self) -> None:
+    def remove(self) -> None:
         if self._child is not None:
             self._child.kill()
             self._child.wait()
-
-    def remove(self) -> None:
-        self.end()
         with contextlib.suppress(subprocess.CalledProcessError):
             run("ip", "netns", "delete", self.namespace)
 
@@ -118,7 +115,10 @@ def switched(folder: Path, *addresses: str) -> Iterator[list[Host]]:
         run("ip", "-n", switch, "link", "add", "bridge", "type", "bridge")
         run("ip", "-n", switch, "link", "set", "bridge", "up")
         for name, address in zip("abcdef", addresses, strict=False):
-            hosts.append(Host(folder, switch, name, address))
+            host = Host(folder, f"{switch}{name}", name, address)
+            hosts.append(host)
+            host.plug(switch)
+            run("ip", "-n", switch, "link", "set", host.port, "master", "bridge")
         yield hosts
     finally:
         for host in hosts:
@@ -203,44 +203,34 @@ def test_a_link_with_a_smaller_mtu_that_does_not_say_so(hosts: list[Host]) -> No
         run("ip", "-n", switch, "link", "set", a.port, "mtu", "1500")
 
 
+NAT = """
+table ip t {
+    chain forward {
+        type filter hook forward priority 0
+        iifname eth0 ct state new drop
+    }
+    chain out {
+        type nat hook postrouting priority 100
+        oifname eth0 masquerade
+    }
+}
+"""
+"""Whoever is behind eth0 is let out in its name, and nobody is let in."""
+
+
 @pytest.mark.slow
 def test_an_agent_behind_nat_is_told_where_it_is_seen(root: None, tmp_path: Path) -> None:
     with switched(tmp_path, "10.78.0.1", "10.78.0.254") as (outside, router), contextlib.ExitStack() as stack:
-        inside = f"{router.namespace}in"
-        run("ip", "netns", "add", inside)
-        stack.callback(run, "ip", "netns", "delete", inside)
-        router.do("ip", "link", "add", "eth1", "type", "veth", "peer", "name", "eth0", "netns", inside)
-        router.do("ip", "address", "add", "10.79.0.254/24", "dev", "eth1")
-        router.do("ip", "link", "set", "eth1", "up")
+        home = Host(tmp_path, f"{router.namespace}-in", "home", "10.79.0.1")
+        stack.callback(home.remove)
+        home.plug(router.namespace)
+        home.do("ip", "route", "add", "default", "via", "10.79.0.254")
+        router.do("ip", "address", "add", "10.79.0.254/24", "dev", home.port)
         router.do("sysctl", "-q", "-w", "net.ipv4.ip_forward=1")
-        router.do(
-            "nft", "-f", "-",
-            text="""table ip t {
-                chain forward {
-                    type filter hook forward priority 0
-                    iifname eth0 ct state new drop
-                }
-                chain out {
-                    type nat hook postrouting priority 100
-                    oifname eth0 masquerade
-                }
-            }
-            """,
-        )  # fmt: skip
-        outside.do("ip", "route", "add", "default", "via", "10.78.0.254")
-        home = object.__new__(Host)
-        home.name, home.namespace, home.address = "home", inside, "10.79.0.1"
-        home.socket, home._log, home._child = tmp_path / "home.sock", tmp_path / "home.log", None
-        for words in (
-            ("link", "set", "lo", "up"),
-            ("address", "add", "10.79.0.1/24", "dev", "eth0"),
-            ("link", "set", "eth0", "up"),
-            ("route", "add", "default", "via", "10.79.0.254"),
-        ):
-            home.do("ip", *words)
+        router.do("nft", "-f", "-", text=NAT)
+        outside.do("ip", "route", "add", "default", "via", router.address)
         outside.start()
         home.start(f"{outside.address}:{PORT}")
-        stack.callback(home.end)
         found = until(
             "it is told", lambda: "unreachable at" in (said := home.problems()).get("seed", "") and said
         )
