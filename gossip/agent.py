@@ -35,6 +35,7 @@ from gossip.core.own import Self as Who
 from gossip.core.params import PROFILES
 from gossip.core.records import ServiceRecord
 from gossip.core.types import show_address
+from gossip.diagnosing import Diagnosing
 from gossip.errors import RefusedError
 from gossip.host import machine_id
 from gossip.journal import Journal
@@ -207,6 +208,7 @@ class Agent(Answers):
         )
         sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
         self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
+        self._diagnosing = Diagnosing(self.node, self._driver, config.cluster)
         self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
         parts.callback(self._socket.close)
         self._http = self._build_http(parts)

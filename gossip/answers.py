@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gossip.config import Config
     from gossip.core.node import Node
     from gossip.core.types import Address, NodeId
+    from gossip.diagnosing import Diagnosing, Diagnosis
     from gossip.net.driver import Driver
     from gossip.registrar import Registrar
 
@@ -38,6 +39,7 @@ class Answers:
     node: Node
     _address: Address
     _checking: Checking
+    _diagnosing: Diagnosing
     _driver: Driver
     _has_left: bool
     _http: HttpFace | None
@@ -158,6 +160,10 @@ class Answers:
             f"no answer within {JOIN_SECONDS:g} s: is an agent there, and not behind a firewall?",
         )
         return [(address, *outcome.get(address, silent)) for address in addresses]
+
+    async def doctor(self, who: NodeId | None, patience: float) -> Diagnosis:
+        """See `Diagnosing.run`."""
+        return await self._diagnosing.run(who, patience)
 
     async def leave(self) -> None:
         """Leave the cluster; `end` then ends the agent."""

@@ -83,7 +83,7 @@ def loaded_by(modules: list[str], forbidden: frozenset[str], root: Path = ROOT) 
 # --------------------------------------------------------------------------------- what imports load
 
 
-@pytest.mark.parametrize("package", ["gossip.errors", "gossip.core", "gossip.wire"])
+@pytest.mark.parametrize("package", ["gossip.errors", "gossip.core", "gossip.wire", "gossip.diagnosis"])
 def test_importing_core_and_wire_loads_nothing_of_the_world(package: str) -> None:
     assert loaded_by(modules_of(package), WORLD) == []
 

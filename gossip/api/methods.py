@@ -123,6 +123,9 @@ class Backend(Protocol):
     async def join(self, addresses: Sequence[str]) -> list[tuple[str, bool, str]]:
         """(address, whether it worked, how or why not), in the order asked."""
 
+    async def doctor(self, who: NodeId | None, patience: float) -> object:
+        """The answer of `agent.doctor`: about one member, or all, within `patience` seconds."""
+
     async def leave(self) -> None:
         """Returns when the cluster has been told."""
 
@@ -157,6 +160,13 @@ class _Nothing(Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Addresses(Struct, frozen=True, forbid_unknown_fields=True):
     addresses: Annotated[tuple[str, ...], Meta(min_length=1, max_length=MAX_ADDRESSES)]
+
+
+class _Doctor(Struct, frozen=True, forbid_unknown_fields=True):
+    member: str = ""
+    """Its name, its id or the beginning of one; empty: all."""
+    timeout: Annotated[float, Meta(ge=1, le=30)] = 5.0
+    """Seconds."""
 
 
 class _Evict(Struct, frozen=True, forbid_unknown_fields=True):
@@ -239,6 +249,11 @@ async def _join(call: Call, params: _Addresses) -> object:
     return {"results": [{"address": address, "ok": ok, "detail": detail} for address, ok, detail in results]}
 
 
+async def _doctor(call: Call, params: _Doctor) -> object:
+    who = call.agent.node.find(params.member).id if params.member else None
+    return await call.agent.doctor(who, params.timeout)
+
+
 async def _leave(call: Call, _: _Nothing) -> object:
     await call.agent.leave()
     return {"left": True}
@@ -310,6 +325,7 @@ WATCHES: dict[str, Method[Any, Session, bytes]] = {
 }
 CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "agent.join": Method(_Addresses, _join),
+    "agent.doctor": Method(_Doctor, _doctor),
     "agent.leave": Method(_Nothing, _leave),
     "services.register": Method(Registration, _register),
     "services.deregister": Method(_Key, _deregister),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Parser", "add_command", "duration", "natural", "pair", "port", "service", "span"]
+__all__ = ["Parser", "add_command", "duration", "natural", "pair", "patience", "port", "service", "span"]
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -123,6 +123,14 @@ def duration(text: str) -> float:
         return parse_duration(text)
     except ConfigError as problem:
         raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def patience(text: str) -> float:
+    """Seconds of a duration from 1 s to 30 s."""
+    seconds = duration(text)
+    if not 1.0 <= seconds <= 30.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not from 1s to 30s")
+    return seconds
 
 
 def span(text: str) -> str:

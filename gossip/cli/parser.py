@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from gossip.cli.arguments import Parser, add_command, pair
+from gossip.cli.arguments import Parser, add_command, pair, patience
 from gossip.cli.service_parsers import add_services
 
 if TYPE_CHECKING:
@@ -190,6 +190,24 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     rtt.add_argument("a", nargs="?", metavar="A", help="a member (default: the agent that is asked)")
     rtt.add_argument("b", metavar="B", help="the other member")
+
+    doctor = add_command(
+        commands,
+        "doctor",
+        "doctor:doctor",
+        "say what is wrong in the cluster, and what to do",
+        example="gossip doctor\n  gossip doctor web-3 --json",
+    )
+    doctor.add_argument(
+        "member", nargs="?", metavar="NAME|ID", help="only this member, and the agent itself (default: all)"
+    )
+    doctor.add_argument(
+        "--timeout",
+        type=patience,
+        default=5.0,
+        metavar="TIME",
+        help="how long answers are waited for, 1s to 30s (default: 5s)",
+    )
 
 
 def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:

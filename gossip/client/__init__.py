@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gossip.client.replica import Replica
     from gossip.client.values import (
         CheckState,
+        Diagnosis,
+        Finding,
         Instance,
         JoinResult,
         Member,
@@ -45,6 +47,8 @@ __all__ = [
     "Client",
     "CommandCheck",
     "ContainerCheck",
+    "Diagnosis",
+    "Finding",
     "GRPCCheck",
     "HTTPCheck",
     "Instance",

@@ -11,7 +11,7 @@ from gossip.client.backoff import Backoff
 from gossip.client.channel import Channel, RawWatch
 from gossip.client.framing import TIMEOUT, closed
 from gossip.client.link import Link
-from gossip.client.questions import PATIENCE, Question, Topic
+from gossip.client.questions import DOCTOR_SECONDS, PATIENCE, Question, Topic
 from gossip.errors import UnreachableError
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gossip.client.replica import Replica
     from gossip.client.values import (
         CheckState,
+        Diagnosis,
         Instance,
         JoinResult,
         Member,
@@ -196,6 +197,17 @@ class Client:
     def rtt(self, b: str, a: str | None = None) -> RoundTrip:
         """The estimated round trip between member `a` (the agent asked, when None) and member `b`."""
         return self._ask(questions.rtt(b, a))
+
+    def doctor(self, member: str | None = None, timeout: float = DOCTOR_SECONDS) -> Diagnosis:
+        """What is wrong with the agent, its members and the ways between them; or only with `member`.
+
+        Members are tried by UDP and TCP, and asked to dial back, which takes up to `timeout` seconds (1 to
+        30) if something does not answer.
+
+        Raises:
+            NotFoundError: there is no such member.
+        """
+        return self._ask(questions.doctor(member, timeout))
 
     def reload(self) -> ReloadResult:
         """Has the agent read its service definitions again; a fault in them changes nothing.

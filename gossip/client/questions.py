@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from gossip.client.values import (
     CheckState,
+    Diagnosis,
     Instance,
     JoinResult,
     Member,
@@ -26,12 +27,18 @@ if TYPE_CHECKING:
     from gossip.client.checks import Check
     from gossip.client.framing import Message
 
-__all__ = ["PATIENCE", "Question", "Topic", "texts"]
+__all__ = ["DOCTOR_GRACE", "DOCTOR_SECONDS", "PATIENCE", "Question", "Topic", "texts"]
 
 T = TypeVar("T")
 
 PATIENCE = 60.0
 """Seconds that the agent has to join or to leave, which it does over the network."""
+
+
+DOCTOR_SECONDS = 5.0
+"""What a diagnosis may take, unless its asker says otherwise."""
+DOCTOR_GRACE = 5.0
+"""Seconds that a diagnosis may be late, on a host that is slow for the very reason that is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,12 @@ def rtt(b: str, a: str | None) -> Question[RoundTrip]:
         return RoundTrip(value["from"], value["to"], value["rtt_ms"])
 
     return Question("rtt", {"b": b} if a is None else {"a": a, "b": b}, build, repeatable=True)
+
+
+def doctor(member: str | None, timeout: float) -> Question[Diagnosis]:
+    """`agent.doctor`."""
+    params: Message = {"timeout": timeout} | ({} if member is None else {"member": member})
+    return Question("agent.doctor", params, Diagnosis.from_json, timeout + DOCTOR_GRACE, repeatable=True)
 
 
 def reload() -> Question[ReloadResult]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckState",
+    "Diagnosis",
+    "Finding",
     "Instance",
     "JoinResult",
     "Member",
@@ -83,6 +85,42 @@ class Member:
             flags=tuple(value["flags"]),
             services=value["services"],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that the doctor found."""
+
+    code: str
+    """A word for programs: `udp_both`, `port_closed`, `advertise`, ..."""
+    severity: str
+    """`problem`, or `note` for what is only worth knowing."""
+    text: str
+    advice: str
+    """What to do; may be empty."""
+    member: str
+    """The name of the member that it is about; empty for the agent that was asked."""
+    member_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the doctor says."""
+
+    ok: bool
+    """Nothing is wrong."""
+    summary: str
+    findings: tuple[Finding, ...]
+    """Problems first."""
+    facts: dict[str, Any]
+    """What it was concluded from, as `gossip doctor --json` shows it."""
+
+    @classmethod
+    def from_json(cls, value: Message) -> Diagnosis:
+        """Reads the object that `agent.doctor` gives."""
+        words = ("code", "severity", "text", "advice", "member", "member_id")
+        found = tuple(Finding(*(each[word] for word in words)) for each in value["findings"])
+        return cls(value["ok"], value["summary"], found, dict(value["facts"]))
 
 
 @dataclass(frozen=True, slots=True)

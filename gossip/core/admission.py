@@ -10,10 +10,9 @@ second, at a cost that does not grow, so that a partition of any length heals by
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 
-from gossip.core.attempts import ATTEMPTS_MAX, Attempt, UnderWay
+from gossip.core.attempts import ATTEMPTS_MAX, Attempt, UnderWay, explain
 from gossip.core.context import Context, refusing
 from gossip.core.conversation import Opener
 from gossip.core.effects import Resolve
@@ -29,7 +28,7 @@ from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer
-from gossip.core.types import Address, Kind, Phase, Status, StreamId, show_address
+from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address
 
 __all__ = ["Admission"]
 
@@ -119,6 +118,8 @@ class Admission:
         self._knocks = knocks
         self._seeds = {seed: Attempt(seed, asked=False) for seed in seeds}
         self._seed_addresses: dict[str, list[Address]] = {}
+        self._seed_problems: dict[str, str] = {}
+        """What came of the last try, of those seeds that did not let this node join."""
         self._attempts: dict[int, Attempt] = {}
         self._waiting: dict[str, list[Attempt]] = {}
         self._under_way = UnderWay()
@@ -155,6 +156,15 @@ class Admission:
             known = any(self._table.at(address) for address in self._seed_addresses.get(seed, ()))
             if not known and self._under_way.may_begin(seed):
                 self._resolve(Attempt(seed, asked=False))
+
+    def seed_problems(self) -> dict[str, str]:
+        """What is wrong with each seed: nothing if it let this node join, is a live member or this node."""
+        found = {}
+        for seed in self._seeds:
+            known = self._seed_addresses.get(seed, ())
+            well = self._own.me.address in known or any(map(self._table.at, known))
+            found[seed] = "" if well else self._seed_problems.get(seed, "no answer yet")
+        return found
 
     def _resolve(self, attempt: Attempt) -> None:
         self._under_way.begin(attempt)
@@ -204,7 +214,7 @@ class Admission:
             self._ctx.timers.set(now + opener.busy.delay_ms / 1_000, Timer.SEEDS, self._number)
             return
         if problem and not (opener.verdict is not None and opener.verdict.reached and problem == "eof"):
-            attempt.problem = _explain(problem, where)
+            attempt.problem = explain(problem, where)
             self._try_next(attempt)
             return
         self._own.settled = True
@@ -229,6 +239,8 @@ class Admission:
 
     def _ended(self, attempt: Attempt, problem: str) -> None:
         self._under_way.end(attempt)
+        if attempt.seed in self._seeds:
+            self._seed_problems[attempt.seed] = problem
         if attempt.asked:
             detail = problem or "joined"
             self._ctx.notify(Event(EventKind.JOIN_DONE, name=attempt.seed, ok=not problem, detail=detail))
@@ -271,7 +283,7 @@ class Admission:
         if not hello.joining and known is not None and known.is_live and known.address == record.address:
             self._repair.serve(stream, hello, now)
             return
-        if _is_loopback(record.host) and not _is_loopback(source[0]):
+        if is_loopback(record.host) and not is_loopback(source[0]):
             self._verdict(stream, record, source, reached=False, degraded=False)
             self._sessions.close(stream)
             return
@@ -387,22 +399,3 @@ class Admission:
         members.sort(key=lambda member: member.record.birth)
         found = dict.fromkeys([*(member.address for member in members), *self._remembered])
         return list(found)[: self._ctx.params.addresses_max]
-
-
-def _explain(problem: str, where: str) -> str:
-    words = {
-        "refused": f"no agent listens at {where}",
-        "timeout": f"no answer from {where}",
-        "unreachable": f"no route to {where}",
-        "reset": f"{where} broke the connection off",
-        "eof": f"{where} broke the connection off",
-        "malformed": f"{where} does not speak this protocol, or is of another cluster",
-    }
-    return words.get(problem, problem)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

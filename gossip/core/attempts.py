@@ -6,7 +6,7 @@ from collections import Counter
 
 from gossip.core.types import Address
 
-__all__ = ["ATTEMPTS_MAX", "ATTEMPTS_PER_SEED", "Attempt", "UnderWay"]
+__all__ = ["ATTEMPTS_MAX", "ATTEMPTS_PER_SEED", "Attempt", "UnderWay", "explain"]
 
 ATTEMPTS_MAX = 64
 """In all, whoever asked for them."""
@@ -57,3 +57,16 @@ class UnderWay:
 
 def _account(attempt: Attempt) -> str:
     return _ASKED if attempt.asked else attempt.seed
+
+
+def explain(problem: str, where: str) -> str:
+    """Why a stream to `where` failed, for the user; what is no such reason is said as it is."""
+    words = {
+        "refused": f"no agent listens at {where}",
+        "timeout": f"no answer from {where}",
+        "unreachable": f"no route to {where}",
+        "reset": f"{where} broke the connection off",
+        "eof": f"{where} broke the connection off",
+        "malformed": f"{where} does not speak this protocol, or is of another cluster",
+    }
+    return words.get(problem, problem)

@@ -28,6 +28,8 @@ class EventKind(enum.StrEnum):
     EVENT_RECEIVED = "event_received"
     JOIN_DONE = "join_done"
     """The outcome of one join address: `name` is the address as asked for."""
+    EXAMINED = "examined"
+    """The examination that was asked for is done: `Node.examined` has what came of it."""
     LEAVE_DONE = "leave_done"
     """The leaving record has been handed to enough peers, or there is nobody to tell."""
     DUPLICATE_IDENTITY = "duplicate_identity"

@@ -15,7 +15,10 @@ from gossip.core.records import Host, Id, Port
 __all__ = [
     "Ack",
     "Busy",
+    "DialBack",
+    "DialledBack",
     "Frame",
+    "FullPing",
     "Gossip",
     "Hello",
     "Listing",
@@ -39,6 +42,8 @@ Position: TypeAlias = Annotated[bytes, Meta(max_length=64)]
 Raw: TypeAlias = Annotated[bytes, Meta(min_length=65, max_length=1_100)]
 News: TypeAlias = Annotated[tuple[Raw, ...], Meta(max_length=64)]
 Target: TypeAlias = tuple[Host, Port]
+Way: TypeAlias = Annotated[int, Meta(ge=0, le=8)]
+"""A `types.Reach`."""
 
 
 class Ping(Struct, frozen=True, array_like=True, tag=1, gc=False):
@@ -52,6 +57,15 @@ class Ping(Struct, frozen=True, array_like=True, tag=1, gc=False):
     view: Mark
     position: Position
     news: News
+
+
+class FullPing(Ping, frozen=True, array_like=True, tag=1, gc=False):
+    """A ping as long as the longest datagram, to learn whether such a one arrives.
+
+    On the wire it is a ping with a field that readers do not know, which they ignore; none reads it as this.
+    """
+
+    padding: bytes = b""
 
 
 class Ack(Struct, frozen=True, array_like=True, tag=2, gc=False):
@@ -186,8 +200,32 @@ class Turned(Struct, frozen=True, array_like=True, tag=22, gc=False):
     reason: Annotated[str, Meta(max_length=256)]
 
 
+class DialBack(Struct, frozen=True, array_like=True, tag=23, gc=False):
+    """Please try to reach me, where my own record says that I am, and tell me what came of it."""
+
+    sender: Id
+    record: Raw
+    patience_ms: Annotated[int, Meta(ge=1, le=10_000)]
+
+
+class DialledBack(Struct, frozen=True, array_like=True, tag=24, gc=False):
+    """The answer to a `DialBack`. Each of the three ways ended in a `types.Reach`."""
+
+    address: Target
+    """Where the sender of this tried."""
+    seen: Target
+    """Where it saw the request come from."""
+    small: Way
+    full: Way
+    stream: Way
+    heard: bool
+    """Whether a datagram of the asker's arrived there meanwhile."""
+
+
 Packet: TypeAlias = Ping | Ack | PingRequest | Report | NotMe | Gossip
 """What may be a datagram."""
-Frame: TypeAlias = Hello | Listing | Offer | Page | Busy | Verdict | Turned | Ping | Ack | Gossip
+Frame: TypeAlias = (
+    Hello | Listing | Offer | Page | Busy | Verdict | Turned | DialBack | DialledBack | Ping | Ack | Gossip
+)
 """What may be a frame of a stream."""
 Message: TypeAlias = Packet | Frame

@@ -19,8 +19,10 @@ from gossip.core.catalog import Catalog
 from gossip.core.context import Context
 from gossip.core.coordinates import Coordinates
 from gossip.core.detector import Detector
+from gossip.core.doubts import Doubts
 from gossip.core.effects import Effect
 from gossip.core.events import Event, EventKind
+from gossip.core.examiner import Examiner
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
@@ -121,6 +123,8 @@ class Node(Reads):
             now,
         )
         self._own.load(list(records))
+        self._doubts = Doubts()
+        self._examiner = Examiner(ctx, table, self._pings, self._sessions)
         self._packets = Packets(
             ctx,
             table,
@@ -135,6 +139,7 @@ class Node(Reads):
             self._repair,
             self._admission,
             self._sessions,
+            self._examiner,
         )
         self._prober.stream_ack = self._knocks.stream_ack = self._packets.stream_ack
         self._upkeep = Upkeep(
@@ -168,6 +173,7 @@ class Node(Reads):
             Timer.SEEDS: self._admission.try_again,
             Timer.LEAVING: self._on_leaving,
             Timer.PERIOD: self._on_period,
+            Timer.TRIAL: self._examiner.timer,
         }
 
     # -- inputs: the world ------------------------------------------------------------------
@@ -240,6 +246,7 @@ class Node(Reads):
         if lost <= self.params.doubt_bound and not overflow:
             return
         self._ctx.count("doubts")
+        self._doubts.note(late, gap, overflow, self._ctx.counters, now)
         if not self._health.doubting:
             self._ctx.notify(
                 Event(EventKind.DOUBT, self.id, self.name, detail=f"not running for {lost:.3f} s")
@@ -247,6 +254,7 @@ class Node(Reads):
         self._health.start_doubt()
         self._prober.forgive()
         self._pings.forgive()
+        self._examiner.forgive()
         # Suspicions run by the monotonic clock, which ran on while this node was late, and did not
         # move in a gap: to extend them by that would suspend judgement for as long as a wall clock jumps.
         self._detector.extend(max(0.0, late), now)
@@ -301,6 +309,13 @@ class Node(Reads):
         self._ctx.timers.clear(Timer.PERIOD)
         self._own.restate(phase=int(phase))
         self._ctx.timers.set(now + LEAVE_TIMEOUT, Timer.LEAVING)
+
+    def examine(
+        self, subjects: Sequence[NodeId], witnessed: Sequence[NodeId], patience: float, now: float
+    ) -> None:
+        """Try these members in every way, in `patience` seconds; ends in EXAMINED. See `Examiner.examine`."""
+        self._now = now
+        self._examiner.examine(subjects, witnessed, patience, now)
 
     def prepare_service(
         self,

@@ -35,7 +35,7 @@ from gossip.core.records import (
 )
 from gossip.core.roster import Roster
 from gossip.core.spread import Spread
-from gossip.core.types import MAX_VERSION, Address, NodeId, Phase, Status, show_address
+from gossip.core.types import MAX_VERSION, Address, Kind, NodeId, Phase, Status, show_address
 from gossip.errors import LimitError, NotFoundError, RefusedError
 
 __all__ = ["LEASE", "Own", "Self"]
@@ -45,6 +45,8 @@ LEASE = 65_536
 CLONE_RAISES = 3
 CLONE_WINDOW = 60.0
 """At most so many raises against a clone in so many seconds."""
+ACCUSERS_MAX = 8
+"""Of this node: whose last words are kept for its user."""
 ANSWERS_MAX = 8
 """Members that are shown the own record in one period, because they repeat what it answers."""
 
@@ -94,6 +96,8 @@ class Own:
         """A join sync has ended: a newer record of mine is no longer a former life's."""
         self.yielded = False
         """A clone with a smaller boot runs: this one no longer announces itself."""
+        self.accusers: dict[NodeId, tuple[Kind, float]] = {}
+        """Who accused this node last, of what and when, as far as it had to refute it."""
         record = MemberRecord(
             owner=ctx.notary.id,
             version=incarnation,
@@ -164,6 +168,10 @@ class Own:
         if mine.phase == Phase.LEAVING or self.yielded:
             return True
         self._ctx.count("refuted")
+        self.accusers.pop(accusation.owner, None)
+        self.accusers[accusation.owner] = (Kind(accusation.kind), now)
+        if len(self.accusers) > ACCUSERS_MAX:
+            del self.accusers[next(iter(self.accusers))]
         self._health.refuted(accusation.owner, self._ctx.params.accusation_window(self._table.n), now)
         self.restate(above=accusation.incarnation)
         return True

@@ -14,11 +14,24 @@ from gossip.core.admission import Admission
 from gossip.core.context import Context
 from gossip.core.detector import Detector
 from gossip.core.events import Event, EventKind
+from gossip.core.examiner import Examiner
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import Ack, Frame, Gossip, Hello, NotMe, Packet, Ping, PingRequest, Report
+from gossip.core.messages import (
+    Ack,
+    DialBack,
+    Frame,
+    FullPing,
+    Gossip,
+    Hello,
+    NotMe,
+    Packet,
+    Ping,
+    PingRequest,
+    Report,
+)
 from gossip.core.own import Own
 from gossip.core.pings import Pings, sign_not_me
 from gossip.core.probe import Prober
@@ -49,6 +62,7 @@ class Packets:
         repair: Repair,
         admission: Admission,
         sessions: Sessions,
+        examiner: Examiner,
     ) -> None:
         self._ctx = ctx
         self._table = table
@@ -63,10 +77,12 @@ class Packets:
         self._repair = repair
         self._admission = admission
         self._sessions = sessions
+        self._examiner = examiner
         self.heard_at = float("-inf")
         """When anybody was last heard."""
         self._handlers: dict[type, Callable[..., None]] = {
             Ping: self._ping,
+            FullPing: self._ping,
             Ack: self._ack,
             Gossip: self._gossip,
             PingRequest: self._ping_request,
@@ -76,6 +92,8 @@ class Packets:
 
     def receive(self, message: Packet, source: Address, now: float) -> None:
         self._handlers[type(message)](message, source, now)
+        if self._examiner.is_trying and not isinstance(message, NotMe):
+            self._examiner.heard(message.sender)
 
     def accept(self, source: Address) -> StreamId:
         """Somebody opened a stream: its first frame will say what for."""
@@ -93,6 +111,8 @@ class Packets:
             self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender), by_stream=True))
         elif isinstance(frame, Gossip):
             self._gossip(frame, source, now)
+        elif isinstance(frame, DialBack):
+            self._examiner.asked(stream, frame, source, now)
         else:
             self._ctx.count("frame_unexpected")
             self._sessions.close(stream)
@@ -157,7 +177,8 @@ class Packets:
 
     def _report(self, report: Report, _source: Address, now: float) -> None:
         self._hear(report.sender, None, now)
-        self._prober.reported(report, now)
+        if not self._examiner.reported(report):
+            self._prober.reported(report, now)
 
     def _not_me(self, message: NotMe, _source: Address, now: float) -> None:
         self._pings.received_not_me(message, now)

@@ -13,7 +13,7 @@ from gossip.core.context import Context, refusing
 from gossip.core.coordinates import ERROR, Coordinates, distance, unpack
 from gossip.core.histogram import Histogram
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import Ack, NotMe, Ping
+from gossip.core.messages import Ack, FullPing, NotMe, Ping
 from gossip.core.params import PACKET_OVERHEAD_BYTES
 from gossip.core.records import MemberRecord
 from gossip.core.sizes import bare_bytes, news_bytes
@@ -25,6 +25,8 @@ __all__ = ["Asker", "Pings"]
 OUTSTANDING_MAX = 4_096
 ERROR_TRUSTED = 0.5
 """A coordinate whose own estimate of its error is above this says nothing of how long to wait."""
+PADDING_HEADER_BYTES = 3
+"""Of msgpack, for bytes from 256 on."""
 ROUND_TRIP_BOUNDS = (0.000_5, 0.001, 0.002, 0.005, 0.010, 0.025, 0.050, 0.100, 0.250, 0.500, 1.0, 2.0)
 """Seconds: from two processes of one host to the far side of the world and a busy machine there."""
 
@@ -94,9 +96,7 @@ class Pings:
                 ping = self.ping(seq, target, address, news + more)
                 used += sum(map(news_bytes, more))
                 large = PACKET_OVERHEAD_BYTES + used > self._ctx.params.packet_bytes
-        self._expected[seq] = Expected(target, address, now, asker, large)
-        if len(self._expected) > OUTSTANDING_MAX:
-            del self._expected[next(iter(self._expected))]
+        self._expect(seq, Expected(target, address, now, asker, large))
         self._ctx.send(address, ping)
         return seq
 
@@ -104,6 +104,23 @@ class Pings:
         """Whether datagrams do not reach `target`: news in one would count as told, and be lost."""
         member = self._table.get(target)
         return member is not None and member.degraded
+
+    def send_full(self, target: NodeId, address: Address, asker: Asker, now: float) -> int:
+        """The same with a datagram as long as any that this node ever sends, and with nothing to say."""
+        seq = self._ctx.sequence()
+        ping = self.ping(seq, target, address)
+        room = self._ctx.params.packet_bytes_proven - PACKET_OVERHEAD_BYTES - bare_bytes(ping)
+        padding = bytes(room - PADDING_HEADER_BYTES)
+        self._expect(seq, Expected(target, address, now, asker, large=True))
+        self._ctx.send(
+            address, FullPing(seq, ping.sender, target, address, ping.view, ping.position, (), padding)
+        )
+        return seq
+
+    def _expect(self, seq: int, expected: Expected) -> None:
+        self._expected[seq] = expected
+        if len(self._expected) > OUTSTANDING_MAX:
+            del self._expected[next(iter(self._expected))]
 
     def ping(self, seq: int, target: NodeId, address: Address, news: tuple[bytes, ...] = ()) -> Ping:
         """A ping's message: for a stream, which needs no entry here."""

@@ -10,6 +10,8 @@ from gossip.core.catalog import Catalog, Instance
 from gossip.core.context import Context
 from gossip.core.coordinates import Coordinates, distance
 from gossip.core.detector import Detector
+from gossip.core.doubts import Doubt, Doubts
+from gossip.core.examiner import Examined, Examiner
 from gossip.core.health import Health
 from gossip.core.histogram import Histogram
 from gossip.core.members import Member, MemberTable
@@ -18,7 +20,7 @@ from gossip.core.pings import Pings
 from gossip.core.records import Fact
 from gossip.core.repair import Repair
 from gossip.core.spread import Spread
-from gossip.core.types import Address, NodeId
+from gossip.core.types import Address, Kind, NodeId
 from gossip.errors import NotFoundError
 
 __all__ = ["Reads"]
@@ -39,6 +41,8 @@ class Reads:
     _detector: Detector
     _repair: Repair
     _admission: Admission
+    _doubts: Doubts
+    _examiner: Examiner
 
     @property
     def id(self) -> NodeId:
@@ -119,6 +123,25 @@ class Reads:
             if up:
                 flags.append(word)
         return tuple(flags)
+
+    @property
+    def doubts(self) -> list[Doubt]:
+        """When and why this node doubted itself of late, oldest first."""
+        return list(self._doubts)
+
+    @property
+    def examined(self) -> list[Examined]:
+        """What came of the last examination."""
+        return self._examiner.results
+
+    @property
+    def accusers(self) -> dict[NodeId, tuple[Kind, float]]:
+        """Who accused this node of what it had to refute, and when; a few."""
+        return dict(self._own.accusers)
+
+    def seed_problems(self) -> dict[str, str]:
+        """What is wrong with each seed; empty for one with which all is well."""
+        return self._admission.seed_problems()
 
     def agreement(self) -> float | None:
         """The share of peers lately heard from that hold exactly this view; None if none was heard."""

@@ -34,6 +34,7 @@ class Timer(enum.IntEnum):
     SEEDS = 11
     LEAVING = 12
     PERIOD = 13
+    TRIAL = 14
 
 
 class Timers:

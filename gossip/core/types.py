@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import ipaddress
 from typing import TypeAlias
 
 __all__ = [
@@ -14,9 +15,11 @@ __all__ = [
     "NodeId",
     "Outcome",
     "Phase",
+    "Reach",
     "Status",
     "StreamId",
     "Verdict",
+    "is_loopback",
     "show_address",
 ]
 
@@ -90,7 +93,43 @@ class Outcome(enum.IntEnum):
     NOT_ME = 3
 
 
+class Reach(enum.IntEnum):
+    """What came of trying one way to a node: a small datagram, one of full size, or a stream.
+
+    A datagram is answered, refused, or met with silence. A stream can be opened and fail all the same.
+    """
+
+    ACKED = 0
+    SILENT = 1
+    REFUSED = 2
+    NOT_ME = 3
+    """Somebody else proved to be at home there."""
+    UNREACHABLE = 4
+    """This machine knows no way there."""
+    MUTE = 5
+    """The stream was opened, and nothing came."""
+    HUNG_UP = 6
+    """The stream was opened, and ended without an answer."""
+    FOREIGN = 7
+    """What came on the stream was nothing that a node of this cluster says."""
+    UNTRIED = 8
+    """It did not come to that, or this node was not running meanwhile."""
+
+    @property
+    def label(self) -> str:
+        """The word that people and JSON see."""
+        return self.name.lower()
+
+
 def show_address(address: Address) -> str:
     """`host:port`, with the brackets that an IPv6 literal needs."""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an IP literal means the machine itself; False for what is none."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -37,6 +37,7 @@ from gossip.net.lag import Lag
 from gossip.net.outlet import Outlet
 from gossip.net.resolve import DEFAULT_PORT, literal, resolve
 from gossip.net.sent import SentLog
+from gossip.net.strangers import Strangers
 from gossip.net.streams import Streams
 from gossip.net.udp import choose_port
 from gossip.wire import codec
@@ -115,6 +116,8 @@ class Driver:
         """Turns so far: datagram batches and timers."""
         self.lag = Lag()
         """How late it came to its timers."""
+        self.strangers = Strangers()
+        """Whose words could not be read."""
         self._sealer = sealer
         self._params = params
         self._save_counter = save_counter
@@ -285,6 +288,7 @@ class Driver:
                 node.receive(codec.decode_packet(opened(datagram)), source, self.now())
             except RemoteProtocolError as exc:
                 node.count(exc.reason)
+                self.strangers.note(exc.reason, source, self.now())
             except Exception:
                 # A fault of our own, but one that somebody else's packet has set off: whoever finds
                 # such a packet must not be able to end every agent with it.
@@ -410,3 +414,7 @@ class _StreamInputs:
 
     def count(self, reason: str) -> None:
         self._node.count(reason)
+
+    def refused(self, reason: str, peer: Address) -> None:
+        self._node.count(reason)
+        self._driver.strangers.note(reason, peer, self._driver.now(), stream=True)

@@ -60,6 +60,9 @@ class StreamOwner(Protocol):
     def count(self, reason: str) -> None:
         """Add one to a counter."""
 
+    def refused(self, reason: str, peer: Address) -> None:
+        """What came from `peer` could not be read: count it under its reason."""
+
 
 class Streams:
     """All streams of one agent.
@@ -150,14 +153,16 @@ class Streams:
             logger.exception("a stream failed for a reason of our own")
             self._over(stream, "reset")
 
-    async def _converse(self, stream: Stream, transport: trio.SocketStream, *, dialled: bool) -> None:
+    async def _converse(
+        self, stream: Stream, transport: trio.SocketStream, peer: Address, *, dialled: bool
+    ) -> None:
         def deliver(body: bytes) -> None:
             self._owner.stream_received(stream.number, body)
 
         try:
             await stream.converse(transport, deliver, dialled=dialled)
         except RemoteProtocolError as exc:
-            self._owner.count(exc.reason)
+            self._owner.refused(exc.reason, peer)
             # One that was cut in the middle of a frame is the work of a crash, not of a stranger.
             self._over(stream, "reset" if exc.reason == "truncated" else "malformed")
             await end_politely(transport)
@@ -176,7 +181,7 @@ class Streams:
                     return
                 if not stream.ending:
                     self._owner.stream_opened(stream.number)
-                await self._converse(stream, trio.SocketStream(sock), dialled=True)
+                await self._converse(stream, trio.SocketStream(sock), address, dialled=True)
 
         await self._run(stream, work)
 
@@ -218,7 +223,7 @@ class Streams:
                     return
 
                 async def work(stream: Stream) -> None:
-                    await self._converse(stream, transport, dialled=False)
+                    await self._converse(stream, transport, source, dialled=False)
 
                 await self._run(stream, work)
         except Exception:

@@ -14,6 +14,8 @@ from msgspec import Struct
 from gossip.core.messages import (
     Ack,
     Busy,
+    DialBack,
+    DialledBack,
     Frame,
     Gossip,
     Hello,
@@ -66,6 +68,8 @@ _KINDS = frozenset(
         Busy,
         Verdict,
         Turned,
+        DialBack,
+        DialledBack,
     )
 )
 _read_packet: Callable[[bytes], Packet] = msgspec.msgpack.Decoder(Packet).decode
@@ -116,7 +120,7 @@ def _check_address(message: Ping | Ack | PingRequest | NotMe) -> None:
     _check_target(host, port)
 
 
-def _check_verdict(verdict: Verdict) -> None:
+def _check_verdict(verdict: Verdict | DialledBack) -> None:
     _check_target(*verdict.address)
     _check_target(*verdict.seen)
 
@@ -137,6 +141,7 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     PingRequest: _check_address,
     NotMe: _check_address,
     Verdict: _check_verdict,
+    DialledBack: _check_verdict,
     Busy: _check_busy,
     Turned: _check_turned,
 }

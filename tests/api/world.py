@@ -192,6 +192,10 @@ class FakeAgent:
         await trio.lowlevel.checkpoint()
         return [(address, address != "bad", "") for address in addresses]
 
+    async def doctor(self, who: NodeId | None, patience: float) -> object:
+        await trio.lowlevel.checkpoint()
+        return {"who": who and who.hex(), "patience": patience}
+
     async def leave(self) -> None:
         await trio.lowlevel.checkpoint()
 

@@ -26,6 +26,7 @@ ONE_SHOT = [
     ["checks"],
     ["maintenance", "on", "web"],
     ["reload"],
+    ["doctor"],
     ["monitor", "--help"],
     ["run", "--help"],
     ["top", "--help"],
@@ -57,6 +58,7 @@ def answering(agent: ScriptedAgent) -> ScriptedAgent:
         "checks.update": Reply({"id": "web", "status": "passing"}),
         "checks.list": Reply({"checks": [a_check()], "index": 1}),
         "maintenance.set": Reply({"id": "web", "on": True}),
+        "agent.doctor": Reply({"ok": True, "summary": "All is well.", "findings": [], "facts": {}}),
         "agent.reload": Reply({"services": 0, "added": 0, "changed": 0, "removed": 0}),
     }
     return agent

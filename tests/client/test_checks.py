@@ -94,6 +94,22 @@ def test_a_registration_carries_its_checks(agent: ScriptedAgent) -> None:
     ]
 
 
+def test_a_diagnosis_is_asked_for_and_read(agent: ScriptedAgent) -> None:
+    found = {
+        "code": "udp_both", "severity": "problem", "member": "b", "member_id": "bb", "text": "No datagram.",
+        "advice": "Open it.", "later": "a field of a later release",
+    }  # fmt: skip
+    agent.script["agent.doctor"] = Reply(
+        {"ok": False, "summary": "1 problem", "findings": [found], "facts": {"more": 0}}
+    )
+    with gossip.connect(agent.path) as g:
+        g.doctor()
+        diagnosis = g.doctor("b", timeout=2.0)
+    finding = gossip.Finding("udp_both", "problem", "No datagram.", "Open it.", "b", "bb")
+    assert diagnosis == gossip.Diagnosis(False, "1 problem", (finding,), {"more": 0})
+    assert [params for _, params in agent.asked] == [{"timeout": 5.0}, {"timeout": 2.0, "member": "b"}]
+
+
 def test_health_is_told_and_read(agent: ScriptedAgent) -> None:
     row = {
         "id": "web:ttl", "name": "ttl", "service": "web", "service_id": "web", "kind": "ttl",

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from gossip.core.messages import (
     Ack,
     Busy,
+    DialBack,
+    DialledBack,
     Gossip,
     Hello,
     Listing,
@@ -150,6 +152,16 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     st.builds(Page, news=news, wants=hashes, last=st.booleans()),
     st.builds(Busy, delay_ms=st.integers(0, 600_000), others=st.lists(targets, max_size=3).map(tuple)),
     st.builds(Verdict, reached=st.booleans(), degraded=st.booleans(), address=targets, seen=targets),
+    st.builds(DialBack, sender=ids, record=raws, patience_ms=st.integers(1, 10_000)),
+    st.builds(
+        DialledBack,
+        address=targets,
+        seen=targets,
+        small=st.integers(0, 8),
+        full=st.integers(0, 8),
+        stream=st.integers(0, 8),
+        heard=st.booleans(),
+    ),
     st.builds(Turned, reason=st.text(max_size=256).filter(is_printable)),
 )
 

@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 
 from gossip.core.messages import (
     Busy,
+    DialBack,
+    DialledBack,
     Frame,
+    FullPing,
     Gossip,
     Hello,
     Packet,
@@ -182,7 +185,7 @@ def test_fields_of_a_later_version_are_ignored() -> None:
     assert codec.decode_packet(body) == GOSSIP
 
 
-@pytest.mark.parametrize("kind", [0, 7, 23, 1_000, 2**40])
+@pytest.mark.parametrize("kind", [0, 7, 25, 1_000, 2**40])
 def test_a_kind_of_a_later_version_is_told_apart(kind: int) -> None:
     body = packed(kind, {"whatever": [1.5, None]})
     assert refusal(codec.decode_packet, body) == "unknown_kind"
@@ -201,8 +204,28 @@ def test_the_addresses_in_frames_are_checked() -> None:
         Busy(1, (good, bad)),
         Verdict(reached=True, degraded=False, address=bad, seen=good),
         Verdict(reached=True, degraded=False, address=good, seen=bad),
+        DialledBack(bad, good, 0, 0, 0, heard=True),
+        DialledBack(good, bad, 0, 0, 0, heard=True),
     ):
         assert refusal(codec.decode_frame, codec.encode(message)) == "malformed"
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        DialBack(ALICE.id, FACTS[0].raw, 0),
+        DialBack(ALICE.id, FACTS[0].raw, 10_001),
+        DialBack(ALICE.id, b"", 1),
+        DialledBack(("10.0.0.2", 1), ("10.0.0.2", 1), 9, 0, 0, heard=True),
+    ],
+)
+def test_a_dial_back_out_of_its_bounds_is_malformed(frame: Frame) -> None:
+    assert refusal(codec.decode_frame, codec.encode(frame)) == "malformed"
+
+
+def test_a_ping_of_full_size_is_read_as_a_ping_by_every_release() -> None:
+    padded = FullPing(**msgspec.structs.asdict(PING), padding=bytes(900))
+    assert codec.decode_packet(codec.encode(padded)) == PING
 
 
 def test_a_reason_cannot_move_the_cursor() -> None:

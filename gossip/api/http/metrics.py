@@ -44,6 +44,7 @@ REFUSED: Final = (
     *("frame_unexpected", "orphan", "uninvited", "accuser_unknown", "accuser_dead", "accusation_rate"),
     *("accusation_future", "coordinate_refused", "refusal_unproven", "refusal_lied", "icmp_other"),
     *("members_full", "services_full", "streams_full", "stream_limit", "stream_backlog"),
+    "dial_back_busy",
 )
 """Counters of what came from others and was not taken."""
 PLAIN: Final = {
@@ -57,6 +58,7 @@ PLAIN: Final = {
     "doubts": ("doubts", "Times that this agent found that it had not been running."),
     "repairs": ("repairs", "Repairs of the view that were begun."),
     "repairs_failed": ("repair_failed", "Repairs that broke off."),
+    "dial_backs": ("dial_backs", "Times that this agent tried to reach another that had asked for it."),
     "receive_overflows": ("receive_overflow", "Times that the UDP receive buffer was found to have dropped."),
     "internal_errors": ("internal_error", "Faults of the agent's own code that ended a packet or request."),
 }

@@ -17,7 +17,7 @@ from gossip.client.aio.watch import AsyncWatch
 from gossip.client.backoff import Backoff
 from gossip.client.framing import TIMEOUT, closed, late, lost, result_of
 from gossip.client.paths import socket_path
-from gossip.client.questions import PATIENCE, Question, Topic
+from gossip.client.questions import DOCTOR_SECONDS, PATIENCE, Question, Topic
 from gossip.errors import GossipError, UnreachableError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gossip.client.framing import Message
     from gossip.client.values import (
         CheckState,
+        Diagnosis,
         Instance,
         JoinResult,
         Member,
@@ -207,6 +208,17 @@ class AsyncClient:
     async def rtt(self, b: str, a: str | None = None) -> RoundTrip:
         """The estimated round trip between member `a` (the agent asked, when None) and member `b`."""
         return await self._ask(questions.rtt(b, a))
+
+    async def doctor(self, member: str | None = None, timeout: float = DOCTOR_SECONDS) -> Diagnosis:
+        """What is wrong with the agent, its members and the ways between them; or only with `member`.
+
+        Members are tried by UDP and TCP, and asked to dial back, which takes up to `timeout` seconds (1 to
+        30) if something does not answer.
+
+        Raises:
+            NotFoundError: there is no such member.
+        """
+        return await self._ask(questions.doctor(member, timeout))
 
     async def reload(self) -> ReloadResult:
         """Has the agent read its service definitions again; a fault in them changes nothing.

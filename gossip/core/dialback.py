@@ -1,0 +1,126 @@
+"""Dialling back: a node that wants to know whether others reach it asks one of them to try.
+
+The asker opens a stream and shows its own signed record; what is tried is the address in that record, and
+no other. So a node can be aimed only at what the asker itself advertises, as at a join. Few are tried at a
+time, each address once at a time and once a second, and nobody is sent more than the asker has sent (see
+`trials`).
+"""
+
+from __future__ import annotations
+
+from gossip.core.context import Context, refusing
+from gossip.core.messages import Busy, DialBack, DialledBack, Frame, Turned
+from gossip.core.records import MemberRecord
+from gossip.core.sessions import Sessions
+from gossip.core.trials import Trial, Trials
+from gossip.core.types import Address, Reach, StreamId, is_loopback
+
+__all__ = ["AT_ONCE", "REST", "DialBacks"]
+
+AT_ONCE = 8
+"""Nodes that are tried for others at a time."""
+REST = 1.0
+"""Seconds after which an address is tried again."""
+RESTING_MAX = 64
+"""Addresses that were tried within `REST`; with so many nobody is tried until one has rested."""
+
+
+class Caller:
+    """Who waits at the other end of a stream for what comes of its trial."""
+
+    __slots__ = ("_dialbacks", "seen", "stream", "trial")
+
+    def __init__(self, dialbacks: DialBacks, stream: StreamId, seen: Address) -> None:
+        self._dialbacks = dialbacks
+        self.stream = stream
+        self.seen = seen
+        self.trial: Trial | None = None
+
+    def opened(self, now: float) -> None:
+        """It was open from the start."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        """It has said all that it has to say."""
+
+    def closed(self, _reason: str, _now: float) -> None:
+        self._dialbacks.gone(self)
+
+    def done(self, trial: Trial, _now: float) -> None:
+        self._dialbacks.done(self, trial)
+
+
+class DialBacks:
+    """What this node tries for others."""
+
+    def __init__(self, ctx: Context, trials: Trials, sessions: Sessions) -> None:
+        self._ctx = ctx
+        self._trials = trials
+        self._sessions = sessions
+        self._callers: dict[Address, Caller] = {}
+        """By the address that is being tried."""
+        self._tried_at: dict[Address, float] = {}
+
+    def asked(self, stream: StreamId, request: DialBack, source: Address, now: float) -> None:
+        """Somebody asks on a stream to be tried."""
+        record = self._record_of(request)
+        if record is None:
+            self._sessions.write(stream, Turned("the request carries no record of its sender, or a bad one"))
+            self._sessions.close(stream)
+            return
+        address = record.address
+        if is_loopback(address[0]) and not is_loopback(source[0]):
+            # That would be this very machine.
+            self._answer(stream, address, source)
+            return
+        if self._is_full(address, now):
+            self._ctx.count("dial_back_busy")
+            self._sessions.write(stream, Busy(int(REST * 1_000), ()))
+            self._sessions.close(stream)
+            return
+        self._ctx.count("dial_backs")
+        self._tried_at[address] = now
+        caller = self._callers[address] = Caller(self, stream, source)
+        self._sessions.watch(stream, caller)
+        patience = request.patience_ms / 1_000
+        caller.trial = self._trials.start(record.owner, address, patience, now, caller.done)
+
+    def done(self, caller: Caller, trial: Trial) -> None:
+        """It is known how far the asker can be reached."""
+        self._callers.pop(trial.address, None)
+        self._answer(caller.stream, trial.address, caller.seen, trial)
+
+    def gone(self, caller: Caller) -> None:
+        """The asker does not wait any longer."""
+        self._sessions.unwatch(caller.stream)
+        if caller.trial is not None:
+            self._callers.pop(caller.trial.address, None)
+            self._trials.drop(caller.trial)
+
+    def _answer(self, stream: StreamId, address: Address, seen: Address, trial: Trial | None = None) -> None:
+        small, full, by_stream = (Reach.UNREACHABLE,) * 3 if trial is None else trial.ways
+        heard = trial is not None and trial.heard
+        self._sessions.write(stream, DialledBack(address, seen, int(small), int(full), int(by_stream), heard))
+        self._sessions.close(stream)
+
+    def _record_of(self, request: DialBack) -> MemberRecord | None:
+        """The asker's own record, if it is that and signed."""
+        notary = self._ctx.notary
+        with refusing(self._ctx):
+            fact = notary.parse(request.record)
+            record = fact.body
+            if not isinstance(record, MemberRecord) or record.owner != request.sender:
+                return None
+            if record.owner == notary.id or not notary.verify(fact, record.public_key):
+                self._ctx.count("signature")
+                return None
+            return record
+        return None
+
+    def _is_full(self, address: Address, now: float) -> bool:
+        self._tried_at = {where: at for where, at in self._tried_at.items() if now - at < REST}
+        return (
+            address in self._callers
+            or address in self._tried_at
+            or len(self._callers) >= AT_ONCE
+            or len(self._tried_at) >= RESTING_MAX
+        )

@@ -1,0 +1,43 @@
+"""When and why this node doubted itself of late: kept for its user, and for nothing else."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+__all__ = ["DOUBTS_MAX", "Doubt", "Doubts"]
+
+DOUBTS_MAX = 16
+
+
+class Doubt(NamedTuple):
+    """One wake-up that told this node that it had not been running."""
+
+    at: float
+    late: float
+    """How late it came, by the monotonic clock, seconds."""
+    gap: float
+    """How far the other clocks had moved ahead of that one, seconds."""
+    overflow: bool
+    """The receive buffer had dropped datagrams."""
+    mute: bool
+    """Sends had failed, and none left."""
+
+
+class Doubts:
+    """The last few."""
+
+    def __init__(self) -> None:
+        self._kept: deque[Doubt] = deque(maxlen=DOUBTS_MAX)
+        self._overflows = 0
+
+    def note(self, late: float, gap: float, failed: bool, counters: Mapping[str, int], now: float) -> None:
+        """A doubt begins or is renewed. `failed`: the buffer overflowed (counters tell), or sends failed."""
+        overflows = counters.get("receive_overflow", 0)
+        overflow = overflows > self._overflows
+        self._overflows = overflows
+        self._kept.append(Doubt(now, late, gap, failed and overflow, failed and not overflow))
+
+    def __iter__(self) -> Iterator[Doubt]:
+        return iter(self._kept)
