@@ -7,7 +7,8 @@ continued, it counts, by its subject, as
   that the stop has started may end a little after it. It is put down to the last stop of that subject.
 - **of the well**, otherwise. This is never right.
 
-A stop of two seconds or less is short. Among deaths of the well, those that were said by an observer which
+A stop that was meant to last two seconds or less is short: so both systems have the same short stops, whoever
+sends SIGCONT a little late. Among deaths of the well, those that were said by an observer which
 itself was stopped then, or had been within the last ten seconds, are told apart: it had not heard for a
 while, which says nothing about others.
 """
@@ -35,11 +36,13 @@ class Death(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """That `member` did not run."""
+    """That `member` did not run from `begin` to `end`."""
 
     member: str
     begin: float
     end: float
+    meant: float
+    """Its length by the plan, in seconds."""
 
 
 def detection(
@@ -88,7 +91,7 @@ def account(deaths: Sequence[Death], stops: Sequence[Stop]) -> Account:
             well.append(death)
         else:
             deadly.add(stop)
-    short = {stop for stop in stops if stop.end - stop.begin <= SHORT}
+    short = {stop for stop in stops if stop.meant <= SHORT}
     return Account(
         well=len(well),
         well_members=len({death.subject for death in well}),

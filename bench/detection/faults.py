@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from bench import proc
 from bench.agents import Agent, BenchError
 from bench.cluster import Cluster
 from bench.detection import plan
-from bench.detection.deaths import WINDOW, Death, detection
+from bench.detection.deaths import WINDOW, Death, Stop, detection
 from bench.detection.plan import Settings, Task
 from bench.hosts import Hosts
 
@@ -139,20 +140,20 @@ def _seconds(value: float | None) -> str:
 
 def _stopped(scene: _Scene) -> dict[str, Any]:
     planned = plan.stops(scene.settings, scene.task.size)
-    turns = [(begin, index, True) for index, begin, _ in planned]
-    turns += [(end, index, False) for index, _, end in planned]
+    turns: list[tuple[float, int, float | None]] = [(begin, index, None) for index, begin, _ in planned]
+    turns += [(end, index, end - begin) for index, begin, end in planned]
     began = time.monotonic()
     stopped: dict[int, float] = {}
-    stops: list[tuple[str, float, float]] = []
-    for at, index, stop in sorted(turns):
+    stops: list[Stop] = []
+    for at, index, meant in sorted(turns, key=itemgetter(0)):
         scene.cluster.loop.rest(began + at - time.monotonic())
         agent = scene.agents[index]
-        agent.running.send_signal(signal.SIGSTOP if stop else signal.SIGCONT)
+        agent.running.send_signal(signal.SIGSTOP if meant is None else signal.SIGCONT)
         now = time.monotonic() - began
-        if stop:
+        if meant is None:
             stopped[index] = now
         else:
-            stops.append((agent.name, stopped.pop(index), now))
+            stops.append(Stop(agent.name, stopped.pop(index), now, meant))
     scene.cluster.loop.rest(began + scene.settings.seconds + WINDOW - time.monotonic())
     scene.check_heard()
     deaths = scene.deaths(began)
