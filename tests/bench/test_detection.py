@@ -28,7 +28,7 @@ from bench.detection.verdicts import rows
 from bench.loop import Loop
 from bench.peer_gossip import GossipAgent
 from bench.peer_serf import SerfAgent
-from tests.support import requires_program, requires_root, run_python
+from tests.support import ROOT, requires_program, requires_root, run_python
 
 SETTINGS = Settings(seed=1, rounds=12, seconds=120.0, split=50.0, splits=3, settle=10.0)
 
@@ -412,7 +412,9 @@ def test_both_systems_see_a_crash_on_real_hosts(tmp_path: Path) -> None:
         requires_program(program)
     out = tmp_path / "out.json"
     line = ["detection", "--sizes", "3", "--rounds", "1", "--only", "sigkill", "--settle", "0.5"]
-    ran = run_python("-m", "bench", *line, "--out", str(out), timeout=400)
+    # The `gossip` beside this Python may be that of another checkout.
+    here = {"PYTHONPATH": str(ROOT)}
+    ran = run_python("-m", "bench", *line, "--out", str(out), timeout=400, extra=here)
     assert "| SIGKILL until all others do, 3 agents, s |" in ran.stdout, ran.stderr
     content = json.loads(out.read_text())
     assert content["errors"] == {}
