@@ -31,14 +31,22 @@ class Agent(abc.ABC):
         self.address = f"127.0.0.1:{self.port}"
         self.directory = directory
         self.loop = loop
+        self.namespace: int | None = None
         self.process: subprocess.Popen[bytes] | None = None
         self.launched_at = 0.0
         self.answered_at: float | None = None
         self.view: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
+        self.deaths: list[tuple[float, str]] = []
+        """When it has begun to show whom as dead."""
         self.heard: set[str] = set()
         self.acknowledged: dict[str, float] = {}
         self.failures: list[str] = []
+
+    def live_on(self, host: str, namespace: int) -> None:
+        """It will run at the address `host` of a network of its own, not on the loopback of all others."""
+        self.namespace = namespace
+        self.address = f"{host}:{self.port}"
 
     # What it says.
 
@@ -55,6 +63,8 @@ class Agent(abc.ABC):
                 self.counts[before] -= 1
             self.view[name] = status
             self.counts[status] += 1
+            if status == "dead":
+                self.deaths.append((time.monotonic(), name))
 
     def hear(self, token: str) -> None:
         """The change or event `token` is visible there."""
@@ -131,10 +141,21 @@ class Agent(abc.ABC):
             last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
             raise BenchError(f"{self.name} ended with status {self.process.returncode}: {last}")
 
+    def check_followed(self) -> None:
+        """Raise BenchError if what it says is not heard any more: its process or its connection has ended."""
+        self.check_running()
+
     def kill(self) -> None:
         """End it at once, as a crash would."""
         if self.process is not None:
             self.process.kill()
+
+    def forget(self) -> None:
+        """It will be launched again: what the harness knew of its former life is void."""
+        self.answered_at = None
+        self.view.clear()
+        self.counts.clear()
+        self.deaths.clear()
 
     def bury(self) -> None:
         """End it and wait until it is gone."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from bench.agents import Agent, BenchError
+from bench.hosts import Hosts
 from bench.loop import Loop
 from bench.peer_gossip import GossipAgent
 from bench.peer_kinship import KinshipAgent
@@ -22,12 +23,17 @@ _START_DEADLINE = 120.0
 
 
 class Cluster:
-    """`size` agents of `system`, with their files under `directory`. A context manager that ends them all."""
+    """`size` agents of `system`, with their files under `directory`. A context manager that ends them all.
 
-    def __init__(self, system: str, size: int, directory: Path) -> None:
+    Each has one of `hosts` for itself; without, all are on the loopback of this process's network.
+    """
+
+    def __init__(self, system: str, size: int, directory: Path, hosts: Hosts | None = None) -> None:
         self.loop = Loop()
         directory.mkdir(parents=True, exist_ok=True)
         self.agents = [SYSTEMS[system](i, directory, self.loop, _BASE_PORT) for i in range(size)]
+        for agent, host in zip(self.agents, hosts or (), strict=hosts is not None):
+            agent.live_on(host.address, host.namespace)
 
     def __enter__(self) -> Self:
         return self
@@ -71,8 +77,24 @@ class Cluster:
             waiting = [agent for agent in waiting if agent.answered_at is None]
         return max(agent.answered_at or 0.0 for agent in agents)
 
+    def revive(self, victim: Agent) -> None:
+        """Start a killed agent again, with the one before it as its seed, and wait until all see all.
+
+        Raises BenchError if they do not.
+        """
+        victim.bury()
+        victim.forget()
+        victim.launch([self.agents[victim.index - 1].address])
+        self._await_answers([victim])
+        if self.loop.wait(self.all_see_all_alive, _START_DEADLINE) is None:
+            raise BenchError(f"{victim.name} did not come back")
+
     def all_see_all(self) -> bool:
         return all(agent.present == self.size for agent in self.agents)
+
+    def all_see_all_alive(self) -> bool:
+        """And nobody is as much as suspected anywhere."""
+        return all(agent.counts["alive"] == self.size for agent in self.agents)
 
     def failures(self) -> list[str]:
         """What agents refused or could not do when told to."""

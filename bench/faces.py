@@ -128,22 +128,9 @@ def _crashes(cluster: Cluster, rounds: int) -> list[tuple[float | None, float | 
                 for event in ("member_suspected", "member_failed")
             )
         )
-        _bring_back(cluster, victim)
+        cluster.revive(victim)
+        cluster.loop.rest(SETTLE_SECONDS)
     return [(suspected, failed) for suspected, failed in times]
-
-
-def _bring_back(cluster: Cluster, victim: Agent) -> None:
-    victim.bury()
-    assert isinstance(victim, GossipAgent)  # noqa: S101 - the cluster was asked for those
-    victim.forget()
-    victim.launch([cluster.agents[1].address])
-    deadline = time.monotonic() + DEADLINE
-    while not cluster.all_see_all():
-        if time.monotonic() > deadline:
-            raise BenchError(f"{victim.name} did not come back")
-        victim.knock()
-        cluster.loop.rest(0.1)
-    cluster.loop.rest(SETTLE_SECONDS)
 
 
 def _events(agent: Agent, event: str, name: str, since: float) -> Iterator[float]:

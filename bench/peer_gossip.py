@@ -54,14 +54,17 @@ class GossipAgent(Agent):
         for seed in seeds:
             line.extend(["--join", seed])
         self.launched_at = time.monotonic()
-        self.process = spawn(line, self.directory / f"{self.name}.log")
+        self.process = spawn(line, self.directory / f"{self.name}.log", namespace=self.namespace)
+
+    def live_on(self, host: str, namespace: int) -> None:
+        super().live_on(host, namespace)
+        # Beyond loopback it refuses to speak in clear text, which its peers do as a matter of course.
+        self.options.append("--insecure")
 
     def forget(self) -> None:
-        """It will be launched again: what the harness knew of its former life is void."""
-        self._socket, self._buffer, self.answered_at = None, b"", None
+        super().forget()
+        self._socket, self._buffer = None, b""
         self._asked.clear()
-        self.view.clear()
-        self.counts.clear()
 
     @property
     def _connection(self) -> socket.socket:
@@ -121,6 +124,9 @@ class GossipAgent(Agent):
 
     def _notice(self, method: str, value: dict[str, Any]) -> None:
         """Take a watch's first value, or one of its notifications."""
+        if value.get("event") == "member_failed":
+            # The member comes as it is now, which may be alive again.
+            self.see(value["member"]["name"], "dead")
         if "member" in value:
             self.see(value["member"]["name"], value["member"]["status"])
         for member in value.get("members", ()):
@@ -141,6 +147,10 @@ class GossipAgent(Agent):
 
     def send_event(self, token: str) -> None:
         self.ask("events.send", token, name=token, payload="bench")
+
+    def check_followed(self) -> None:
+        super().check_followed()
+        _ = self._connection
 
     def disconnect(self) -> None:
         if self._socket is not None:

@@ -74,7 +74,17 @@ class SerfAgent(Agent):
         command.append(f"-rpc-addr={self.rpc[0]}:{self.rpc[1]}")
         command.extend(f"-join={seed}" for seed in seeds)
         self.launched_at = time.monotonic()
-        self.process = spawn(command, self.directory / f"{self.name}.log")
+        self.process = spawn(command, self.directory / f"{self.name}.log", namespace=self.namespace)
+
+    def live_on(self, host: str, namespace: int) -> None:
+        super().live_on(host, namespace)
+        self.rpc = (host, self.rpc[1])
+
+    def forget(self) -> None:
+        super().forget()
+        self._socket, self._unpacker = None, self._new_unpacker()
+        self._asked.clear()
+        self._monitor, self._header = -1, None
 
     @property
     def _connection(self) -> socket.socket:
@@ -167,6 +177,10 @@ class SerfAgent(Agent):
 
     def send_event(self, token: str) -> None:
         self._ask("event", token, {"Name": token, "Payload": b"bench", "Coalesce": False})
+
+    def check_followed(self) -> None:
+        super().check_followed()
+        _ = self._connection
 
     def disconnect(self) -> None:
         if self._socket is not None:

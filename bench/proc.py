@@ -10,7 +10,7 @@ import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -18,8 +18,10 @@ from typing import IO
 __all__ = [
     "Traffic",
     "Usage",
+    "begin_in",
     "isolate_network",
     "machine",
+    "make_network",
     "parse_counters",
     "pin",
     "read_memory",
@@ -34,6 +36,7 @@ _PR_SET_PDEATHSIG = 1
 _SIOCGIFFLAGS = 0x8913
 _SIOCSIFFLAGS = 0x8914
 _IFF_UP = 1
+_NETWORK = "/proc/self/ns/net"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -127,8 +130,36 @@ def isolate_network() -> bool:
     return True
 
 
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def make_network() -> int:
+    """A descriptor of a new network namespace, for `spawn`; this process stays where it is.
+
+    The namespace is gone when the descriptor is closed and no process lives in it. Raises OSError where
+    the machine does not allow it.
+    """
+    here = os.open(_NETWORK, os.O_RDONLY)
+    try:
+        _check(_libc.unshare(_CLONE_NEWNET), "unshare")
+        made = os.open(_NETWORK, os.O_RDONLY)
+        _check(_libc.setns(here, _CLONE_NEWNET), "setns")
+    finally:
+        os.close(here)
+    return made
+
+
+def _check(result: int, call: str) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), call)
+
+
+def begin_in(namespace: int | None) -> Callable[[], None]:
+    """What a child does before it becomes its program: move to the namespace, and die with its parent."""
+
+    def begin() -> None:
+        if namespace is not None:
+            _check(_libc.setns(namespace, _CLONE_NEWNET), "setns")
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+    return begin
 
 
 def spawn(
@@ -136,11 +167,13 @@ def spawn(
     log: Path | None,
     environment: Mapping[str, str] | None = None,
     piped: bool = False,
+    namespace: int | None = None,
 ) -> subprocess.Popen[bytes]:
     """Start `command`. It is killed when this process ends, however it ends.
 
     `log` takes what it writes (nothing is kept if None); with `piped`, standard input and output are
-    pipes instead and only standard error goes to `log`.
+    pipes instead and only standard error goes to `log`. It runs in the network `namespace` (a
+    descriptor), or in that of this process.
     """
     sink: int | IO[bytes] = subprocess.DEVNULL if log is None else log.open("wb")
     try:
@@ -150,7 +183,7 @@ def spawn(
             stdout=subprocess.PIPE if piped else sink,
             stderr=sink,
             env={**os.environ, **(environment or {})},
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread
+            preexec_fn=begin_in(namespace),  # noqa: PLW1509 - this process has one thread
         )
     finally:
         if not isinstance(sink, int):

@@ -23,8 +23,10 @@ __all__ = [
     "cell",
     "load_tables",
     "main",
+    "publish",
     "render",
     "save_table",
+    "with_section",
 ]
 
 SUMMARY = "write the report again from the samples of the last run"
@@ -34,6 +36,7 @@ _OUT = _ROOT / "out" / "bench"
 REPORT = _ROOT / "bench" / "REPORT.md"
 RESULTS = _OUT / "run.json"
 _TABLES = _OUT / "tables"
+_SECTION = "\n\n## "
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,28 @@ def save_table(name: str, content: Table) -> None:
     (_TABLES / f"{name}.json").write_text(json.dumps(asdict(content), indent=1) + "\n")
 
 
+def publish(name: str, content: Table) -> None:
+    """Keep a table for the report, and put it into the one that is there, which stays as it is otherwise."""
+    save_table(name, content)
+    if REPORT.exists():
+        REPORT.write_text(with_section(REPORT.read_text(), content))
+
+
+def with_section(text: str, content: Table) -> str:
+    """A report with this table in place of the one of its title, else before the last section."""
+    head, *sections = text.rstrip("\n").split(_SECTION)
+    titles = [section.partition("\n")[0] for section in sections]
+    if content.title in titles:
+        sections[titles.index(content.title)] = _section(content)
+    else:
+        sections.insert(max(0, len(sections) - 1), _section(content))
+    return _SECTION.join([head, *sections]) + "\n"
+
+
+def _section(content: Table) -> str:
+    return f"{content.title}\n\n{content.note}\n\n{table(content.header, content.rows)}"
+
+
 def load_tables() -> list[Table]:
     """The tables that were saved, by name."""
     return [Table(**json.loads(path.read_text())) for path in sorted(_TABLES.glob("*.json"))]
@@ -181,7 +206,7 @@ def render(results: dict[str, Any], tables: Sequence[Table]) -> str:
     if rows := list(_lookup_rows(view)):
         parts.append(f"## Lookups\n\n{_LOOKUPS}")
         parts.append(table(["", "gossip", "bare echo", "share"], rows))
-    parts.extend(f"## {saved.title}\n\n{saved.note}\n\n{table(saved.header, saved.rows)}" for saved in tables)
+    parts.extend(f"## {_section(saved)}" for saved in tables)
     parts.append("## How it was measured\n\n" + _DIFFERENCES.rstrip())
     return "\n\n".join(parts) + "\n"
 

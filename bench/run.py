@@ -22,7 +22,7 @@ from bench.agents import BenchError
 from bench.cluster import SYSTEMS
 from bench.steps import Plan
 
-__all__ = ["SUMMARY", "add_arguments", "main"]
+__all__ = ["SUMMARY", "add_arguments", "main", "numbers", "words"]
 
 SUMMARY = "measure agents on loopback beside serf and kinship"
 
@@ -41,22 +41,25 @@ class _Task:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--nodes", type=_numbers, default=[3, 16, 48], help="sizes, as 3,16,48")
+    parser.add_argument("--nodes", type=numbers, default=[3, 16, 48], help="sizes, as 3,16,48")
     parser.add_argument("--repeats", type=int, default=5, help="clusters for each size (median of these)")
     some = "some of " + ",".join(_STEPS)
-    parser.add_argument("--only", type=_words(_STEPS), default=list(_STEPS), help=some)
-    parser.add_argument("--peers", type=_words(tuple(SYSTEMS)), default=list(SYSTEMS), help="which systems")
+    parser.add_argument("--only", type=words(_STEPS), default=list(_STEPS), help=some)
+    parser.add_argument("--peers", type=words(tuple(SYSTEMS)), default=list(SYSTEMS), help="which systems")
     parser.add_argument("--idle", type=float, default=30.0, help="length of the idle window in seconds")
     parser.add_argument("--out", type=Path, default=report.REPORT, help="where the report goes")
     parser.add_argument("--json", type=Path, default=report.RESULTS, help="where the samples go")
     parser.add_argument("--quick", action="store_true", help="a 3-node smoke run of all systems at once")
 
 
-def _numbers(text: str) -> list[int]:
+def numbers(text: str) -> list[int]:
+    """Numbers with commas between, for argparse."""
     return [int(part) for part in text.split(",")]
 
 
-def _words(known: tuple[str, ...]) -> Any:
+def words(known: tuple[str, ...]) -> Any:
+    """What reads some of these words, with commas between, for argparse."""
+
     def parse(text: str) -> list[str]:
         words = text.split(",")
         for word in words:

@@ -7,14 +7,21 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ROOT", "clean_environment", "requires_program", "run_program", "run_python"]
+__all__ = [
+    "ROOT",
+    "clean_environment",
+    "requires_program",
+    "requires_root",
+    "run_program",
+    "run_python",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
@@ -28,11 +35,21 @@ def requires_program(name: str) -> str:
     that is no setting of its own.)
     """
     path = shutil.which(name)
-    if path is not None:
-        return path
+    if path is None:
+        _lacks(f"{name} is not installed")
+    return path
+
+
+def requires_root(reason: str) -> None:
+    """Skips a test, or fails it as `requires_program` does, for anybody but root."""
+    if os.geteuid() != 0:
+        _lacks(reason)
+
+
+def _lacks(what: str) -> NoReturn:
     if os.environ.get("TESTS_NO_SKIP") == "1":
-        pytest.fail(f"{name} is not installed, and TESTS_NO_SKIP=1 forbids to skip", pytrace=False)
-    pytest.skip(f"{name} is not installed")
+        pytest.fail(f"{what}, and TESTS_NO_SKIP=1 forbids to skip", pytrace=False)
+    pytest.skip(what)
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.netns.hosts import Network, remove_leftovers
-from tests.support import requires_program
+from tests.support import requires_program, requires_root
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,11 +18,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def may_make_namespaces() -> None:
     """Skips without root, `ip` or `nft`; with TESTS_NO_SKIP=1, as in CI, it fails instead."""
-    if os.geteuid() != 0:
-        reason = "network namespaces are made by root only"
-        if os.environ.get("TESTS_NO_SKIP") == "1":
-            pytest.fail(f"{reason}, and TESTS_NO_SKIP=1 forbids to skip", pytrace=False)
-        pytest.skip(reason)
+    requires_root("network namespaces are made by root only")
     requires_program("ip")
     requires_program("nft")
     remove_leftovers()
