@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sim.errors import ScenarioError
 
 if TYPE_CHECKING:
+    from sim.farm.ledger import Ledger
     from sim.papers.paper import Paper
     from sim.papers.report import Report
 
@@ -124,6 +125,7 @@ def _compute(one: Paper, tasks: Sequence[Any], options: argparse.Namespace) -> d
         if options.fresh:
             path.unlink(missing_ok=True)
         ledger = Ledger(path)
+        _take_over(one, tasks, options.out, ledger)
     results = {} if ledger is None else dict(ledger.done)
     missing = [task for task in tasks if task.key not in results]
     done = len(tasks) - len(missing)
@@ -145,6 +147,18 @@ def _compute(one: Paper, tasks: Sequence[Any], options: argparse.Namespace) -> d
             ledger.close()
         _progress(one.name, None, 0)
     return results
+
+
+def _take_over(one: Paper, tasks: Sequence[Any], out: Path, ledger: Ledger) -> None:
+    """Enter what other experiments have done of these tasks."""
+    from sim.farm.ledger import peek
+
+    wanted = [task.key for task in tasks if task.key not in ledger.done]
+    for other in one.shares:
+        done = peek(out / f"{other}.jsonl")
+        for key in wanted:
+            if key in done and key not in ledger.done:
+                ledger.add(key, done[key])
 
 
 def _progress(name: str, done: int | None, total: int) -> None:

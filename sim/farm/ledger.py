@@ -18,7 +18,7 @@ import msgspec
 
 from gossip.errors import StoreError
 
-__all__ = ["Ledger"]
+__all__ = ["Ledger", "peek"]
 
 HEAD = b'{"gossip-sim":"ledger","version":1}\n'
 
@@ -32,6 +32,37 @@ class Line(msgspec.Struct, forbid_unknown_fields=True):
 
 READ = msgspec.json.Decoder(Line).decode
 WRITE = msgspec.json.Encoder().encode
+
+
+def peek(path: Path | str) -> dict[str, Any]:
+    """The results by key that a ledger holds now, also while another process writes it; none without one.
+
+    Raises:
+        StoreError: if the file is something else, is damaged, or cannot be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as problem:
+        raise StoreError(f"{path}: {problem.strerror}") from None
+    return {} if HEAD.startswith(content) else _entries(Path(path), content)
+
+
+def _entries(path: Path, content: bytes) -> dict[str, Any]:
+    """What the whole lines of it say."""
+    if not content.startswith(HEAD):
+        raise StoreError(f"{path} is not a file of results that gossip-sim wrote: name another file")
+    done: dict[str, Any] = {}
+    for number, line in enumerate(content.split(b"\n")[1:-1], 2):
+        try:
+            entry = READ(line)
+        except msgspec.MsgspecError:
+            raise StoreError(
+                f"{path}: line {number} is damaged: delete that line (its task is done again)"
+            ) from None
+        done[entry.key] = entry.result
+    return done
 
 
 class Ledger:
@@ -109,17 +140,8 @@ class Ledger:
             self._end = 0
             self._append(HEAD)
             return self._end
-        if not content.startswith(HEAD):
-            raise StoreError(f"{self.path} is not a file of results that gossip-sim wrote: name another file")
+        self.done = _entries(self.path, content)
         end = content.rindex(b"\n") + 1
-        for number, line in enumerate(content[:end].split(b"\n")[1:-1], 2):
-            try:
-                entry = READ(line)
-            except msgspec.MsgspecError:
-                raise StoreError(
-                    f"{self.path}: line {number} is damaged: delete that line (its task is done again)"
-                ) from None
-            self.done[entry.key] = entry.result
         self._file.truncate(end)
         return end
 

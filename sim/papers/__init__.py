@@ -21,6 +21,9 @@ PAPERS = {
     "lifeguard-interval": "sim.papers.lifeguard_interval:PAPER",
     "grey-network": "sim.papers.grey_network:PAPER",
     "bootstrap": "sim.papers.bootstrap:PAPER",
+    "detection": "sim.papers.detection:PAPER",
+    "detection-loss": "sim.papers.detection_loss:PAPER",
+    "frontier": "sim.papers.frontier:PAPER",
     "determinism": "sim.papers.determinism:PAPER",
 }
 """Where each experiment is; a module is imported when it is asked for."""

@@ -12,18 +12,15 @@ The same runs can be made with stopped processes (SIGSTOP), whose timers wait to
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from gossip.core.types import NodeId, Status
+from gossip.core.types import NodeId
 from sim.chance import derive
-from sim.host import Host
-from sim.latency import Uniform
-from sim.papers.peer import Peer, block, crowd, maker, peer_of, release
-from sim.papers.variant import LIFEGUARD_CONFIGS, Variant, lifeguard
-from sim.world import World
+from sim.papers.crews import gather, variant_of
+from sim.papers.variant import LIFEGUARD_CONFIGS
 
 __all__ = [
     "AGENTS",
@@ -44,10 +41,6 @@ __all__ = [
 AGENTS = 128
 QUIET_S = 15.0
 TEST_S = 120.0
-LATENCY = Uniform(150, 350)
-"""One way over a loopback that 128 agents share, and through their processes."""
-PACE_S = 20e-6
-"""To read a datagram, decode it and pass it on, about. It matters where `free_ms` is 1 or 4."""
 ANOMALOUS = (1, 4, 8, 12, 16, 20, 24, 28, 32)
 """The paper's C."""
 CONFIGS = tuple(LIFEGUARD_CONFIGS)
@@ -61,7 +54,7 @@ class Cell(Struct, frozen=True):
     """One run of either experiment: what the result depends on, all of it."""
 
     config: str
-    """A row of table IV, or `2,4` for Lifeguard with alpha = 2 and beta = 4."""
+    """A row of table IV; `2,4` for Lifeguard with alpha 2 and beta 4; ours, as `settled.named` writes it."""
     anomalous: int
     blocked_ms: int
     free_ms: int
@@ -114,28 +107,18 @@ class Interval(Struct, frozen=True):
     """Datagrams for which a blocked agent's buffer had no room."""
 
 
-def variant_of(config: str) -> Variant:
-    """The variant that a cell's `config` names."""
-    if config in LIFEGUARD_CONFIGS:
-        return LIFEGUARD_CONFIGS[config]()
-    alpha, beta = config.split(",")
-    return lifeguard(float(alpha), float(beta))
-
-
 class Bed:
     """One run under way."""
 
     def __init__(self, cell: Cell) -> None:
         # Configurations are compared under the same network, phases and choice of agents.
-        self.world = World(
-            cell.seed, codec=False, keep_events=False, latency=LATENCY, maker=maker(variant_of(cell.config))
-        )
         self.failures: list[Failure] = []
         self.begun = QUIET_S
-        self.hosts = crowd(self.world, cell.agents, watch=self._watch, pace=PACE_S)
+        self._stopped = cell.model == "stopped"
+        self.crew = gather(cell.config, cell.agents, cell.seed, self._fail, gated=not self._stopped)
+        self.world, self.hosts = self.crew.world, self.crew.hosts
         rng = derive(cell.seed, "anomalous", cell.anomalous, cell.blocked_ms, cell.free_ms)
         self.slow = rng.sample(self.hosts, cell.anomalous)
-        self._stopped = cell.model == "stopped"
         self.world.run(QUIET_S)
 
     def halt(self) -> None:
@@ -144,7 +127,7 @@ class Bed:
             for host in self.slow:
                 self.world.pause(host)
         else:
-            block(self.slow)
+            self.crew.block(self.slow)
 
     def go_on(self) -> None:
         """Let them run."""
@@ -152,21 +135,15 @@ class Bed:
             for host in self.slow:
                 self.world.resume(host)
         else:
-            release(self.slow)
+            self.crew.release(self.slow)
 
     @property
     def passed(self) -> float:
         """Seconds since the first anomaly began."""
         return self.world.now - self.begun
 
-    def all_healthy(self) -> bool:
-        """Everybody holds everybody for alive."""
-        others = len(self.hosts) - 1
-        return all(peer_of(host).table.counts[Status.ALIVE] == others for host in self.hosts)
-
-    def _watch(self, peer: Peer, what: str, subject: NodeId, now: float) -> None:
-        if what == "dead":
-            self.failures.append(Failure(now - self.begun, peer.id, subject))
+    def _fail(self, now: float, observer: NodeId, subject: NodeId) -> None:
+        self.failures.append(Failure(now - self.begun, observer, subject))
 
 
 def play_threshold(cell: Cell) -> Threshold:
@@ -175,7 +152,7 @@ def play_threshold(cell: Cell) -> Threshold:
     bed.halt()
     bed.world.run(cell.blocked_ms / 1_000)
     bed.go_on()
-    while bed.passed < TEST_S and not bed.all_healthy():
+    while bed.passed < TEST_S and not bed.crew.all_alive():
         bed.world.run(0.5)
     slow = {host.id: None for host in bed.slow}
     first: dict[NodeId, float] = {}
@@ -205,14 +182,10 @@ def play_interval(cell: Cell) -> Interval:
         false_positives=len(false),
         at_healthy=sum(failure.observer not in slow for failure in false),
         messages=sum(host.sent.messages for host in bed.hosts),
-        bytes=_over(bed.hosts, lambda peer: peer.sent_bytes),
+        bytes=bed.crew.sent_bytes(),
         seconds=bed.world.now,
-        overflowed=_over(bed.hosts, lambda peer: peer.gate.overflowed),
+        overflowed=bed.crew.overflowed(),
     )
-
-
-def _over(hosts: Iterable[Host], count: Callable[[Peer], int]) -> int:
-    return sum(count(peer_of(host)) for host in hosts)
 
 
 def _micro(seconds: Iterable[float]) -> list[float]:

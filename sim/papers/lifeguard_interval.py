@@ -313,4 +313,5 @@ PAPER = Paper(
     work=work,
     judge=judge,
     engine="memberlist of 2017, made of core's parts",
+    shares=("detection",),
 )

@@ -199,4 +199,5 @@ PAPER = Paper(
     work=work,
     judge=judge,
     engine="memberlist of 2017, made of core's parts",
+    shares=("detection",),
 )

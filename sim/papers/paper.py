@@ -112,6 +112,8 @@ class Paper(Struct, frozen=True):
     """What was run: the shipped core, a variant made of its parts, or theory."""
     blocks: int = 1
     """How many blocks are run if nobody says: five where one takes less than five minutes."""
+    shares: tuple[str, ...] = ()
+    """Experiments some of whose tasks are the same, key and all: what they have done is not done again."""
 
 
 def near(quantity: str, ours: float | None, theirs: float, within: float, note: str = "") -> Row:

@@ -12,7 +12,7 @@ import pytest
 from msgspec import Struct
 
 from gossip.errors import StoreError
-from sim.farm.ledger import HEAD, Ledger
+from sim.farm.ledger import HEAD, Ledger, peek
 
 
 class Cell(Struct):
@@ -44,6 +44,29 @@ def test_results_are_there_again(tmp_path: Path) -> None:
     assert before == {"a": None, "b": {"x": 0.1, "pair": [1, 2]}}
     with Ledger(path) as ledger:
         assert ledger.done == before
+
+
+def test_another_process_may_look_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    assert peek(path) == {}
+    with Ledger(path) as ledger:
+        assert peek(path) == {}
+        ledger.add("a", {"n": 1})
+        ledger.add("b", 2)
+        assert peek(path) == {"a": {"n": 1}, "b": 2}
+        with path.open("ab") as file:
+            file.write(b'{"key":"c","res')
+        assert peek(path) == {"a": {"n": 1}, "b": 2}
+
+
+def test_a_file_of_something_else_is_not_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    path.write_text("something\n")
+    with pytest.raises(StoreError, match="not a file of results"):
+        peek(path)
+    path.write_bytes(HEAD + b"nonsense\n")
+    with pytest.raises(StoreError, match="line 2 is damaged"):
+        peek(path)
 
 
 def test_each_result_is_in_the_file_when_add_returns(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 from sim.papers import find
 from sim.papers.bootstrap import Task as Start
 from sim.papers.cuts import CutDetector, Rings, conflict_rate
+from sim.papers.grey_faults import Engine
+from sim.papers.grey_faults import Task as Fault
+from sim.papers.grey_faults import work as suffer
 from sim.papers.grey_network import CONFLICTS
-from sim.papers.grey_network import Task as Fault
-from sim.papers.grey_network import work as suffer
 from sim.papers.paper import Budget, Outcome, Paper, Row
 from sim.papers.rapid import RapidPeer, rapid_crowd
 from sim.world import World
@@ -144,9 +145,17 @@ def test_a_quick_run_gives_every_row(paper: Paper) -> None:
     assert all(row.ours is None and row.passed is None for row in nothing.values())
 
 
-def test_a_fault_is_a_function_of_the_task() -> None:
-    task = Fault("memberlist", "flip-flop", 30, 40, 5)
+@pytest.mark.parametrize("engine", ["memberlist", "shipped"])
+def test_a_fault_is_a_function_of_the_task(engine: Engine) -> None:
+    task = Fault(engine, "flip-flop", 30, 40, 5)
     assert suffer(task) == suffer(task)
+
+
+def test_a_crash_changes_each_healthy_view_once_for_each_that_is_lost() -> None:
+    found = suffer(Fault("shipped", "crash", 200, 60, 5))
+    assert found["gone_s"] is not None
+    assert 1 <= found["moves"] <= 2, "two of 200 crash, and may be missed in the same second"
+    assert found["wrong"] == 0
 
 
 def fault_result(**changes: Any) -> dict[str, Any]:
@@ -155,6 +164,7 @@ def fault_result(**changes: Any) -> dict[str, Any]:
         "middle": [996] * 900,
         "largest": [1_000] * 900,
         "changes": 40,
+        "moves": 60.0,
         "listed": 0.9,
         "gone_s": None,
         "steps": 8,
@@ -172,9 +182,11 @@ def judged(**changes: dict[str, Any]) -> dict[str, Row]:
             high, low = map(int, task.fault.split())
             results[task.key] = {"rate": CONFLICTS[high, low][0] / 100, **changes.get(what, {})}
             continue
-        usual = {"gone_s": 16} if task.fault == "crash" else {}
+        usual: dict[str, Any] = {"gone_s": 16} if task.fault == "crash" else {}
         if task.engine == "rapid":
             usual = {"gone_s": 8, "steps": 2}
+        if task.engine == "shipped":
+            usual["moves"] = 10.0
         results[task.key] = fault_result(**{**usual, **changes.get(what, {})})
     return rows_of(find("grey-network").judge(FULL, results))
 
@@ -191,6 +203,8 @@ def test_what_was_published_passes() -> None:
         ({"memberlist_flip_flop": {"listed": 0.1}}, "share of seconds"),
         ({"memberlist_egress": {"gone_s": 30}}, "egress loss"),
         ({"memberlist_ingress": {"wrong": 1}}, "healthy members removed"),
+        ({"shipped_flip_flop": {"moves": 60.0}}, "shipped core, flip-flop: view changes"),
+        ({"shipped_crash": {"wrong": 1}}, "shipped core: healthy members removed"),
         ({"rapid_egress": {"steps": 3}}, "Rapid, egress"),
         ({"conflicts_6_4": {"rate": 0.2}}, "H=6 L=4"),
     ],
