@@ -136,6 +136,7 @@ class Broadcasts:
         self._tiers: list[dict[Slot, Item]] = []
         """By sends, and of each number of sends own ones first: what is at 2 x sends + relayed."""
         self._relays = 0
+        self._patient = 0
         self._members = 0
         """Items about members; the others are about services and events."""
         self._numbered = 0
@@ -181,6 +182,7 @@ class Broadcasts:
         self.items[slot] = item
         self._tier(0 if own else 1)[slot] = item
         self._members += member
+        self._patient += patient
         if not own:
             self._relays += 1
             if self._relays > RELAYS_MAX:
@@ -192,6 +194,11 @@ class Broadcasts:
         if item is not None:
             self._forget(item)
 
+    @property
+    def is_patient(self) -> bool:
+        """Whether all that is queued is."""
+        return self._patient == len(self.items)
+
     def holds(self, slot: Slot) -> bool:
         return slot in self.items
 
@@ -200,17 +207,13 @@ class Broadcasts:
         item = self.items.get(slot)
         if item is not None and item.raw == raw:
             item.has(source)
+            if item.patient and len(item.have) >= COPIES_ENOUGH * ID_BYTES:
+                self.drop(slot)
 
     def heard_facts(self, facts: Iterable[Fact], source: NodeId) -> None:
         """As `heard`, of each of `facts`."""
-        held = self.items.get
         for fact in facts:
-            body = fact.body
-            item = held(body.owner if isinstance(body, MemberRecord) else slot_of(fact))
-            if item is not None and item.raw == fact.raw:
-                item.has(source)
-                if item.patient and len(item.have) >= COPIES_ENOUGH * ID_BYTES:
-                    self.drop(item.slot)
+            self.heard(slot_of(fact), fact.raw, source)
 
     def heard_all(self, source: NodeId) -> None:
         """`source` is given the whole view: whoever joins after news arose need not be told of it.
@@ -386,6 +389,7 @@ class Broadcasts:
     def _left(self, item: Item) -> None:
         self._relays -= not item.own
         self._members -= item.member
+        self._patient -= item.patient
         if not self.items:
             # New ones: what has once been large stays so when it is emptied.
             self.items, self._given, self._tiers = {}, {}, []

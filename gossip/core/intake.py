@@ -183,9 +183,10 @@ class Intake:
         """Take a newer record of a member; whether others should hear of it at once.
 
         What only refutes can wait for a tick: the clock that it stops is longer, and asks the member itself
-        before it buries it.
+        before it buries it. So can the return of who never stopped: it is one of many, or will go again.
         """
         record = cast("MemberRecord", fact.body)
+        new_life = record.boot != member.record.boot
         self._detector.learn_from(member, record, now)
         # Whoever was evicted keeps what was said of it until it says something newer.
         newer = record.version > member.incarnation
@@ -201,7 +202,7 @@ class Intake:
             self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_JOINED, now, "back")
         elif visible:
             self._roster.tell_updated(member)
-        return visible or action is Action.REVIVE
+        return visible or new_life
 
     def _acceptable(self, body: MemberRecord, member: Member | None) -> bool:
         """Rules that need no signature: versions that we share, an address that is not ours."""

@@ -109,7 +109,9 @@ class Spread:
             lead = self.queue.head(peers)
             if lead is None:
                 return
-            targets = self.queue.untold(lead, self._table.live, self._ctx.params.gossip_fanout, self._ctx.rng)
+            # In bad times accusations come one after the other for minutes, and the queue is never empty.
+            fanout = 1 if self.queue.is_patient else self._ctx.params.gossip_fanout
+            targets = self.queue.untold(lead, self._table.live, fanout, self._ctx.rng)
             if targets:
                 for target in targets:
                     for _ in range(TICK_PACKETS // self._packets_at_once(target)):

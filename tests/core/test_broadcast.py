@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip.core.broadcast import AGREEING, RELAYS_MAX, Broadcasts, Item
+from gossip.core.broadcast import AGREEING, COPIES_ENOUGH, RELAYS_MAX, Broadcasts, Item
 from gossip.core.params import LAN
 from gossip.core.sizes import news_bytes
 
@@ -26,9 +26,10 @@ def add(
     own: bool = False,
     source: bytes | None = None,
     text: bytes = b"",
+    patient: bool = False,
 ) -> Item:
     name = str(slot).encode() + b"/" + text
-    return queue.add(slot, name.ljust(size, b"."), member=member, own=own, source=source)
+    return queue.add(slot, name.ljust(size, b"."), member=member, own=own, source=source, patient=patient)
 
 
 def drain(queue: Broadcasts, peers: list[bytes], rng: random.Random, budget: int = 1_200) -> Counter[bytes]:
@@ -69,6 +70,24 @@ def test_an_item_goes_to_each_peer_once_and_never_back(rng: random.Random) -> No
             told[target] += len(queue.pick(target, 1_200, 100))
     assert set(told.values()) == {1}
     assert not told.keys() & {A, B}
+
+
+def test_patient_news_ends_when_it_was_heard_often_enough() -> None:
+    """It is spreading; what must reach everybody is sent as often as the law asks."""
+    queue = Broadcasts(LAN)
+    item = add(queue, "x", source=A, patient=True)
+    other = add(queue, "y", source=A)
+    for peer in PEERS[1 : COPIES_ENOUGH - 1]:
+        queue.heard("x", item.raw, peer)
+    queue.heard("x", item.raw, A)
+    assert queue.holds("x"), "nobody counts twice"
+    assert not queue.is_patient
+    for slot, held in (("x", item), ("y", other)):
+        for peer in PEERS[:COPIES_ENOUGH]:
+            queue.heard(slot, held.raw, peer)
+    assert (queue.holds("x"), queue.holds("y")) == (False, True)
+    queue.drop("y")
+    assert queue.is_patient, "nothing is in a hurry"
 
 
 def test_who_has_other_bytes_for_the_slot_is_told_all_the_same() -> None:

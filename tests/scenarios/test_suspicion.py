@@ -74,7 +74,7 @@ def test_an_accusation_starts_a_clock_and_is_relayed(kind: Kind) -> None:
     assert rig.status(x) is Status.SUSPECT
     assert rig.told(EventKind.MEMBER_SUSPECTED) == [x.name]
     assert bool(b.got(Gossip)) is (kind is Kind.REFUSED)
-    wait = rig.run_until(lambda: b.got(Gossip), LAN.gossip_interval)
+    wait = rig.run_until(lambda: b.got(Gossip), 10 * LAN.gossip_interval)
     assert b.got(Gossip) == [Gossip(rig.id, (charge.raw,))]
     assert a.got(Gossip) == []
     assert wait + looked(rig, x) == pytest.approx(24.0)
