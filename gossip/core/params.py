@@ -44,7 +44,7 @@ class Params(Struct, frozen=True):
     """Indirect probes per round (SWIM's k)."""
     stream_probe: bool = True
     """Whether a silent member is also asked over a stream."""
-    suspicion_alpha: float = 1.2
+    suspicion_alpha: float = 1.0
     suspicion_beta: float = 3.0
     """Lifeguard's alpha and beta: min = alpha x max(1, log10 n) x period, max = beta x min."""
     suspicion_k: int = 3
