@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
+from gossip.core.coordinates import pack, unpack
 from gossip.core.messages import Ack, NotMe, Ping
+from gossip.core.params import LAN
 from gossip.core.pings import not_me_bytes
 from gossip.core.types import Address, Kind
-from tests.core.rig import HOME, Peer, Rig
+from tests.core.rig import HOME, RTT, Peer, Rig
 
 ELSEWHERE: Address = ("10.9.9.9", 7_947)
 
@@ -182,3 +185,45 @@ def test_an_acked_ping_gives_a_sample_of_the_round_trip() -> None:
     rig.now += 0.040
     rig.feed(pinged.a.ack(pinged.ping), pinged.a)
     assert rig.member(pinged.a).rtt == pytest.approx(0.040)
+
+
+def coordinate(x: float, error: float) -> bytes:
+    """At `x` seconds from the origin along one axis, sure of it by `error`."""
+    return pack((x, *[0.0] * 7, 1e-5, error, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "is_known"), [(0.1, 0.1, True), (0.9, 0.1, False), (0.1, 0.9, False)]
+)
+def test_who_was_never_pinged_is_waited_for_by_its_coordinate(
+    own: float, theirs: float, is_known: bool
+) -> None:
+    """It comes with the pings that it sends; one that is sure of its place, to one who is."""
+    rig = Rig()
+    (x,) = rig.members(1)
+    where = unpack(coordinate(0.0, own))
+    assert where is not None
+    rig.node._coordinates.own = where
+    ping = msgspec.structs.replace(x.ping(), position=coordinate(0.020, theirs))
+    assert rig.node._pings.expected(rig.member(x)) is None
+    rig.feed(ping, x)
+    assert rig.member(x).rtt is None
+    wait = rig.node._prober.direct_wait(rig.member(x))
+    assert wait == pytest.approx(6 * 0.020_02 if is_known else LAN.direct_max, rel=1e-3)
+
+
+def test_what_was_measured_is_worth_more_than_a_coordinate() -> None:
+    rig = Rig()
+    (x,) = rig.members(1)
+    rig.run(3)
+    before = rig.node._pings.expected(rig.member(x))
+    rig.feed(msgspec.structs.replace(x.ping(), position=coordinate(0.3, 0.1)), x)
+    assert rig.node._pings.expected(rig.member(x)) == before == pytest.approx((RTT, RTT / 2), rel=0.5)
+
+
+@pytest.mark.parametrize("position", [b"", b"x", coordinate(float("nan"), 0.1)])
+def test_a_coordinate_that_is_none_is_not_kept(position: bytes) -> None:
+    rig = Rig()
+    (x,) = rig.members(1)
+    rig.feed(msgspec.structs.replace(x.ping(), position=position), x)
+    assert rig.node._pings.expected(rig.member(x)) is None
