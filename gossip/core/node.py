@@ -10,7 +10,7 @@ simulator. Nothing here reads a clock, a file, or global randomness.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from gossip.core.admission import Admission
@@ -32,22 +32,22 @@ from gossip.core.messages import (
     Frame,
     Packet,
 )
+from gossip.core.orders import Orders
 from gossip.core.own import Own, Self
 from gossip.core.packets import Packets
 from gossip.core.params import Params
 from gossip.core.pings import Pings
 from gossip.core.probe import Prober
 from gossip.core.reads import Reads
-from gossip.core.records import MAX_PAYLOAD_BYTES, EventRecord, Fact, Notary
+from gossip.core.records import Fact, Notary
 from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
 from gossip.core.spread import Spread
 from gossip.core.timers import Subject, Timer
-from gossip.core.types import Address, NodeId, Phase, Status, StreamId
+from gossip.core.types import Address, Phase, StreamId
 from gossip.core.upkeep import Upkeep
 from gossip.core.user_events import UserEvents
-from gossip.errors import LimitError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
     import random
@@ -58,7 +58,7 @@ LEAVE_TIMEOUT = 2.0
 """Seconds after which a leaver goes, however few have heard it."""
 
 
-class Node(Reads):
+class Node(Orders, Reads):
     """One member of the cluster, as a value."""
 
     def __init__(
@@ -309,96 +309,6 @@ class Node(Reads):
         self._ctx.timers.clear(Timer.PERIOD)
         self._own.restate(phase=int(phase))
         self._ctx.timers.set(now + LEAVE_TIMEOUT, Timer.LEAVING)
-
-    def examine(
-        self, subjects: Sequence[NodeId], witnessed: Sequence[NodeId], patience: float, now: float
-    ) -> None:
-        """Try these members in every way, in `patience` seconds; ends in EXAMINED. See `Examiner.examine`."""
-        self._now = now
-        self._examiner.examine(subjects, witnessed, patience, now)
-
-    def prepare_service(
-        self,
-        key: str,
-        name: str,
-        host: str,
-        port: int,
-        tags: tuple[str, ...],
-        meta: dict[str, str],
-        weight: int,
-        checked: bool = False,
-    ) -> Fact:
-        """Sign a service record; see `Own.prepare_service`."""
-        return self._own.prepare_service(key, name, host, port, tags, meta, weight, checked)
-
-    def prepare_status(
-        self, key: str, checks: tuple[tuple[str, int], ...], maintenance: bool = False, note: str = ""
-    ) -> Fact:
-        """Sign what checks say; see `Own.prepare_status`."""
-        return self._own.prepare_status(key, checks, maintenance, note)
-
-    def prepare_deletion(self, key: str) -> Fact:
-        """Sign a deletion; see `Own.prepare_deletion`."""
-        return self._own.prepare_deletion(key)
-
-    def publish(self, fact: Fact, now: float) -> None:
-        """Make a prepared record visible, and tell the others."""
-        self._now = now
-        self._own.publish(fact)
-
-    @property
-    def deletions(self) -> int:
-        """How many deletions of services this node remembers; `raise_floor` lets it forget them."""
-        return self._own.deletions
-
-    def next_version(self) -> int:
-        """A number above everything this node has said: the floor-to-be of what is signed next."""
-        return self._own.next_version()
-
-    def renew_statuses(self, keys: Iterable[str], floor: int, now: float) -> None:
-        """Sign again what checks say below a floor-to-be; see `Own.renew_statuses`."""
-        self._now = now
-        self._own.renew_statuses(keys, floor)
-
-    def raise_floor(self, floor: int, now: float) -> None:
-        """Void this node's service records below `floor`; see `Own.raise_floor`."""
-        self._now = now
-        self._own.raise_floor(floor)
-
-    def set_tags(self, tags: dict[str, str], now: float) -> None:
-        """Change this node's tags."""
-        self._now = now
-        if tags != self._own.me.record.tags:
-            self._own.restate(tags=tags)
-
-    def evict(self, member: NodeId, now: float) -> None:
-        """Turn a dead member into one that left: it is no longer tried.
-
-        Raises:
-            NotFoundError: if it is not known.
-            RefusedError: if it is not dead.
-        """
-        self._now = now
-        found = self._table.get(member)
-        if found is None:
-            raise NotFoundError("no such member; see `gossip members`")
-        if found.status is not Status.DEAD:
-            raise RefusedError(f"{found.name} is {found.status.label}; only a dead member can be evicted")
-        self._roster.set_status(found, Status.LEFT, EventKind.MEMBER_LEFT, now, "evicted")
-
-    def send_event(self, name: str, payload: bytes, now: float) -> int:
-        """Send a user event, at most once to each; returns its version.
-
-        Raises:
-            LimitError: if name or payload is too long.
-        """
-        self._now = now
-        if len(payload) > MAX_PAYLOAD_BYTES:
-            raise LimitError(f"the payload is {len(payload)} bytes; the limit is {MAX_PAYLOAD_BYTES}")
-        body = EventRecord(self.id, self._own.next_version(), name, payload)
-        fact = self._ctx.notary.issue(body)
-        self._events.take(self._own.me, body, fact, None, now)
-        return body.version
 
     def count(self, reason: str) -> None:
         """Add one to a counter; drivers count what they drop by its reason."""

@@ -1,0 +1,120 @@
+"""What the user of a node has it say or do, besides joining and leaving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from gossip.core.context import Context
+from gossip.core.events import EventKind
+from gossip.core.examiner import Examiner
+from gossip.core.members import MemberTable
+from gossip.core.own import Own
+from gossip.core.records import MAX_PAYLOAD_BYTES, EventRecord, Fact
+from gossip.core.roster import Roster
+from gossip.core.types import NodeId, Status
+from gossip.core.user_events import UserEvents
+from gossip.errors import LimitError, NotFoundError, RefusedError
+
+__all__ = ["Orders"]
+
+
+class Orders:
+    """The part of a `Node` that takes orders; the node sets all that is declared here."""
+
+    _now: float
+    _ctx: Context
+    _table: MemberTable
+    _roster: Roster
+    _own: Own
+    _events: UserEvents
+    _examiner: Examiner
+
+    def examine(
+        self, subjects: Sequence[NodeId], witnessed: Sequence[NodeId], patience: float, now: float
+    ) -> None:
+        """Try these members in every way, in `patience` seconds; ends in EXAMINED. See `Examiner.examine`."""
+        self._now = now
+        self._examiner.examine(subjects, witnessed, patience, now)
+
+    def prepare_service(
+        self,
+        key: str,
+        name: str,
+        host: str,
+        port: int,
+        tags: tuple[str, ...],
+        meta: dict[str, str],
+        weight: int,
+        checked: bool = False,
+    ) -> Fact:
+        """Sign a service record; see `Own.prepare_service`."""
+        return self._own.prepare_service(key, name, host, port, tags, meta, weight, checked)
+
+    def prepare_status(
+        self, key: str, checks: tuple[tuple[str, int], ...], maintenance: bool = False, note: str = ""
+    ) -> Fact:
+        """Sign what checks say; see `Own.prepare_status`."""
+        return self._own.prepare_status(key, checks, maintenance, note)
+
+    def prepare_deletion(self, key: str) -> Fact:
+        """Sign a deletion; see `Own.prepare_deletion`."""
+        return self._own.prepare_deletion(key)
+
+    def publish(self, fact: Fact, now: float) -> None:
+        """Make a prepared record visible, and tell the others."""
+        self._now = now
+        self._own.publish(fact)
+
+    @property
+    def deletions(self) -> int:
+        """How many deletions of services this node remembers; `raise_floor` lets it forget them."""
+        return self._own.deletions
+
+    def next_version(self) -> int:
+        """A number above everything this node has said: the floor-to-be of what is signed next."""
+        return self._own.next_version()
+
+    def renew_statuses(self, keys: Iterable[str], floor: int, now: float) -> None:
+        """Sign again what checks say below a floor-to-be; see `Own.renew_statuses`."""
+        self._now = now
+        self._own.renew_statuses(keys, floor)
+
+    def raise_floor(self, floor: int, now: float) -> None:
+        """Void this node's service records below `floor`; see `Own.raise_floor`."""
+        self._now = now
+        self._own.raise_floor(floor)
+
+    def set_tags(self, tags: dict[str, str], now: float) -> None:
+        """Change this node's tags."""
+        self._now = now
+        if tags != self._own.me.record.tags:
+            self._own.restate(tags=tags)
+
+    def evict(self, member: NodeId, now: float) -> None:
+        """Turn a dead member into one that left: it is no longer tried.
+
+        Raises:
+            NotFoundError: if it is not known.
+            RefusedError: if it is not dead.
+        """
+        self._now = now
+        found = self._table.get(member)
+        if found is None:
+            raise NotFoundError("no such member; see `gossip members`")
+        if found.status is not Status.DEAD:
+            raise RefusedError(f"{found.name} is {found.status.label}; only a dead member can be evicted")
+        self._roster.set_status(found, Status.LEFT, EventKind.MEMBER_LEFT, now, "evicted")
+
+    def send_event(self, name: str, payload: bytes, now: float) -> int:
+        """Send a user event, at most once to each; returns its version.
+
+        Raises:
+            LimitError: if name or payload is too long.
+        """
+        self._now = now
+        if len(payload) > MAX_PAYLOAD_BYTES:
+            raise LimitError(f"the payload is {len(payload)} bytes; the limit is {MAX_PAYLOAD_BYTES}")
+        body = EventRecord(self._own.id, self._own.next_version(), name, payload)
+        fact = self._ctx.notary.issue(body)
+        self._events.take(self._own.me, body, fact, None, now)
+        return body.version
