@@ -200,8 +200,8 @@ def test_a_comparison_tells_what_differs(capsys: pytest.CaptureFixture[str], pla
     assert (said["a"], said["b"], said["pairs"], said["same_runs"]) == ("small.toml", other, 10, 0)
     fields = {each["field"]: each for each in said["fields"]}
     detection = fields["detection.full_s"]
-    assert (detection["less"], detection["more"], detection["differs"]) == (10, 0, True)
-    assert detection["low"] <= detection["mean"] <= detection["high"] < 0
+    assert (detection["less"], detection["more"], detection["differs"]) == (0, 10, True)
+    assert 0 < detection["low"] <= detection["mean"] <= detection["high"]
     assert not fields["false_deaths"]["differs"]
 
 
