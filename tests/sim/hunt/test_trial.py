@@ -100,8 +100,8 @@ def test_the_story_ends_with_the_rule_that_broke() -> None:
 
 
 def test_the_bound_of_calm_follows_from_the_settings() -> None:
-    # 10 periods of doubt at the worst health; two minutes of hearing nobody; two burials, with the patience for
-    # who keeps coming back; thirty times the mean try; four tries of seeds.
+    # 10 periods of doubt at the worst health; two minutes of hearing nobody; two burials, with the patience
+    # for who keeps coming back; thirty times the mean try; four tries of seeds.
     assert calm_limit(LAN, 6, 9) == 90 + 120 + 2 * (2 * 8 * 3 + 9) + 30 * 2 * 9 + 120
     assert calm_limit(LAN, 6, 10) > calm_limit(LAN, 6, 9)
     assert calm_limit(WAN, 6, 9) > calm_limit(LAN, 6, 9)
