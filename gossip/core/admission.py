@@ -384,7 +384,7 @@ class Admission:
             self._try_next(attempt)
 
     def heard_stranger(self, source: Address) -> None:
-        """Somebody unknown pings this node by its id: a former life knew them. Join, if alone."""
+        """Somebody unknown pings this node, or who was here before: a former life knew them. So join."""
         if self._table.n == 1 and source not in self._remembered and len(self._remembered) < 16:
             self._remembered[source] = None
 

@@ -123,6 +123,9 @@ class Packets:
             self._ctx.count("ping_for_another")
             if ping.address == me.address:
                 self._ctx.send(source, sign_not_me(self._ctx, ping, me.fact.raw))
+                if self._table.get(ping.sender) is None:
+                    # Somebody who knew whoever was here before: of use to one who knows nobody.
+                    self._admission.heard_stranger(source)
             return
         self._hear(ping.sender, ping.view, now)
         if ping.news:

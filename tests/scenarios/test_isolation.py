@@ -75,6 +75,19 @@ def test_a_suspicion_does_not_run_while_nobody_is_heard() -> None:
     rig.run_until(lambda: rig.status(x) is Status.DEAD, 2 * 6 * 10.0)
 
 
+def test_who_is_alone_joins_those_who_look_for_who_was_here_before() -> None:
+    """A new identity at an old address, whose seeds are gone: the last who knew the old one still knocks."""
+    rig = Rig()
+    stranger, former = rig.peer(), rig.peer()
+    rig.feed(stranger.ping(former.id), stranger)
+    assert stranger.address in rig.node.remembered()
+    other = Rig()
+    other.members(1)
+    stranger, former = other.peer(), other.peer()
+    other.feed(stranger.ping(former.id), stranger)
+    assert stranger.address not in other.node.remembered(), "it has company"
+
+
 @pytest.mark.parametrize("count", [3, 5, 12])
 @pytest.mark.parametrize("ways", ["in", "out", "both"])
 def test_one_that_is_cut_off_keeps_its_view_and_all_are_one_again(count: int, ways: str, seed: int) -> None:

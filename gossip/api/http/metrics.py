@@ -50,9 +50,14 @@ REFUSED: Final = (
 PLAIN: Final = {
     "probes": ("probes", "Probes begun."),
     "probes_indirect": ("probe_indirect", "Probes whose first ping was not answered in time."),
+    "probes_unheard": ("probe_unheard", "Failed probes that accused nobody, since nobody at all was heard."),
     "accusations": ("accused", "Accusations that this agent has made."),
     "suspicions": ("suspected", "Members that became suspect here."),
     "false_alarms": ("false_alarms", "Suspicions here that ended with the member alive."),
+    "relapses": (
+        "relapses",
+        "Times that a member was found silent by several and came back in the same life.",
+    ),
     "refutations": ("refuted", "Accusations of this agent itself that it answered."),
     "burials": ("buried", "Members that this agent has found dead by itself."),
     "doubts": ("doubts", "Times that this agent found that it had not been running."),
