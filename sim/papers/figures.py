@@ -29,6 +29,7 @@ def draw(figures: Sequence[Figure], directory: Path, name: str) -> list[Path]:
     """
     matplotlib = need("matplotlib")
     need("matplotlib.figure")
+    need("matplotlib.ticker")
     paths = []
     # Ids in the SVG would be random, and the same figure differ from run to run.
     settings = {"svg.hashsalt": name, "svg.fonttype": "none", "font.size": 10.0}
@@ -55,8 +56,10 @@ def _draw(matplotlib: Any, figure: Figure) -> Any:
             _plot(axes, curve, figure.kind, COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)])
     if figure.log_x:
         axes.set_xscale("log")
+        _number(matplotlib, axes.xaxis)
     if figure.log_y:
         axes.set_yscale("log")
+        _number(matplotlib, axes.yaxis)
     axes.set_title(figure.title)
     axes.set_xlabel(figure.x_label)
     axes.set_ylabel(figure.y_label)
@@ -67,6 +70,13 @@ def _draw(matplotlib: Any, figure: Figure) -> Any:
     if figure.curves:
         axes.legend(frameon=False, fontsize="small")
     return canvas
+
+
+def _number(matplotlib: Any, axis: Any) -> None:
+    """Ticks at 1, 2 and 5 of each power of ten, as people write them."""
+    axis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    axis.set_minor_formatter(matplotlib.ticker.NullFormatter())
 
 
 def _plot(axes: Any, curve: Curve, kind: str, colour: str, mark: str) -> None:

@@ -39,7 +39,14 @@ LOSS = 0.8
 SETTLED_S = 200
 """From here on changes of the view count."""
 AS_MEMBERLIST = replace(
-    LAN, suspicion_alpha=4.0, suspicion_beta=6.0, suspicion_k=2, direct_min=0.5, direct_max=0.5, health_max=7
+    LAN,
+    suspicion_alpha=4.0,
+    suspicion_beta=6.0,
+    suspicion_k=2,
+    patience_max=1,
+    direct_min=0.5,
+    direct_max=0.5,
+    health_max=7,
 )
 """The shipped core with the settings of memberlist's `DefaultLANConfig`, as far as it has them."""
 SHIPPED = {"shipped": LAN, "shipped as memberlist": AS_MEMBERLIST}

@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from gossip.core.broadcast import slot_of
 from gossip.core.effects import Dial, Effect, Send, Write
 from gossip.core.messages import Frame, Packet
 from gossip.core.node import Node
@@ -57,8 +58,9 @@ class Settled(Node):
     """A node that can begin with a view."""
 
     def know(self, facts: Iterable[Fact], now: float) -> None:
-        """Hold these members, as after a join; nothing of it is told on."""
+        """Hold these members, as after a join; there is nothing to tell, for they hold this one too."""
         self._intake.take([fact.raw for fact in facts], None, now, quiet=True)
+        self._spread.queue.drop(slot_of(self.fact))
 
     @property
     def fact(self) -> Fact:
