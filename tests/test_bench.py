@@ -20,6 +20,7 @@ from bench import catalog, proc, report, run
 from bench.agents import Agent, BenchError
 from bench.cluster import SYSTEMS
 from bench.faces import BUCKET, lag_quantile
+from bench.gap import is_refused
 from bench.lookups import requests
 from bench.loop import Loop
 from bench.peer_gossip import GossipAgent
@@ -422,3 +423,17 @@ def test_buckets_are_read_from_a_scrape() -> None:
         "gossip_loop_lag_seconds_count 4.0\n"
     )
     assert BUCKET.findall(text) == [("0.0005", "3.0"), ("+Inf", "4.0")]
+
+
+# ------------------------------------------------------------------------------------------------- gap
+
+
+def test_a_port_refuses_while_nobody_listens_there() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
+        listening.bind(("127.0.0.1", 0))
+        port = listening.getsockname()[1]
+        assert not is_refused(port)
+    # Loopback tells at once; on a busy machine perhaps not before we look.
+    until = time.monotonic() + 10
+    while not is_refused(port):
+        assert time.monotonic() < until
