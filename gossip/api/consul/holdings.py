@@ -200,7 +200,7 @@ class Holdings:
             record.tags,
             extra.meta,
             (record.weight, extra.warning),
-            definitions.with_ip(extra.tagged, address, record.port),
+            extra.tagged if node.is_foreign else definitions.with_ip(extra.tagged, address, record.port),
             extra.override,
             extra.native,
             record.version,
