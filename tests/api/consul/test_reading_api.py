@@ -246,8 +246,28 @@ async def test_a_machine_without_an_agent_is_listed_by_all(tmp_path: Path) -> No
             "catalog/register", {"Node": "n2", "Address": "127.0.0.1", "Service": {"Service": "x"}}
         )
         assert (own.status, "runs an agent" in own.text) == (400, True)
-        bare = await one.put("catalog/register", {"Node": "bare", "Address": "127.0.0.1"})
-        assert (bare.status, "without a service" in bare.text) == (501, True)
+
+
+async def test_a_machine_may_be_registered_without_a_service(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (consul,):
+        bare = {"Node": "bare", "Address": "127.0.0.8", "NodeMeta": {"rack": "7"}}
+        assert (await consul.put("catalog/register", bare)).json is True
+        (row,) = (await consul.get("catalog/nodes?node-meta=rack:7")).json
+        assert (row["Node"], row["Address"]) == ("bare", "127.0.0.8")
+        assert (await consul.get("catalog/services")).json == {}
+        later = {"Node": "bare", "SkipNodeUpdate": True, "Service": {"Service": "x"}}
+        assert (await consul.put("catalog/register", later)).json is True
+        assert (await consul.get("health/service/x")).json[0]["Node"]["Meta"] == {"rack": "7"}
+        moved = {"Node": "bare", "Address": "127.0.0.7"}
+        assert (await consul.put("catalog/register", moved)).json is True
+        assert (await consul.get("catalog/service/x")).json[0]["Address"] == "127.0.0.7"
+        gone = {"Node": "bare", "ServiceID": "x"}
+        assert (await consul.put("catalog/deregister", gone)).json is True
+        assert (await consul.get("catalog/node/bare")).json["Services"] == {}
+        assert (await consul.put("catalog/deregister", {"Node": "bare"})).json is True
+        assert (await consul.get("catalog/node/bare")).text == "null"
+        unknown = await consul.put("catalog/register", {"Node": "u", "SkipNodeUpdate": True})
+        assert (unknown.status, unknown.text) == (400, "Must provide address if SkipNodeUpdate is not set")
 
 
 def _statuses_of_external(consul: Consul) -> Any:
