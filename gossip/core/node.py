@@ -41,6 +41,7 @@ from gossip.core.probe import Prober
 from gossip.core.reads import Reads
 from gossip.core.records import Fact, Notary
 from gossip.core.repair import Repair
+from gossip.core.requests import Requests
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
 from gossip.core.spread import Spread
@@ -98,9 +99,20 @@ class Node(Orders, Reads):
             now=now,
         )
         self._pings = Pings(ctx, table, self._spread, self._coordinates)
-        self._prober = Prober(ctx, table, self._roster, self._pings, self._health, self._sessions)
+        self._requests = Requests(ctx, table)
+        self._prober = Prober(
+            ctx, table, self._roster, self._pings, self._requests, self._health, self._sessions
+        )
         self._detector = Detector(
-            ctx, table, self._roster, self._spread, self._pings, self._health, self._prober, self._sessions
+            ctx,
+            table,
+            self._roster,
+            self._spread,
+            self._pings,
+            self._requests,
+            self._health,
+            self._prober,
+            self._sessions,
         )
         self._prober.detector = self._detector
         self._helping = Helping(ctx, table, self._pings, self._prober.corroborate)
@@ -133,6 +145,7 @@ class Node(Orders, Reads):
             self._spread,
             self._pings,
             self._prober,
+            self._requests,
             self._helping,
             self._detector,
             self._intake,

@@ -36,6 +36,7 @@ from gossip.core.own import Own
 from gossip.core.pings import Pings, sign_not_me
 from gossip.core.probe import Prober
 from gossip.core.repair import Repair
+from gossip.core.requests import Requests
 from gossip.core.sessions import Sessions
 from gossip.core.sizes import bare_bytes, news_bytes
 from gossip.core.spread import Spread
@@ -56,6 +57,7 @@ class Packets:
         spread: Spread,
         pings: Pings,
         prober: Prober,
+        requests: Requests,
         helping: Helping,
         detector: Detector,
         intake: Intake,
@@ -71,6 +73,7 @@ class Packets:
         self._spread = spread
         self._pings = pings
         self._prober = prober
+        self._requests = requests
         self._helping = helping
         self._detector = detector
         self._intake = intake
@@ -181,7 +184,7 @@ class Packets:
     def _report(self, report: Report, _source: Address, now: float) -> None:
         self._hear(report.sender, None, now)
         if not self._examiner.reported(report):
-            self._prober.reported(report, now)
+            self._requests.reported(report, now)
 
     def _not_me(self, message: NotMe, _source: Address, now: float) -> None:
         self._pings.received_not_me(message, now)

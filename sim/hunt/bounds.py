@@ -9,6 +9,7 @@ from __future__ import annotations
 from gossip.core.attempts import ATTEMPTS_MAX
 from gossip.core.broadcast import RELAYS_MAX
 from gossip.core.detector import ACCUSERS_MAX
+from gossip.core.health import ACCUSERS_MAX as ACCUSERS_OF_ONESELF_MAX
 from gossip.core.helping import FAVOURS_MAX
 from gossip.core.intake import RECENT_MAX
 from gossip.core.params import Params
@@ -55,7 +56,7 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "rests": params.addresses_max,
         "events": params.events_max,
         "recent": 2 * (RECENT_MAX + 1),
-        "accusers of this node": params.suspicion_k * 64,
+        "accusers of this node": ACCUSERS_OF_ONESELF_MAX,
         "timers": TIMERS_OWN + TIMERS_PER_MEMBER * members + favours + introductions + ATTEMPTS_MAX,
         "stale timers": STALE_TIMERS_MAX,
     }
