@@ -34,11 +34,22 @@ __all__ = [
     "read_file",
 ]
 
-SWITCHES: Final = ("dev", "insecure", "leave_on_term", "dns_only_passing")
-LISTS: Final = ("bind", "join", "tags", "dns_domains", "recursors")
+SWITCHES: Final = ("dev", "insecure", "leave_on_term", "http_insecure", "dns_only_passing")
+LISTS: Final = (
+    "bind",
+    "join",
+    "tags",
+    "allow_read",
+    "allow_write",
+    "allow_admin",
+    "dns_domains",
+    "recursors",
+)
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http"),
-    *("dns", "dns_domains", "dns_ttl", "dns_negative_ttl", "dns_udp_size", "recursors", "tags", "profile"),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "tags", "profile"),
+    *("socket", "socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin"),
+    *("http", "http_tokens", "http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min"),
+    *("dns", "dns_domains", "dns_ttl", "dns_negative_ttl", "dns_udp_size", "recursors"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
@@ -54,7 +65,7 @@ TABLES: Final = ("service", "check")
 """Arrays of tables, which are no settings."""
 _SINGULARS = {"tag": "tags", "recursor": "recursors", "dns_domain": "dns_domains"}
 """Flags that are given once for each."""
-_PATHS = ("data_dir", "socket")
+_PATHS = ("data_dir", "socket", "http_tokens", "http_cert", "http_key", "http_client_ca")
 _PREFIX = "GOSSIP_"
 
 
