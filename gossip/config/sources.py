@@ -34,25 +34,24 @@ __all__ = [
     "read_file",
 ]
 
-SWITCHES: Final = ("dev", "insecure", "leave_on_term")
+SWITCHES: Final = ("dev", "insecure", "accept_clear", "leave_on_term")
 LISTS: Final = ("bind", "join", "tags")
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "key_file", "socket"),
+    *("http", "tags", "profile"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
 """Every setting of this release, in the order of the manual."""
 
 LATER: Final = {
-    "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
-    " to be sealed",
     "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
     "dns": "DNS is not in this release: remove it",
     "invite": "invitations are not in this release: remove it",
 }
 TABLES: Final = ("service", "check")
 """Arrays of tables, which are no settings."""
-_PATHS = ("data_dir", "socket")
+_PATHS = ("data_dir", "key_file", "socket")
 _PREFIX = "GOSSIP_"
 
 
