@@ -39,6 +39,7 @@ from gossip.diagnosing import Diagnosing
 from gossip.errors import RefusedError
 from gossip.host import machine_id
 from gossip.journal import Journal
+from gossip.keeping import Keeping, content_of, open_ring
 from gossip.log import note
 from gossip.net.bind import bind
 from gossip.net.driver import Driver
@@ -46,7 +47,9 @@ from gossip.notify import notify
 from gossip.registrar import MAX_DELETIONS, Reconciled, Registrar, newest, read_saved
 from gossip.store import Store
 from gossip.wire.identity import Identity
+from gossip.wire.locksmith import RingLocksmith
 from gossip.wire.seal import SESSION_BYTES, ClearSealer
+from gossip.wire.sealing import RingSealer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from gossip.core.types import Address
     from gossip.net.bind import Endpoint
     from gossip.store import StoredRecord
+    from gossip.wire.seal import Sealer
 
 __all__ = ["Agent"]
 
@@ -177,11 +181,29 @@ class Agent(Answers):
         ceiling = incarnation + LEASE
         store.save_counter(ceiling, birth, floor)
         self._kept = newest(read_saved(identity, store.saved.records))
+        ring, plan = open_ring(saved.keys, config)
+        locksmith = None
+        sealer: Sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
+        ring_sealer: RingSealer | None = None
+        if len(ring) or ring.accepts_clear:
+            store.save_keys(content_of(ring, plan))
+            locksmith = RingLocksmith(ring, store.seed, identity.public_key, config.cluster)
+            sealer = ring_sealer = RingSealer(
+                ring, config.cluster, os.urandom(SESSION_BYTES), lambda: self.node.count("clear_accepted")
+            )
 
         self._started = trio.current_time()
         self.node = Node(
             identity,
-            Who(config.name, self._address, config.cluster, dict(config.tags), store.ephemeral, birth),
+            Who(
+                config.name,
+                self._address,
+                config.cluster,
+                dict(config.tags),
+                store.ephemeral,
+                birth,
+                b"" if locksmith is None else locksmith.exchange_key,
+            ),
             params,
             random.SystemRandom(),
             self._started,
@@ -191,9 +213,13 @@ class Agent(Answers):
             [fact for _, fact in self._kept.values()],
             config.join,
             saved.remembered,
+            locksmith,
+            plan,
         )
+        self._keeping = Keeping(self.node, ring, ring_sealer, trio.current_time, self._flush)
         self._floor = floor
         self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved, self._state_of_checks)
+        self._keeping.kept_by(self._journal)
         self._checking = Checking(
             self.node,
             trio.current_time,
@@ -215,8 +241,14 @@ class Agent(Answers):
             config.command_checks,
             self._max_deletions,
         )
-        sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
-        self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
+        self._driver = Driver(
+            self.node,
+            sealer,
+            endpoints,
+            params,
+            save_counter=self._journal.save_counter,
+            save_keys=self._journal.save_keys_of,
+        )
         self._diagnosing = Diagnosing(self.node, self._driver, config.cluster)
         sock = listen(config.socket, config.socket_mode, config.socket_group)
         self._socket = LocalSocket(self, sock, config.socket, self._driver.gossip_first, config.allowed)
@@ -323,6 +355,7 @@ class Agent(Answers):
             socket=str(self.config.socket),
             http=self._http_address() or "off",
             dns=self._dns_address() or "off",
+            sealing=self._keeping.sealing,
             incarnation=self.node.incarnation,
         )
         notify("READY=1")

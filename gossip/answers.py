@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gossip.core.node import Node
     from gossip.core.types import Address, NodeId
     from gossip.diagnosing import Diagnosing, Diagnosis
+    from gossip.keeping import Keeping
     from gossip.net.driver import Driver
     from gossip.registrar import Registrar
 
@@ -45,6 +46,7 @@ class Answers:
     _has_left: bool
     _dns: DnsFace | None
     _http: HttpFace | None
+    _keeping: Keeping
     _joining: dict[str, list[trio.MemorySendChannel[Event]]]
     _registrar: Registrar
     _started: float
@@ -90,6 +92,7 @@ class Answers:
                 **self._driver.traffic,
                 "wakeups": self._driver.wakeups,
             },
+            sealing=self._keeping.sealing,
         )
 
     def _http_address(self) -> str | None:
@@ -173,6 +176,20 @@ class Answers:
     async def doctor(self, who: NodeId | None, patience: float) -> Diagnosis:
         """See `Diagnosing.run`."""
         return await self._diagnosing.run(who, patience)
+
+    def keys(self) -> views.KeyList:
+        """See `Keeping.listed`."""
+        return self._keeping.listed()
+
+    async def change_keys(self, what: str, name: str, key: str, *, insist: bool) -> object:
+        """Add, use, remove or rotate; see the methods of `Keeping`."""
+        if what == "add":
+            return await self._keeping.add(key, name)
+        if what == "use":
+            return await self._keeping.use(name)
+        if what == "remove":
+            return await self._keeping.remove(name)
+        return await self._keeping.rotate(name, key, insist=insist)
 
     async def leave(self) -> None:
         """Leave the cluster; `end` then ends the agent."""

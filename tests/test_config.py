@@ -32,9 +32,8 @@ from gossip.errors import ConfigError
 
 ENV = {"HOME": "/home/u", "XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "/home/u/.state"}
 LOCAL: dict[str, object] = {"bind": ["127.0.0.1:0"], "name": "n"}
-NOT_SEALED = (
-    "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
-)
+KEY_FILE = Path(__file__).with_name("example.key")
+NO_FILE = "/nowhere/k: cannot be read: No such file or directory"
 NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
 SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
 GUARDS = (
@@ -51,8 +50,9 @@ NOT_TO_ADVERTISE = "cannot be advertised: give the one address at which others r
 
 def exposed(address: str) -> str:
     return (
-        f"{address} is reached by other machines, and without a key an agent listens on loopback only: give"
-        " --insecure to run in clear (sealing with a key comes in a later release), or --bind 127.0.0.1:7946"
+        f"{address} is reached by other machines, and without a key an agent listens on loopback only: make"
+        " a key (gossip keygen --out FILE) and give --key-file FILE to every agent, or give --insecure to run"
+        " in clear, or --bind 127.0.0.1:7946"
     )
 
 
@@ -188,6 +188,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "advertise": ('"10.0.0.1:1"', "10.0.0.1:1", "10.0.0.1:1", ("10.0.0.1", 1)),
     "join": ('["a", "b:1"]', "a, b:1", ["a", "b:1"], ("a", "b:1")),
     "data_dir": ('"/d"', "/d", "/d", Path("/d")),
+    "key_file": (f'"{KEY_FILE}"', str(KEY_FILE), str(KEY_FILE), KEY_FILE),
     "socket": ('"/s"', "/s", "/s", Path("/s")),
     "http": ('"[::1]:80"', "[::1]:80", "[::1]:80", ("::1", 80)),
     "dns": ('"[::1]:53"', "[::1]:53", "[::1]:53", ("::1", 53)),
@@ -207,6 +208,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "command_checks": ('"off"', "off", "OFF", "off"),
     "dev": ("true", "yes", True, True),
     "insecure": ("true", "1", True, True),
+    "accept_clear": ("true", "1", True, True),
     "leave_on_term": ("true", "on", True, True),
     "dns_only_passing": ("true", "true", True, True),
 }
@@ -384,7 +386,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ("dev = 1.5", 1, "dev: '1.5' is neither true nor false"),
         ('dev = true\ndata_dir = "/d"', 2, "data_dir: dev keeps nothing on disk: remove this, or dev"),
         ('service = "web"', 1, "service: write it as [[service]] tables"),
-        ('key_file = "k"', 1, f"key_file: {NOT_SEALED}"),
+        ('key_file = "/nowhere/k"', 1, f"key_file: {NO_FILE}"),
         ('http = "localhost:x"', 1, "http: 'localhost:x': 'x' is no port: give a number from 0 to 65535"),
         ('http = "web:80"', 1, "http: 'web:80': 'web' is a name: give an IP address here"),
         ('http = "224.0.0.1:80"', 1, "http: 224.0.0.1 is a multicast address"),
@@ -460,7 +462,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("GOSSIP_NAME", "\udcff", r"'\udcff' has characters that do not print, or blanks around it"),
         ("GOSSIP_DEV", "maybe", "'maybe' is neither true nor false"),
         ("GOSSIP_TAGS", "a=1,b", "'b' is no KEY=VALUE"),
-        ("GOSSIP_KEY_FILE", "/k", NOT_SEALED),
+        ("GOSSIP_KEY_FILE", "/nowhere/k", NO_FILE),
         ("GOSSIP_HTTP", "10.0.0.1:80", no_tokens("10.0.0.1:80", 80)),
         ("GOSSIP_BINDS", "127.0.0.1", "unknown setting: did you mean bind?"),
         ("GOSSIP_LOGLEVEL", "debug", "unknown setting: did you mean log_level?"),
@@ -490,11 +492,11 @@ def test_variables_that_are_somebody_elses_or_empty_are_left_alone() -> None:
         ({"bind": ["0.0.0.0:1"]}, f"--bind: {exposed('0.0.0.0:1')}"),
         ({"dev": True, "bind": ["127.0.0.1:1", "10.0.0.1:1"]}, f"--bind: {exposed('10.0.0.1:1')}"),
         ({"dev": True, "data_dir": "/d"}, "--data-dir: dev keeps nothing on disk: remove this, or dev"),
-        ({"key_file": "/k"}, f"--key-file: {NOT_SEALED}"),
         ({"dev": True, "dns": "web:53"}, "--dns: 'web:53': 'web' is a name: give an IP address here"),
         ({"dev": True, "dns_domain": ["-x"]},
          "--dns-domain: '-x' is no domain: write it as gossip or sd.example.com"),
         ({"dev": True, "recursor": ["a.b"]}, "--recursor: 'a.b': 'a.b' is a name: give an IP address here"),
+        ({"key_file": "/nowhere/k"}, f"--key-file: {NO_FILE}"),
         ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
         ({"dev": True, "http": "0.0.0.0"}, f"--http: {no_tokens('0.0.0.0:8500', 8500)}"),
         ({"tag": ["a=b"], "tags": ["a=b"]}, "--tags: given twice, also as --tag"),
@@ -776,3 +778,43 @@ def test_all_names_are_there() -> None:
         assert getattr(config, name) is not None
     with pytest.raises(AttributeError):
         config.nonsense  # noqa: B018
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+def test_with_a_key_an_agent_may_listen_everywhere(tmp_path: Path) -> None:
+    assert load(env=ENV, flags={"key_file": str(KEY_FILE), "bind": ["10.0.0.1:1"]}).key_file == KEY_FILE
+    with pytest.raises(ConfigError, match="without a key"):
+        load(env=ENV, flags={"data_dir": str(tmp_path), "bind": ["10.0.0.1:1"]})
+    (tmp_path / "keys").touch()
+    assert load(env=ENV, flags={"data_dir": str(tmp_path), "bind": ["10.0.0.1:1"]}).key_file is None
+
+
+def test_a_key_file_stands_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "k").write_bytes(KEY_FILE.read_bytes())
+    path = write(tmp_path, 'key_file = "k"\nbind = "127.0.0.1"')
+    assert load([path], ENV, {}).key_file == tmp_path / "k"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "holds no keys, and one is wanted"),
+        (b"# only words\n", "holds no keys"),
+        (KEY_FILE.read_bytes() * 2, "holds 2 keys"),
+        (b"secret words\n", "no key: a key is one line of base64"),
+        (b"c2VjcmV0\n", "no key: 6 bytes, and a key has 32"),
+        (b"A" * 43 + b"=\n", "no key: 32 bytes"),
+        (b"\xff\xfe" * 22, "no key: a key is one line"),
+    ],
+)
+def test_what_is_no_key_is_refused_and_not_repeated(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "k"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as failure:
+        load(env=ENV, flags={"key_file": str(path)})
+    assert str(failure.value).startswith(f"--key-file: {path}: ")
+    assert reason in str(failure.value)
+    assert "secret" not in str(failure.value)
+    assert failure.value.__cause__ is None or "secret" not in str(failure.value.__cause__)

@@ -43,6 +43,7 @@ MAX_ADDRESSES = 64
 """Addresses in one `agent.join`."""
 
 
+MAX_KEY_CHARS = 256
 MAX_NOTE_CHARS = 4_096
 """Of what a program says beside its status."""
 
@@ -158,6 +159,12 @@ class Backend(Protocol):
     async def set_maintenance(self, key: str, reason: str | None) -> None:
         """Returns once it is on disk and in the local view; None ends it."""
 
+    def keys(self) -> views.KeyList:
+        """The answer of `keys.list`."""
+
+    async def change_keys(self, what: str, name: str, key: str, *, insist: bool) -> object:
+        """Returns once the change (`add`, `use`, `remove`, `rotate`) is on disk here; names the key."""
+
     async def reload_files(self) -> object:
         """Reads the configuration again; the answer of `agent.reload`."""
 
@@ -206,6 +213,24 @@ class LogWatch(Struct, frozen=True, forbid_unknown_fields=True):
 class _Pair(Struct, frozen=True, forbid_unknown_fields=True):
     b: str
     a: str | None = None
+
+
+class _NewKey(Struct, frozen=True, forbid_unknown_fields=True):
+    key: Annotated[str, Meta(max_length=MAX_KEY_CHARS)]
+    name: str = ""
+
+
+class _KeyName(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1)]
+    """Its name, its mark or the beginning of one."""
+
+
+class _Rotate(Struct, frozen=True, forbid_unknown_fields=True):
+    name: str = ""
+    """Of a key that is here, or for the one in `key`; empty: a new key, or the change that is under way."""
+    key: Annotated[str, Meta(max_length=MAX_KEY_CHARS)] = ""
+    insist: bool = False
+    """Begin nothing: have older keys retired, whoever is away."""
 
 
 class _CheckUpdate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -290,6 +315,22 @@ async def _reload(call: Call, _: _Nothing) -> object:
     return await call.agent.reload_files()
 
 
+async def _add_key(call: Call, params: _NewKey) -> object:
+    return await call.agent.change_keys("add", params.name, params.key, insist=False)
+
+
+async def _use_key(call: Call, params: _KeyName) -> object:
+    return await call.agent.change_keys("use", params.name, "", insist=False)
+
+
+async def _remove_key(call: Call, params: _KeyName) -> object:
+    return await call.agent.change_keys("remove", params.name, "", insist=False)
+
+
+async def _rotate_keys(call: Call, params: _Rotate) -> object:
+    return await call.agent.change_keys("rotate", params.name, params.key, insist=params.insist)
+
+
 async def _deregister(call: Call, params: _Key) -> object:
     await call.agent.deregister(params.id)
     call.session.free(params.id)
@@ -325,6 +366,7 @@ READS: dict[str, Method[Any, Backend, object]] = {
     "checks.list": Method(_Nothing, lambda agent, _: agent.checks()),
     "events.send": Method(_Event, _send_event),
     "rtt": Method(_Pair, _rtt),
+    "keys.list": Method(_Nothing, lambda agent, _: agent.keys()),
 }
 WATCHES: dict[str, Method[Any, Session, bytes]] = {
     "services.watch": Method(
@@ -343,6 +385,10 @@ CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "services.deregister": Method(_Key, _deregister),
     "maintenance.set": Method(_Maintenance, _set_maintenance),
     "agent.reload": Method(_Nothing, _reload),
+    "keys.add": Method(_NewKey, _add_key),
+    "keys.use": Method(_KeyName, _use_key),
+    "keys.remove": Method(_KeyName, _remove_key),
+    "keys.rotate": Method(_Rotate, _rotate_keys),
 }
 
 
@@ -353,6 +399,4 @@ def is_method(method: str) -> bool:
 
 def missing(method: str) -> RpcError:
     """What to say to a method that is not there."""
-    if method.startswith("keys."):
-        return RpcError(NO_METHOD, f"{method}: not in this release", "unsupported")
     return RpcError(NO_METHOD, f"no method {method[:64]!r}", "unknown_method")

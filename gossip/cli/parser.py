@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from gossip.cli.arguments import Parser, add_command, pair, patience
+from gossip.cli.arguments import Parser, add_command, duration, pair, patience
 from gossip.cli.face_parsers import add_faces, add_token
 from gossip.cli.service_parsers import add_services
 
@@ -33,6 +33,7 @@ def build_parser() -> Parser:
     _add_cluster(commands)
     add_services(commands)
     _add_events(commands)
+    _add_keys(commands)
     _add_views(commands)
     _add_program(commands)
     return top
@@ -77,7 +78,9 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     option("--join", action="append", metavar="HOST[:PORT]", help="an agent to start from; again for more")
     option("--data-dir", metavar="DIR", help="where identity and registrations are kept")
     secrecy = agent.add_mutually_exclusive_group()
-    secrecy.add_argument("--key-file", metavar="FILE", help="the cluster's key (a later release)")
+    secrecy.add_argument(
+        "--key-file", metavar="FILE", help="the cluster's key, as 'gossip keygen' makes it (default: none)"
+    )
     secrecy.add_argument(
         "--insecure", action="store_true", default=None, help="allow to run without a key beyond loopback"
     )
@@ -94,6 +97,12 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
         action="append",
         metavar="HOST[:PORT]",
         help="another DNS server, asked what is not ours; again for more",
+    )
+    option(
+        "--accept-clear",
+        action="store_true",
+        default=None,
+        help="take what comes in clear too, while the cluster moves to its first key",
     )
     option("--tag", action="append", metavar="K=V", help="a tag of this node; again for more")
     option(
@@ -236,6 +245,43 @@ def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip events --name deploy",
     )
     events.add_argument("--name", help="only these")
+
+
+def _add_keys(commands: argparse._SubParsersAction[Parser]) -> None:
+    keygen = add_command(
+        commands,
+        "keygen",
+        "keys:keygen",
+        "make a key for a cluster",
+        example="gossip keygen --out cluster.key",
+        client=False,
+        json=False,
+    )
+    keygen.add_argument(
+        "--out", metavar="FILE", help="write it there, for its owner alone (default: print it)"
+    )
+    keys = add_command(
+        commands,
+        "keys",
+        "keys:keys",
+        "list the cluster's keys, or change them",
+        example="gossip keys list\n  gossip keys rotate --wait 1m\n  gossip keys rotate --key-file new.key",
+    )
+    keys.add_argument(
+        "what",
+        choices=("list", "add", "use", "remove", "rotate"),
+        help="rotate changes the key of all members; add, use and remove concern this agent alone",
+    )
+    keys.add_argument(
+        "name", nargs="?", default="", metavar="NAME", help="a key: its name, or the beginning of its mark"
+    )
+    keys.add_argument(
+        "--key-file", metavar="FILE", help="holds the key to add, or to rotate to; - reads it here"
+    )
+    keys.add_argument("--insist", action="store_true", help="retire older keys, whoever is away")
+    keys.add_argument(
+        "--wait", type=duration, metavar="TIME", help="until all live members seal with the new key"
+    )
 
 
 def _add_views(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -11,7 +11,10 @@ from gossip.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["default_data_dir", "default_socket"]
+__all__ = ["RING_FILE", "default_data_dir", "default_socket"]
+
+RING_FILE = "keys"
+"""The cluster's keys, in the data directory."""
 
 
 def default_socket(env: Mapping[str, str] | None = None) -> Path:

@@ -20,7 +20,8 @@ from gossip.config.dns import (
     parse_udp_size,
 )
 from gossip.config.faces import DEV_HTTP, Faces, read_faces
-from gossip.config.paths import default_data_dir, default_socket
+from gossip.config.keyfile import read_key_file
+from gossip.config.paths import RING_FILE, default_data_dir, default_socket
 from gossip.config.raw import switch as _switch
 from gossip.config.raw import text as _text
 from gossip.config.raw import texts as _texts
@@ -93,6 +94,10 @@ class Config(Faces):
     socket: Path
     data_dir: Path | None = None
     """None: nothing is kept on disk, and the node is ephemeral."""
+    key_file: Path | None = None
+    """Holds the cluster's first key; what the data directory says of keys comes before it."""
+    accept_clear: bool = False
+    """Whether what comes in clear is taken too, while a cluster moves to its first key."""
     cluster: str = DEFAULT_CLUSTER
     bind: tuple[Address, ...] = (LOOPBACK,)
     """Where datagrams and streams are received. Port 0 lets the system choose."""
@@ -242,14 +247,18 @@ def _assemble(
     insecure = take("insecure", _switch, default=False)
     anywhere: tuple[Address, ...] = (LOOPBACK if dev else EVERYWHERE,)
     bind = take("bind", _bind, anywhere)
+    data_dir = _settle_data_dir(settings, env, dev=dev)
+    key_file = take("key_file", _key_file, None)
     return Config(
         name=_check_default(settings, "name", take("name", _name, os.uname().nodename), check_name),
         socket=_check_default(
             settings, "socket", take("socket", _socket, default_socket(env)), _check_socket
         ),
-        data_dir=_settle_data_dir(settings, env, dev=dev),
+        data_dir=data_dir,
+        key_file=key_file,
+        accept_clear=take("accept_clear", _switch, default=False),
         cluster=take("cluster", _name, DEFAULT_CLUSTER),
-        bind=_settle_bind(settings, bind, insecure=insecure),
+        bind=_settle_bind(settings, bind, has_keys=insecure or bool(key_file) or _has_ring(data_dir)),
         advertise=_settle_advertise(settings, bind),
         join=take("join", _join, ()),
         dns=take("dns", lambda value: parse_dns(_text(value)), DEV_DNS if dev else None),
@@ -299,14 +308,22 @@ def _settle_data_dir(settings: _Settings, env: Mapping[str, str], *, dev: bool) 
     return None if given in NO_DISK else Path(given)
 
 
-def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, insecure: bool) -> tuple[Address, ...]:
+def _has_ring(data_dir: Path | None) -> bool:
+    """Whether an earlier life left keys there. If nobody may look, the agent says so."""
+    try:
+        return data_dir is not None and (data_dir / RING_FILE).exists()
+    except OSError:
+        return False
+
+
+def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, has_keys: bool) -> tuple[Address, ...]:
     exposed = [address for address in bind if not is_loopback(address[0])]
-    if exposed and not insecure:
+    if exposed and not has_keys:
         raise settings.refuse(
             "bind",
             f"{show_address(exposed[0])} is reached by other machines, and without a key an agent listens on"
-            f" loopback only: give --insecure to run in clear (sealing with a key comes in a later release),"
-            f" or --bind {show_address(LOOPBACK)}",
+            f" loopback only: make a key (gossip keygen --out FILE) and give --key-file FILE to every agent,"
+            f" or give --insecure to run in clear, or --bind {show_address(LOOPBACK)}",
         )
     if exposed and len(exposed) < len(bind) and is_loopback(bind[0][0]) and not settings.has("advertise"):
         raise settings.refuse(
@@ -395,6 +412,12 @@ def _data_dir(value: object) -> str:
     if "\0" in text:
         raise ConfigError(f"{text!r} is no path")
     return text
+
+
+def _key_file(value: object) -> Path:
+    path = Path(_data_dir(value))
+    read_key_file(path)
+    return path
 
 
 def _socket(value: object) -> Path:

@@ -34,7 +34,7 @@ __all__ = [
     "read_file",
 ]
 
-SWITCHES: Final = ("dev", "insecure", "leave_on_term", "http_insecure", "dns_only_passing")
+SWITCHES: Final = ("dev", "insecure", "accept_clear", "leave_on_term", "http_insecure", "dns_only_passing")
 LISTS: Final = (
     "bind",
     "join",
@@ -46,7 +46,7 @@ LISTS: Final = (
     "recursors",
 )
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "tags", "profile"),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "key_file", "tags", "profile"),
     *("socket", "socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin"),
     *("http", "http_tokens", "http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min"),
     *("dns", "dns_domains", "dns_ttl", "dns_negative_ttl", "dns_udp_size", "recursors"),
@@ -56,8 +56,6 @@ SETTINGS: Final = (
 """Every setting of this release, in the order of the manual."""
 
 LATER: Final = {
-    "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
-    " to be sealed",
     "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
     "invite": "invitations are not in this release: remove it",
 }
@@ -65,7 +63,7 @@ TABLES: Final = ("service", "check")
 """Arrays of tables, which are no settings."""
 _SINGULARS = {"tag": "tags", "recursor": "recursors", "dns_domain": "dns_domains"}
 """Flags that are given once for each."""
-_PATHS = ("data_dir", "socket", "http_tokens", "http_cert", "http_key", "http_client_ca")
+_PATHS = ("data_dir", "key_file", "socket", "http_tokens", "http_cert", "http_key", "http_client_ca")
 _PREFIX = "GOSSIP_"
 
 

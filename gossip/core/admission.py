@@ -17,6 +17,7 @@ from gossip.core.context import Context, refusing
 from gossip.core.conversation import Opener
 from gossip.core.effects import Resolve
 from gossip.core.events import Event, EventKind
+from gossip.core.handover import Handover
 from gossip.core.knocks import Knocks
 from gossip.core.members import MemberTable
 from gossip.core.messages import Ack, Frame, Hello, Turned, Verdict
@@ -104,6 +105,7 @@ class Admission:
         repair: Repair,
         sessions: Sessions,
         knocks: Knocks,
+        handover: Handover,
         seeds: Sequence[str],
         remembered: Sequence[Address],
         now: float,
@@ -116,6 +118,7 @@ class Admission:
         self._repair = repair
         self._sessions = sessions
         self._knocks = knocks
+        self._handover = handover
         self._seeds = {seed: Attempt(seed, asked=False) for seed in seeds}
         self._seed_addresses: dict[str, list[Address]] = {}
         self._seed_problems: dict[str, str] = {}
@@ -282,7 +285,7 @@ class Admission:
             elif self._repair.is_full(len(self._introductions)):
                 self._sessions.write(stream, self._repair.busy())
                 self._sessions.close(stream)
-            else:
+            elif self._handover.greet(stream, hello, record):
                 self._introduce(stream, hello, record, source, now)
             return
         self._turn(stream, "the member record is malformed")

@@ -15,6 +15,7 @@ from gossip.core.context import Context
 from gossip.core.detector import Detector
 from gossip.core.events import Event, EventKind
 from gossip.core.examiner import Examiner
+from gossip.core.handover import Handover
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
@@ -26,6 +27,7 @@ from gossip.core.messages import (
     FullPing,
     Gossip,
     Hello,
+    KeyAsk,
     NotMe,
     Packet,
     Ping,
@@ -65,6 +67,7 @@ class Packets:
         admission: Admission,
         sessions: Sessions,
         examiner: Examiner,
+        handover: Handover,
     ) -> None:
         self._ctx = ctx
         self._table = table
@@ -81,6 +84,7 @@ class Packets:
         self._admission = admission
         self._sessions = sessions
         self._examiner = examiner
+        self._handover = handover
         self.heard_at = float("-inf")
         """When anybody was last heard."""
         self._handlers: dict[type, Callable[..., None]] = {
@@ -116,6 +120,8 @@ class Packets:
             self._gossip(frame, source, now)
         elif isinstance(frame, DialBack):
             self._examiner.asked(stream, frame, source, now)
+        elif isinstance(frame, KeyAsk):
+            self._handover.asked(stream, frame)
         else:
             self._ctx.count("frame_unexpected")
             self._sessions.close(stream)

@@ -24,6 +24,7 @@ from gossip.core.records import (
     EventRecord,
     Fact,
     Key,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
@@ -47,7 +48,7 @@ KEYS_CACHED = 1_024
 _FACT_DOMAIN = b"gossip fact 1\0"
 _DATA_DOMAIN = b"gossip data 1\0"
 
-_Known = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | StatusRecord
+_Known = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | StatusRecord | KeyRecord
 _read_known: Callable[[bytes], _Known] = msgspec.msgpack.Decoder(_Known).decode
 _read_opaque: Callable[[bytes], Opaque] = msgspec.msgpack.Decoder(Opaque).decode
 _write = msgspec.msgpack.Encoder().encode

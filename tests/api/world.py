@@ -215,6 +215,13 @@ class FakeAgent:
         await trio.lowlevel.checkpoint()
         return {"who": who and who.hex(), "patience": patience}
 
+    def keys(self) -> views.KeyList:
+        return views.KeyList([], [], None, "clear", 0)
+
+    async def change_keys(self, what: str, name: str, key: str, *, insist: bool) -> object:
+        await trio.lowlevel.checkpoint()
+        return {"what": what, "name": name, "key": key, "insist": insist}
+
     async def leave(self) -> None:
         await trio.lowlevel.checkpoint()
 

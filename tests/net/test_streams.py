@@ -121,9 +121,10 @@ async def test_close_sends_what_is_written_first() -> None:
     page = Page(news=(bytes(1_000),) * 900, wants=b"", last=True)
     async with running() as one, running() as other:
         accept_all(other)
-        one.want(Dial(1, other.address, 1.0), *[Write(1, page)] * 10, Close(1))
-        received = await other.node.saw("stream_received", times=10)
-        assert [frame for _, frame in received] == [page] * 10
+        # A caller's first frame has to be a small one.
+        one.want(Dial(1, other.address, 1.0), Write(1, turned(0)), *[Write(1, page)] * 10, Close(1))
+        received = await other.node.saw("stream_received", times=11)
+        assert [frame for _, frame in received] == [turned(0)] + [page] * 10
         assert await other.node.saw("stream_closed") == [(1_000, "eof")]
         assert one.node.of("stream_opened") == one.node.of("stream_closed") == []
 

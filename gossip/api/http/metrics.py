@@ -40,6 +40,7 @@ __all__ = ["FAMILIES", "Metrics", "Node", "Sources"]
 
 REFUSED: Final = (
     *("malformed", "oversized", "truncated", "sealed", "stream", "order", "version", "cluster"),
+    *("clear", "replayed", "key_refused", "key_plan_refused", "key_not_granted"),
     *("unknown_kind", "identity", "signature", "own", "protocol_range", "own_address", "ping_for_another"),
     *("ack_unexpected", "ack_unbound", "not_me_unexpected", "not_me_unproven", "report_unexpected"),
     *("frame_unexpected", "orphan", "uninvited", "accuser_unknown", "accuser_dead", "accusation_rate"),
@@ -67,6 +68,11 @@ PLAIN: Final = {
     "dial_backs": ("dial_backs", "Times that this agent tried to reach another that had asked for it."),
     "local_denied": ("denied", "Requests over the local socket that whoever asked may not make."),
     "tls_failed": ("tls_failed", "TLS handshakes of HTTP clients that came to nothing."),
+    "keys_granted": ("keys_granted", "Times that this agent has handed a cluster key to a member."),
+    "clear_accepted": (
+        "clear_accepted",
+        "Datagrams and streams taken although they came in clear, as accept_clear allows.",
+    ),
     "receive_overflows": ("receive_overflow", "Times that the UDP receive buffer was found to have dropped."),
     "internal_errors": ("internal_error", "Faults of the agent's own code that ended a packet or request."),
 }

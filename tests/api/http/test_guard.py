@@ -135,7 +135,9 @@ async def test_a_token_in_the_query_is_taken_out_of_it() -> None:
     assert secret not in repr(SEEN)
 
 
-@pytest.mark.parametrize("secret", ["wrong", OVER, "", "x" * 5_000], ids=["wrong", "revoked", "empty", "long"])
+@pytest.mark.parametrize(
+    "secret", ["wrong", OVER, "", "x" * 5_000], ids=["wrong", "revoked", "empty", "long"]
+)
 async def test_a_token_that_is_none(secret: str) -> None:
     """One that is over is as good as none, and an empty one is none at all: clients send it so."""
     answer = await ask(LOCKED, "GET", "/gossip/v1/read", x_consul_token=secret)
