@@ -23,6 +23,7 @@ import trio
 
 import gossip
 from gossip import log
+from gossip.admitted import read_bans, settle_warrant
 from gossip.answers import Answers
 from gossip.api.socket import LocalSocket, listen
 from gossip.checking import Checking
@@ -154,7 +155,8 @@ class Agent(Answers):
         parts.callback(store.close)
         for warning in store.saved.warnings:
             note(logging.WARNING, "data_dir", detail=warning)
-        identity = Identity(store.seed, config.cluster)
+        identity = Identity(store.seed, config.cluster, config.authority)
+        warrant = settle_warrant(config, store, identity)
         endpoints = self._endpoints or bind(config.bind)
         for endpoint in endpoints:
             parts.callback(endpoint.close)
@@ -172,7 +174,9 @@ class Agent(Answers):
         self._started = trio.current_time()
         self.node = Node(
             identity,
-            Who(config.name, self._address, config.cluster, dict(config.tags), store.ephemeral, birth),
+            Who(
+                config.name, self._address, config.cluster, dict(config.tags), store.ephemeral, birth, warrant
+            ),
             params,
             random.SystemRandom(),
             self._started,
@@ -182,9 +186,23 @@ class Agent(Answers):
             [fact for _, fact in self._kept.values()],
             config.join,
             saved.remembered,
+            read_bans(saved.bans, identity),
+            saved.used,
+            invited_only=config.admission == "invited",
         )
         self._floor = floor
-        self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved, self._state_of_checks)
+        self._new_bans = {}
+        self._journal = Journal(
+            store,
+            ceiling,
+            birth,
+            floor,
+            self._flush,
+            self._saved,
+            self._state_of_checks,
+            self.bans,
+            lambda: self.node.used_invitations,
+        )
         self._checking = Checking(
             self.node,
             trio.current_time,
@@ -330,7 +348,11 @@ class Agent(Answers):
                     channel.send_nowait(event)
         elif event.kind is EventKind.LEAVE_DONE:
             self._left.set()
+        elif event.kind is EventKind.MEMBER_BANNED:
+            self._journal.keep_bans()
         elif event.kind in _MOVES:
+            if self.config.authority and event.kind is EventKind.MEMBER_JOINED:
+                self._journal.keep_used()
             self._has_moved = True
             self._moved.unpark()
         self._checking.happened(event)

@@ -207,6 +207,11 @@ class Info(Struct, frozen=True):
     queue: int
     rss_bytes: int | None
     counters: dict[str, int]
+    authority: str = ""
+    """The public key of the cluster's authority; empty if there is none."""
+    admission: str = "open"
+    """`invited` if only whom it has invited is let in."""
+    bans: int = 0
 
 
 def rfc3339(wall: float) -> str:

@@ -39,6 +39,7 @@ LISTS: Final = ("bind", "join", "tags")
 SETTINGS: Final = (
     *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
+    *("authority", "admission", "invite"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
 """Every setting of this release, in the order of the manual."""
@@ -48,7 +49,6 @@ LATER: Final = {
     " to be sealed",
     "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
     "dns": "DNS is not in this release: remove it",
-    "invite": "invitations are not in this release: remove it",
 }
 TABLES: Final = ("service", "check")
 """Arrays of tables, which are no settings."""

@@ -23,6 +23,7 @@ from gossip.core.doubts import Doubts
 from gossip.core.effects import Effect
 from gossip.core.events import Event, EventKind
 from gossip.core.examiner import Examiner
+from gossip.core.gate import Gate
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
@@ -39,13 +40,13 @@ from gossip.core.params import Params
 from gossip.core.pings import Pings
 from gossip.core.probe import Prober
 from gossip.core.reads import Reads
-from gossip.core.records import Fact, Notary
+from gossip.core.records import Ban, Fact, Notary
 from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
 from gossip.core.spread import Spread
 from gossip.core.timers import Subject, Timer
-from gossip.core.types import Address, Phase, StreamId
+from gossip.core.types import Address, NodeId, Phase, StreamId
 from gossip.core.upkeep import Upkeep
 from gossip.core.user_events import UserEvents
 
@@ -74,6 +75,9 @@ class Node(Orders, Reads):
         records: Sequence[Fact] = (),
         seeds: Sequence[str] = (),
         remembered: Sequence[Address] = (),
+        bans: Sequence[Fact] = (),
+        used: Sequence[tuple[bytes, NodeId]] = (),
+        invited_only: bool = False,
     ) -> None:
         self.params = params
         self._now = now
@@ -103,6 +107,11 @@ class Node(Orders, Reads):
             ctx, table, self._roster, self._spread, self._pings, self._health, self._prober, self._sessions
         )
         self._prober.detector = self._detector
+        self._gate = ctx.gate = Gate(ctx, table, self._roster, self._detector, invited_only=invited_only)
+        self._gate.start(self._own.me.record, used)
+        for fact in bans:
+            if isinstance(fact.body, Ban):
+                table.set_ban(fact.body.subject, fact)
         self._helping = Helping(ctx, table, self._pings, self._prober.corroborate)
         self._events = UserEvents(ctx, self._spread)
         self._intake = Intake(ctx, table, self._roster, self._spread, self._own, self._detector, self._events)

@@ -62,6 +62,8 @@ class Self(msgspec.Struct, frozen=True):
     ephemeral: bool = False
     birth: int = 0
     """The first incarnation ever; 0 if this life is the first."""
+    warrant: bytes = b""
+    """The authority's word for this node; empty if it needs none."""
 
 
 class Own:
@@ -114,6 +116,7 @@ class Own:
             birth=who.birth or incarnation,
             phase=Phase.RUNNING,
             ephemeral=who.ephemeral,
+            warrant=who.warrant,
         )
         self.me = Member(ctx.notary.issue(record), Status.ALIVE, now)
         table.me = self.me

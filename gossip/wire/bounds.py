@@ -20,8 +20,10 @@ from gossip.core.records import (
     MAX_NAME_BYTES,
     MAX_NOTE_BYTES,
     MAX_PAYLOAD_BYTES,
+    MAX_REASON_BYTES,
     MAX_TAGS_BYTES,
     Accusation,
+    Ban,
     Body,
     Deletion,
     EventRecord,
@@ -42,6 +44,7 @@ __all__ = [
     "MAX_VALUE_BYTES",
     "check_body",
     "check_host",
+    "check_invited_name",
     "host_problem",
     "is_printable",
 ]
@@ -58,7 +61,7 @@ MAX_HOST_BYTES = 255
 MAX_KIND = 65_535
 _KNOWN_KINDS = frozenset(
     kind.__struct_config__.tag
-    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord)
+    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord, Ban)
 )
 
 # The C0 and C1 controls, the line separators, and the marks that reverse the text around them.
@@ -87,6 +90,8 @@ def check_body(body: Body) -> None:
         _check_text("event name", body.name, MAX_NAME_BYTES)
         if len(body.payload) > MAX_PAYLOAD_BYTES:
             raise _too_long("event payload", len(body.payload), MAX_PAYLOAD_BYTES)
+    elif isinstance(body, Ban):
+        _check_ban(body)
     else:
         _check_opaque(body)
 
@@ -126,6 +131,17 @@ def check_host(host: str) -> None:
     problem = host_problem(host)
     if problem:
         raise LocalProtocolError(f"address {host!r} {problem}")
+
+
+def check_invited_name(name: str) -> None:
+    """Check the name that an invitation is for; empty is any.
+
+    Raises:
+        LimitError: if it is too long.
+        LocalProtocolError: if it has a control character.
+    """
+    if name:
+        _check_text("node name", name, MAX_NAME_BYTES)
 
 
 def is_printable(text: str) -> bool:
@@ -174,6 +190,15 @@ def _check_status(body: StatusRecord) -> None:
         raise LocalProtocolError(f"two checks of {body.key or 'the node'!r} have one name: give each its own")
     if body.note:
         _check_text("note", body.note, MAX_NOTE_BYTES)
+
+
+def _check_ban(body: Ban) -> None:
+    if body.owner == body.subject:
+        raise LocalProtocolError("the authority cannot ban itself")
+    if body.name:
+        _check_text("node name", body.name, MAX_NAME_BYTES)
+    if body.reason:
+        _check_text("reason", body.reason, MAX_REASON_BYTES)
 
 
 def _check_opaque(body: Opaque) -> None:
