@@ -23,6 +23,7 @@ import trio
 
 import gossip
 from gossip import log
+from gossip.admitted import read_bans, settle_warrant
 from gossip.answers import Answers
 from gossip.api.socket import LocalSocket, listen
 from gossip.checking import Checking
@@ -167,7 +168,8 @@ class Agent(Answers):
         parts.callback(store.close)
         for warning in store.saved.warnings:
             note(logging.WARNING, "data_dir", detail=warning)
-        identity = Identity(store.seed, config.cluster)
+        identity = Identity(store.seed, config.cluster, config.authority)
+        warrant = settle_warrant(config, store, identity)
         endpoints = self._endpoints or bind(config.bind)
         for endpoint in endpoints:
             parts.callback(endpoint.close)
@@ -203,6 +205,7 @@ class Agent(Answers):
                 store.ephemeral,
                 birth,
                 b"" if locksmith is None else locksmith.exchange_key,
+                warrant,
             ),
             params,
             random.SystemRandom(),
@@ -215,10 +218,24 @@ class Agent(Answers):
             saved.remembered,
             locksmith,
             plan,
+            read_bans(saved.bans, identity),
+            saved.used,
+            invited_only=config.admission == "invited",
         )
         self._keeping = Keeping(self.node, ring, ring_sealer, trio.current_time, self._flush)
         self._floor = floor
-        self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved, self._state_of_checks)
+        self._new_bans = {}
+        self._journal = Journal(
+            store,
+            ceiling,
+            birth,
+            floor,
+            self._flush,
+            self._saved,
+            self._state_of_checks,
+            self.bans,
+            lambda: self.node.used_invitations,
+        )
         self._keeping.kept_by(self._journal)
         self._checking = Checking(
             self.node,
@@ -402,7 +419,11 @@ class Agent(Answers):
                     channel.send_nowait(event)
         elif event.kind is EventKind.LEAVE_DONE:
             self._left.set()
+        elif event.kind is EventKind.MEMBER_BANNED:
+            self._journal.keep_bans()
         elif event.kind in _MOVES:
+            if self.config.authority and event.kind is EventKind.MEMBER_JOINED:
+                self._journal.keep_used()
             self._has_moved = True
             self._moved.unpark()
         self._checking.happened(event)

@@ -10,6 +10,7 @@ import trio
 
 import gossip
 from gossip.api import views
+from gossip.armour import AUTHORITY, wrap
 from gossip.core.events import Event
 from gossip.core.types import show_address
 from gossip.host import rss_bytes
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gossip.core.node import Node
     from gossip.core.types import Address, NodeId
     from gossip.diagnosing import Diagnosing, Diagnosis
+    from gossip.journal import Journal
     from gossip.keeping import Keeping
     from gossip.net.driver import Driver
     from gossip.registrar import Registrar
@@ -47,6 +49,8 @@ class Answers:
     _dns: DnsFace | None
     _http: HttpFace | None
     _keeping: Keeping
+    _journal: Journal
+    _new_bans: dict[NodeId, bytes]
     _joining: dict[str, list[trio.MemorySendChannel[Event]]]
     _registrar: Registrar
     _started: float
@@ -93,6 +97,9 @@ class Answers:
                 "wakeups": self._driver.wakeups,
             },
             sealing=self._keeping.sealing,
+            authority=wrap(AUTHORITY, config.authority) if config.authority else "",
+            admission=config.admission,
+            bans=len(node.bans),
         )
 
     def _http_address(self) -> str | None:
@@ -117,6 +124,28 @@ class Answers:
         """Have a dead member count as left."""
         self.node.evict(id, self._driver.now())
         self._flush()
+
+    async def ban(self, raw: bytes) -> NodeId:
+        """Obey a ban that the authority has signed; returns whom it is about, once it is on disk.
+
+        Raises:
+            RefusedError: if there is no authority here, or it has not signed this.
+            StoreError: if the disk does not take it: nothing has changed then.
+        """
+        subject = self.node.check_ban(raw).subject
+        self._new_bans[subject] = raw
+        try:
+            await self._journal.save_bans()
+        finally:
+            del self._new_bans[subject]
+        self.node.ban(raw, self._driver.now())
+        self._flush()
+        return subject
+
+    def bans(self) -> list[bytes]:
+        """All bans that belong on disk: those that are obeyed, and those that are about to be."""
+        known = [fact.raw for fact in self.node.bans]
+        return [*known, *(raw for raw in self._new_bans.values() if raw not in known)]
 
     def send_event(self, name: str, payload: bytes) -> int:
         """Send a user event to every member; its version."""

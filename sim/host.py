@@ -25,7 +25,18 @@ _Result = TypeVar("_Result")
 class Disk:
     """What survives the process, as the agent's data directory does."""
 
-    __slots__ = ("addresses", "birth", "ceiling", "floor", "lost", "records", "secret")
+    __slots__ = (
+        "addresses",
+        "bans",
+        "birth",
+        "ceiling",
+        "floor",
+        "lost",
+        "records",
+        "secret",
+        "used",
+        "warrant",
+    )
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
@@ -41,6 +52,12 @@ class Disk:
         """The registrations are gone, though not the key: the next life tells the others by its floor."""
         self.addresses: list[Address] = []
         """Where others were at the end of the last life."""
+        self.warrant = b""
+        """The authority's word for this identity."""
+        self.bans: list[bytes] = []
+        """Those of the authority that the node knew at the end of the last life."""
+        self.used: list[tuple[bytes, NodeId]] = []
+        """Who had which invitation, as known then."""
 
     def keep(self, fact: Fact) -> None:
         """Put a service or a deletion on disk."""

@@ -18,7 +18,7 @@ from gossip.core.messages import Frame, Packet
 from gossip.core.node import Node, Self
 from gossip.core.params import Params
 from gossip.core.records import Fact
-from gossip.core.types import Address, StreamId
+from gossip.core.types import Address, NodeId, StreamId
 from sim.notary import Signer
 
 __all__ = ["Core", "Life", "Maker", "shipped"]
@@ -44,6 +44,10 @@ class Life(Struct, frozen=True):
     records: Sequence[Fact]
     seeds: Sequence[str]
     remembered: Sequence[Address]
+    warrant: bytes = b""
+    bans: Sequence[Fact] = ()
+    used: Sequence[tuple[bytes, NodeId]] = ()
+    invited_only: bool = False
 
 
 class Core(Protocol):
@@ -82,6 +86,7 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
             cluster=life.cluster,
             ephemeral=life.ephemeral,
             birth=life.birth,
+            warrant=life.warrant,
         ),
         life.params,
         life.rng,
@@ -92,4 +97,7 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
         records=life.records,
         seeds=life.seeds,
         remembered=life.remembered,
+        bans=life.bans,
+        used=life.used,
+        invited_only=life.invited_only,
     )

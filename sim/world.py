@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from gossip.core.events import Event
+from gossip.core.node import Node
 from gossip.core.params import LAN, Params
 from gossip.core.types import Address
 from sim.birth import bear
@@ -21,7 +22,7 @@ from sim.latency import Constant, Latency
 from sim.life import Life, Maker, shipped
 from sim.names import DEFAULT_PORT, Names
 from sim.network import Link, Network, link
-from sim.notary import Archive, Counted, Signer, StandIn
+from sim.notary import Archive, AuthorityStandIn, Counted, Signer, StandIn
 from sim.post import Encoded, Passed, Post
 from sim.process import SESSION_BYTES, Process
 from sim.processor import RECEIVE_BUFFER, Costs
@@ -48,6 +49,8 @@ class World:
         keep_events: whether each host keeps the events of its node.
         costs: what handling costs of each agent's processor time; None: it takes no time.
         maker: makes the cores.
+        invited_only: whether the world has an authority and its nodes admit only whom it has invited; each
+            host that is added is, unless told otherwise.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class World:
         keep_events: bool = True,
         costs: Costs | None = None,
         maker: Maker = shipped,
+        invited_only: bool = False,
     ) -> None:
         self.seed = seed
         self.params = params
@@ -85,6 +89,11 @@ class World:
         self.listeners: list[Callable[[Host, float, Event], None]] = []
         """Called with each event of each node, and when."""
         self._archive = Archive(cluster)
+        self.authority: AuthorityStandIn | None = None
+        """Invites and bans; there is none unless it is made before the first host."""
+        self.invited_only = invited_only
+        if invited_only:
+            self.establish()
         self._codec = codec
         self._sized = sized
         self._real_keys = real_keys
@@ -120,6 +129,11 @@ class World:
 
     # Hosts and lives
 
+    def establish(self) -> AuthorityStandIn:
+        """Give the world an authority, before there are hosts."""
+        self.authority = AuthorityStandIn(derive_bytes(self.seed, "authority"), self._archive)
+        return self.authority
+
     def add(
         self,
         name: str | None = None,
@@ -131,10 +145,12 @@ class World:
         address: Address | None = None,
         advertise: Address | None = None,
         maker: Maker | None = None,
+        invited: bool = True,
     ) -> Host:
         """Put up a machine with an agent. Its seed is the world's first host if `seeds` is not given.
 
-        `maker` makes its cores, if they shall be others than the world's.
+        `maker` makes its cores, if they shall be others than the world's. Where there is an authority it
+        has an invitation if it is `invited`.
 
         Raises:
             ValueError: if the address is taken.
@@ -151,6 +167,10 @@ class World:
         host.tags = tags or {}
         host.advertise = advertise
         host.maker = maker or self._maker
+        if self.authority is not None and invited:
+            secret = derive_bytes(self.seed, "invitation", number)
+            node = StandIn(disk.secret, self._archive).id
+            disk.warrant = self.authority.invite(node, secret)
         self.network.attach(host)
         self.hosts.append(host)
         if start:
@@ -364,7 +384,15 @@ class World:
         else:
             notary = StandIn(host.disk.secret, self._archive)
         rng = derive(self.seed, "node", host.number, host.lives)
-        return bear(host, notary, cluster=self.cluster, params=self.params, rng=rng, now_us=self.clock.now_us)
+        return bear(
+            host,
+            notary,
+            cluster=self.cluster,
+            params=self.params,
+            rng=rng,
+            now_us=self.clock.now_us,
+            invited_only=self.invited_only,
+        )
 
     def _wake(self, host: Host) -> None:
         host.suspended_us = None
@@ -388,6 +416,9 @@ class World:
         if process is None:
             return
         host.disk.addresses = list(process.node.remembered())
+        if isinstance(process.node, Node):
+            host.disk.bans = [fact.raw for fact in process.node.bans]
+            host.disk.used = process.node.used_invitations
         host.process = None
         if host.suspended_us is not None:
             self._wake(host)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gossip import config
+from gossip import armour, config
 from gossip.config import (
     Config,
     ServiceDefinition,
@@ -176,6 +176,12 @@ def test_without_a_home_the_data_dir_must_be_given() -> None:
 # ----------------------------------------------------------------------------- every setting, every layer
 
 # Setting: TOML, environment, flag, and what each must come to.
+AUTHORITY = armour.wrap(armour.AUTHORITY, bytes(range(32)))
+INVITE = armour.wrap(armour.INVITE, b"what it says is the agent's business")
+NO_KEY = "this is not the public key of an authority"
+PRINTED = "(gossip ca init prints it)"
+NO_AUTHORITY = "give the public key of the authority that invites as well: --authority"
+NO_INVITE = "neither an invitation (gossip-invite-1-...) nor a file with one"
 EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "name": ('"a"', "a", "a", "a"),
     "cluster": ('"a"', "a", "a", "a"),
@@ -203,6 +209,9 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "retention": ('"72h"', "72h", "72h", 259_200.0),
     "restart_grace": ('"1m"', "60s", "1m", 60.0),
     "stream_probe": ("false", "no", "off", False),
+    "authority": (f'"{AUTHORITY}"', AUTHORITY, AUTHORITY, bytes(range(32))),
+    "admission": ('"open"', "open", "OPEN", "open"),
+    "invite": (f'"{INVITE}"', INVITE, INVITE, INVITE),
     "log_level": ('"DEBUG"', "debug", "debug", "debug"),
     "log_format": ('"json"', "json", "json", "json"),
     "command_checks": ('"off"', "off", "OFF", "off"),
@@ -224,6 +233,8 @@ def test_the_table_of_settings_is_complete() -> None:
 def test_every_setting_can_come_from_a_file_the_environment_or_a_flag(tmp_path: Path, setting: str) -> None:
     in_file, in_env, flag, expected = EVERYWHERE[setting]
     base = {"GOSSIP_BIND": "127.0.0.1:0"} if setting != "bind" else {}
+    if setting == "invite":
+        base["GOSSIP_AUTHORITY"] = AUTHORITY
     for spelling in (setting, setting.replace("_", "-")):
         path = write(tmp_path, f"{spelling} = {in_file}\n")
         assert getattr(load([path], ENV | base, {}), setting) == expected
@@ -413,7 +424,22 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
         ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
         ("check = 1", 1, "check: write it as [[check]] tables"),
-        ('invite = "t"', 1, "invite: invitations are not in this release: remove it"),
+        ('authority = "x"', 1, f"authority: {NO_KEY}: one begins with gossip-authority-1- {PRINTED}"),
+        (
+            f'authority = "{AUTHORITY[:-1]}"', 1,
+            f"authority: {NO_KEY}, or a part of it is missing: copy it again, whole {PRINTED}",
+        ),
+        ('admission = "closed"', 1, "admission: 'closed' is not one of invited, open"),
+        ('admission = "invited"', 1, f"admission: {NO_AUTHORITY}"),
+        (f'invite = "{INVITE}"', 1, f"invite: {NO_AUTHORITY}"),
+        (
+            'invite = "/nowhere"', 1,
+            f"invite: {NO_INVITE}: No such file or directory",
+        ),
+        (
+            f'invite = "{INVITE[:-3]}"', 1,
+            "invite: this is not an invitation, or a part of it is missing: copy it again, whole",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_line_is_refused_with_its_number_and_the_reason(

@@ -13,6 +13,7 @@ from gossip.errors import DeniedError
 __all__ = ["SCOPES", "Caller", "caller_of"]
 
 SCOPES: Final = {
+    "agent.ban": Scope.ADMIN,
     "agent.doctor": Scope.READ,
     "agent.evict": Scope.ADMIN,
     "agent.info": Scope.READ,
@@ -24,6 +25,11 @@ SCOPES: Final = {
     "checks.update": Scope.WRITE,
     "events.send": Scope.WRITE,
     "events.watch": Scope.READ,
+    "keys.add": Scope.ADMIN,
+    "keys.list": Scope.READ,
+    "keys.remove": Scope.ADMIN,
+    "keys.rotate": Scope.ADMIN,
+    "keys.use": Scope.ADMIN,
     "logs.watch": Scope.READ,
     "maintenance.set": Scope.WRITE,
     "members.list": Scope.READ,

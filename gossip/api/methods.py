@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 from gossip.api import views
 from gossip.api.jsonrpc import NO_METHOD, RpcError, read_params
 from gossip.config.access import Scope
+from gossip.core.records import MAX_FACT_BYTES
 from gossip.core.types import NodeId
 from gossip.errors import RefusedError
 
@@ -126,6 +127,9 @@ class Backend(Protocol):
     def evict(self, id: NodeId) -> None:
         """Has the dead member count as left."""
 
+    async def ban(self, raw: bytes) -> NodeId:
+        """Whom the authority's signed record bans, once it is on disk and obeyed."""
+
     def send_event(self, name: str, payload: bytes) -> int:
         """The event's version."""
 
@@ -187,6 +191,11 @@ class _Doctor(Struct, frozen=True, forbid_unknown_fields=True):
 class _Evict(Struct, frozen=True, forbid_unknown_fields=True):
     member: str
     ban: bool = False
+
+
+class _Ban(Struct, frozen=True, forbid_unknown_fields=True):
+    record: Annotated[str, Meta(max_length=2 * MAX_FACT_BYTES)]
+    """The signed record, in hex."""
 
 
 class _Key(Struct, frozen=True, forbid_unknown_fields=True):
@@ -251,7 +260,10 @@ def _update_check(agent: Backend, params: _CheckUpdate) -> object:
 
 def _evict(agent: Backend, params: _Evict) -> object:
     if params.ban:
-        raise RefusedError("a ban needs an authority; not in this release")
+        raise RefusedError(
+            "a ban is signed with the authority's private key, which no agent has:"
+            " use 'gossip evict --ban --key FILE'"
+        )
     found = agent.node.find(params.member)
     if found.id == agent.node.id:
         raise RefusedError("this agent does not evict itself: use 'gossip leave'")
@@ -285,6 +297,14 @@ async def _join(call: Call, params: _Addresses) -> object:
 async def _doctor(call: Call, params: _Doctor) -> object:
     who = call.agent.node.find(params.member).id if params.member else None
     return await call.agent.doctor(who, params.timeout)
+
+
+async def _ban(call: Call, params: _Ban) -> object:
+    try:
+        raw = bytes.fromhex(params.record)
+    except ValueError:
+        raise RefusedError("the record is not in hexadecimal digits") from None
+    return {"id": (await call.agent.ban(raw)).hex()}
 
 
 async def _leave(call: Call, _: _Nothing) -> object:
@@ -381,6 +401,7 @@ CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "agent.join": Method(_Addresses, _join),
     "agent.doctor": Method(_Doctor, _doctor),
     "agent.leave": Method(_Nothing, _leave),
+    "agent.ban": Method(_Ban, _ban),
     "services.register": Method(Registration, _register),
     "services.deregister": Method(_Key, _deregister),
     "maintenance.set": Method(_Maintenance, _set_maintenance),

@@ -209,6 +209,11 @@ class Info(Struct, frozen=True):
     counters: dict[str, int]
     sealing: str = "clear"
     """How it speaks to others."""
+    authority: str = ""
+    """The public key of the cluster's authority; empty if there is none."""
+    admission: str = "open"
+    """`invited` if only whom it has invited is let in."""
+    bans: int = 0
 
 
 class KeyView(Struct, frozen=True):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["build_parser", "parse", "subparsers"]
 
 STATUSES = ("alive", "suspect", "dead", "left")
+AUTHORITY_KEY = "gossip-authority.key"
+KEY_HELP = f"the authority's private key (default: {AUTHORITY_KEY})"
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -143,7 +145,13 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     option("--log-format", choices=("text", "json"), help="lines for people or JSON objects")
     option("--dev", action="store_true", default=None, help="for trying out: loopback, nothing on disk")
     option("--check", action="store_true", help="validate the configuration and stop")
-    option("--invite", metavar="TOKEN", help="join with an invitation (a later release)")
+    option("--authority", metavar="KEY", help="the public key of the cluster's authority (gossip ca init)")
+    option(
+        "--admission",
+        choices=("invited", "open"),
+        help="who is let in: whom the authority invited (the default with --authority), or anybody",
+    )
+    option("--invite", metavar="TOKEN|FILE", help="this node's invitation (gossip invite), or a file with it")
 
 
 def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -201,7 +209,10 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         json=False,
     )
     evict.add_argument("member", metavar="NAME|ID", help="the member's name, id or the start of its id")
-    evict.add_argument("--ban", action="store_true", help="never let this identity in again")
+    evict.add_argument("--ban", action="store_true", help="never let this identity in again, alive or not")
+    evict.add_argument("--key", default=AUTHORITY_KEY, metavar="FILE", help=f"for --ban: {KEY_HELP}")
+    evict.add_argument("--reason", default="", metavar="TEXT", help="for --ban: told to every agent's log")
+    _add_authority(commands)
     rtt = add_command(
         commands,
         "rtt",
@@ -229,6 +240,42 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         metavar="TIME",
         help="how long answers are waited for, 1s to 30s (default: 5s)",
     )
+
+
+def _add_authority(commands: argparse._SubParsersAction[Parser]) -> None:
+    ca = add_command(
+        commands,
+        "ca",
+        "authority:ca",
+        "make the key pair of an authority",
+        example="gossip ca init",
+        client=False,
+    )
+    ca.add_argument("action", choices=("init",), help="make a key pair")
+    ca.add_argument(
+        "--key", default=AUTHORITY_KEY, metavar="FILE", help=f"for the private key (default: {AUTHORITY_KEY})"
+    )
+    invite = add_command(
+        commands,
+        "invite",
+        "authority:invite",
+        "make an invitation for one node",
+        example="gossip invite --name db-3 --expires 1h",
+        client=False,
+    )
+    invite.add_argument("--name", default="", help="the name that the node must have, and nobody else")
+    invite.add_argument(
+        "--expires",
+        type=duration,
+        default=86_400.0,
+        metavar="TIME",
+        help="until when it may be used (default: 24h)",
+    )
+    invite.add_argument(
+        "--id", default="", metavar="ID", help="for the node of this id only: no secret, and without end"
+    )
+    invite.add_argument("--cluster", default="gossip", metavar="NAME", help="the cluster (default: gossip)")
+    invite.add_argument("--key", default=AUTHORITY_KEY, metavar="FILE", help=KEY_HELP)
 
 
 def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gossip.config.route import default_route_address, local_addresses
     from gossip.config.services import ServiceDefinition
     from gossip.config.settings import (
+        ADMISSIONS,
         COMMAND_CHECKS,
         DEFAULT_CLUSTER,
         DEV_DNS,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ADMISSIONS",
     "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
     "DEFAULT_PORT",
@@ -76,6 +78,7 @@ _HOMES = {
     "route": ("default_route_address", "local_addresses"),
     "services": ("ServiceDefinition",),
     "settings": (
+        "ADMISSIONS",
         "COMMAND_CHECKS",
         "DEFAULT_CLUSTER",
         "DEV_DNS",

@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from gossip.armour import AUTHORITY, INVITE, unwrap
 from gossip.config.checks import CheckDefinition, refuse_commands
 from gossip.config.dns import (
     DEV_DNS,
@@ -49,12 +50,13 @@ from gossip.config.values import (
     show_address,
     show_duration,
 )
-from gossip.errors import ConfigError
+from gossip.errors import ConfigError, CryptoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
+    "ADMISSIONS",
     "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
     "DEV_DNS",
@@ -71,6 +73,8 @@ T = TypeVar("T")
 
 DEFAULT_CLUSTER: Final = "gossip"
 PROFILES: Final = ("lan", "wan", "local")
+ADMISSIONS: Final = ("invited", "open")
+"""Who may be a member: whom the authority has invited; anybody, but for whom it has banned."""
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("text", "json")
 COMMAND_CHECKS: Final = ("off", "local", "http")
@@ -129,6 +133,11 @@ class Config(Faces):
     """Seconds for which a member that said it restarts stays listed; None: the profile's."""
     stream_probe: bool = True
     """Whether a member that datagrams do not reach is asked over a stream before it is accused."""
+    authority: bytes = b""
+    """The public key of the cluster's authority, 32 bytes; empty: there is none."""
+    admission: str = "open"
+    invite: str = field(default="", repr=False)
+    """The invitation with which this node joins; a secret until it is used."""
     log_level: str = "info"
     log_format: str = "text"
     dev: bool = False
@@ -274,6 +283,7 @@ def _assemble(
         retention=take("retention", _duration(1.0, 30 * 86_400.0), None),
         restart_grace=take("restart_grace", _duration(0.5, 3_600.0), None),
         stream_probe=take("stream_probe", _switch, default=True),
+        **_settle_admission(settings),
         log_level=take("log_level", _choice(LOG_LEVELS), "info"),
         log_format=take("log_format", _choice(LOG_FORMATS), "text"),
         dev=dev,
@@ -332,6 +342,19 @@ def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, has_keys: bo
             f" {show_address(exposed[0])} first, or give --advertise",
         )
     return bind
+
+
+def _settle_admission(settings: _Settings) -> dict[str, Any]:
+    authority = settings.take("authority", _authority, b"")
+    admission = settings.take("admission", _choice(ADMISSIONS), "invited" if authority else "open")
+    invite = settings.take("invite", _invite, "")
+    if not authority:
+        for name, value in (("admission", admission == "invited"), ("invite", invite)):
+            if value:
+                raise settings.refuse(
+                    name, "give the public key of the authority that invites as well: --authority"
+                )
+    return {"authority": authority, "admission": admission, "invite": invite}
 
 
 def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address:
@@ -405,6 +428,29 @@ def _tags(value: object) -> dict[str, str]:
             raise ConfigError("it must be a table of texts in quotes")
         return check_labels(value)
     return check_labels(parse_pairs(_texts(value)))
+
+
+def _authority(value: object) -> bytes:
+    try:
+        return unwrap(AUTHORITY, _text(value))
+    except CryptoError as error:
+        raise ConfigError(f"{error} (gossip ca init prints it)") from None
+
+
+def _invite(value: object) -> str:
+    """An invitation, or that in a file: so it need not stand where others read it."""
+    text = _text(value).strip()
+    if not text.startswith(INVITE):
+        try:
+            text = Path(text).read_text()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no path"
+            raise ConfigError(f"neither an invitation ({INVITE}...) nor a file with one: {why}") from None
+    try:
+        unwrap(INVITE, text)
+    except CryptoError as error:
+        raise ConfigError(str(error)) from None
+    return text.strip()
 
 
 def _data_dir(value: object) -> str:

@@ -51,13 +51,13 @@ SETTINGS: Final = (
     *("http", "http_tokens", "http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min"),
     *("dns", "dns_domains", "dns_ttl", "dns_negative_ttl", "dns_udp_size", "recursors"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
+    *("authority", "admission", "invite"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
 """Every setting of this release, in the order of the manual."""
 
 LATER: Final = {
     "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
-    "invite": "invitations are not in this release: remove it",
 }
 TABLES: Final = ("service", "check")
 """Arrays of tables, which are no settings."""

@@ -282,6 +282,9 @@ class Admission:
                     f"no common protocol version: {PROTOCOL_MIN} to {PROTOCOL_MAX} here, "
                     f"{record.protocol_min} to {record.protocol_max} there; upgrade the older agent",
                 )
+            elif (refusal := self._ctx.gate.refuses(record, now)) is not None:
+                self._ctx.gate.refused(record, refusal, now)
+                self._turn(stream, f"this node is not let in: {refusal.detail}")
             elif self._repair.is_full(len(self._introductions)):
                 self._sessions.write(stream, self._repair.busy())
                 self._sessions.close(stream)

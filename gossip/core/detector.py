@@ -264,6 +264,16 @@ class Detector:
         self._looks.drop(member.id)
         self._ctx.timers.clear(Timer.SUSPICION, member.id)
 
+    def withdraw(self, accuser: NodeId, now: float) -> None:
+        """Nothing that `accuser` has said counts any more: it was banned."""
+        for member in [each for each in self._table if accuser in each.accusations]:
+            del member.case.accusations[accuser]
+            self._table.revision += 1
+            self._spread.queue.drop(accusation_slot(member.id, accuser))
+            if member.status is Status.SUSPECT and not member.accusations:
+                self.acquit(member)
+                self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_REFUTED, now, "accuser banned")
+
     def learn_from(self, member: Member, newer: MemberRecord, now: float) -> None:
         """A member's newer record: of the same life it may tell that refusals lied; a new life starts afresh.
 

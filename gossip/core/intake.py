@@ -19,6 +19,7 @@ from gossip.core.own import Own
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
 from gossip.core.records import (
     Accusation,
+    Ban,
     Deletion,
     EventRecord,
     Fact,
@@ -142,12 +143,17 @@ class Intake:
 
     def _apply(self, fact: Fact, source: NodeId | None, now: float, *, quiet: bool) -> tuple[bool, bool]:
         body = fact.body
+        if body.owner in self._table.bans:
+            self._ctx.count("banned")
+            return True, False
         if isinstance(body, MemberRecord):
             return self._member(body, fact, source, now, quiet=quiet)
         if isinstance(body, Accusation):
             return self._accusation(body, fact, source, now)
         if isinstance(body, EventRecord):
             return self._event(body, fact, source, now)
+        if isinstance(body, Ban):
+            return self._ban(body, fact, source, now)
         return self._service(body, fact, source, quiet=quiet)
 
     def _member(
@@ -165,12 +171,18 @@ class Intake:
             return member is not None, False
         if not self._verified(fact, body.public_key):
             return True, False
+        refusal = self._ctx.gate.refuses(body, now)
+        if refusal is not None:
+            self._ctx.gate.refused(body, refusal, now)
+            return False, False
         if member is None:
             if not self._may_enter(body, source):
                 return False, False
             member, urgent = self._added(fact, action, now), True
         else:
             urgent = self._changed(member, fact, action, now)
+        # What a joiner is told of is known to all for long.
+        self._ctx.gate.entered(body, float("-inf") if quiet else now)
         if body.phase == Phase.RESTARTING:
             self._ctx.timers.set(now + self._ctx.params.restart_grace, Timer.RESTARTING, member.id)
         if not quiet:
@@ -323,6 +335,27 @@ class Intake:
             return True
         return self._detector.confirm(member, fact, source, now)
 
+    def _ban(self, body: Ban, fact: Fact, source: NodeId | None, now: float) -> tuple[bool, bool]:
+        authority = self._ctx.notary.authority
+        if not authority:
+            self._ctx.count("ban_unauthorised")
+            return True, False
+        held = self._table.bans.get(body.subject)
+        if held is not None and not _beats(body.version, fact, held):
+            return True, False
+        if held is None and len(self._table.bans) >= self._ctx.params.bans_max:
+            self._ctx.count("bans_full")
+            return False, False
+        if not self._verified(fact, authority):
+            return True, False
+        self._ctx.gate.ban(body, fact, now)
+        member = self._table.get(body.subject)
+        if source is None and member is not None:
+            # The others will not talk to it again.
+            self._spread.deliver(member, (fact.raw,))
+        self._spread.news(slot_of(fact), fact.raw, member=True, own=source is None, source=source)
+        return True, True
+
     def _verified(self, fact: Fact, public_key: bytes) -> bool:
         if self._ctx.notary.verify(fact, public_key):
             return True
@@ -348,9 +381,9 @@ def _beats(version: int, fact: Fact, held: Fact) -> bool:
     return version > other or (version == other and fact.hash > held.hash)
 
 
-def _rank(fact: Fact) -> bool:
-    """Sorts member records before everything else."""
-    return not isinstance(fact.body, MemberRecord)
+def _rank(fact: Fact) -> int:
+    """Sorts bans before member records, and these before everything else."""
+    return 0 if isinstance(fact.body, Ban) else 1 if isinstance(fact.body, MemberRecord) else 2
 
 
 def _rank_of_twin(fact: Fact) -> tuple[bool, int]:

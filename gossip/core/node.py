@@ -23,6 +23,7 @@ from gossip.core.doubts import Doubts
 from gossip.core.effects import Effect
 from gossip.core.events import Event, EventKind
 from gossip.core.examiner import Examiner
+from gossip.core.gate import Gate
 from gossip.core.handover import Handover
 from gossip.core.health import Health
 from gossip.core.helping import Helping
@@ -41,7 +42,7 @@ from gossip.core.params import Params
 from gossip.core.pings import Pings
 from gossip.core.probe import Prober
 from gossip.core.reads import Reads
-from gossip.core.records import Fact, KeyRecord, Notary
+from gossip.core.records import Ban, Fact, KeyRecord, Notary
 from gossip.core.repair import Repair
 from gossip.core.requests import Requests
 from gossip.core.roster import Roster
@@ -49,7 +50,7 @@ from gossip.core.rotation import Plan, Rotation
 from gossip.core.sessions import Sessions
 from gossip.core.spread import Spread
 from gossip.core.timers import Subject, Timer
-from gossip.core.types import Address, Phase, StreamId
+from gossip.core.types import Address, NodeId, Phase, StreamId
 from gossip.core.upkeep import Upkeep
 from gossip.core.user_events import UserEvents
 
@@ -80,6 +81,9 @@ class Node(Orders, Reads):
         remembered: Sequence[Address] = (),
         locksmith: Locksmith | None = None,
         plan: Plan | None = None,
+        bans: Sequence[Fact] = (),
+        used: Sequence[tuple[bytes, NodeId]] = (),
+        invited_only: bool = False,
     ) -> None:
         self.params = params
         self._now = now
@@ -120,12 +124,18 @@ class Node(Orders, Reads):
             self._sessions,
         )
         self._prober.detector = self._detector
+        self._gate = ctx.gate = Gate(ctx, table, self._roster, self._detector, invited_only=invited_only)
+        self._gate.start(self._own.me.record, used)
+        for fact in bans:
+            if isinstance(fact.body, Ban):
+                table.set_ban(fact.body.subject, fact)
         self._helping = Helping(ctx, table, self._pings, self._prober.corroborate)
         self._events = UserEvents(ctx, self._spread)
         self._intake = Intake(ctx, table, self._roster, self._spread, self._own, self._detector, self._events)
         self._repair = Repair(ctx, table, self._detector, self._intake, self._sessions)
         self._intake.fetch = self._repair.fetch
         self.keys = keys = Keys(locksmith)
+        keys.is_excluded = self._gate.is_banned
         self._handover = Handover(ctx, table, self._own, self._sessions, keys)
         self._rotation = Rotation(ctx, table, self._own, keys, self._handover, plan or Plan())
         self._intake.met_keys = self._met_keys

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Sequence
 from gossip.core.context import Context
 from gossip.core.events import EventKind
 from gossip.core.examiner import Examiner
+from gossip.core.intake import Intake
 from gossip.core.members import Member, MemberTable
 from gossip.core.own import Own
-from gossip.core.records import MAX_PAYLOAD_BYTES, EventRecord, Fact
+from gossip.core.records import MAX_PAYLOAD_BYTES, Ban, EventRecord, Fact
 from gossip.core.roster import Roster
 from gossip.core.rotation import Plan, Rotation
 from gossip.core.types import NodeId, Status
 from gossip.core.user_events import UserEvents
-from gossip.errors import LimitError, NotFoundError, RefusedError
+from gossip.errors import LimitError, NotFoundError, RefusedError, RemoteProtocolError
 
 __all__ = ["Orders"]
 
@@ -71,6 +72,8 @@ class Orders:
         """Have older keys retired, whoever is away; see `Rotation.insist`."""
         self._now = now
         self._rotation.insist()
+
+    _intake: Intake
 
     def examine(
         self, subjects: Sequence[NodeId], witnessed: Sequence[NodeId], patience: float, now: float
@@ -147,6 +150,34 @@ class Orders:
         if found.status is not Status.DEAD:
             raise RefusedError(f"{found.name} is {found.status.label}; only a dead member can be evicted")
         self._roster.set_status(found, Status.LEFT, EventKind.MEMBER_LEFT, now, "evicted")
+
+    def check_ban(self, raw: bytes) -> Ban:
+        """What a record that the authority has signed says, before it is put on disk.
+
+        Raises:
+            RefusedError: if there is no authority, it has not signed this, or there is no room for it.
+        """
+        authority = self._ctx.notary.authority
+        if not authority:
+            raise RefusedError(
+                "a ban is signed by the cluster's authority, and this agent has none: see `gossip ca init`"
+            )
+        try:
+            fact = self._ctx.notary.parse(raw)
+        except RemoteProtocolError as error:
+            raise RefusedError(f"this is no record: {error.detail}") from None
+        body = fact.body
+        if not isinstance(body, Ban) or not self._ctx.notary.verify(fact, authority):
+            raise RefusedError("this ban is not signed by the authority of this agent's cluster")
+        full = len(self._table.bans) >= self._ctx.params.bans_max
+        if full and body.subject not in self._table.bans:
+            raise RefusedError(f"there are {len(self._table.bans)} bans, and there is room for no more")
+        return body
+
+    def ban(self, raw: bytes, now: float) -> None:
+        """Obey a ban that was checked, and tell the others."""
+        self._now = now
+        self._intake.take((raw,), None, now)
 
     def send_event(self, name: str, payload: bytes, now: float) -> int:
         """Send a user event, at most once to each; returns its version.

@@ -66,6 +66,8 @@ class Self(msgspec.Struct, frozen=True):
     """The first incarnation ever; 0 if this life is the first."""
     exchange_key: bytes = b""
     """By which others wrap a cluster key for it; empty if it takes none."""
+    warrant: bytes = b""
+    """The authority's word for this node; empty if it needs none."""
 
 
 class Own:
@@ -118,6 +120,7 @@ class Own:
             birth=who.birth or incarnation,
             phase=Phase.RUNNING,
             ephemeral=who.ephemeral,
+            warrant=who.warrant,
         )
         self.me = Member(ctx.notary.issue(record), Status.ALIVE, now)
         table.me = self.me

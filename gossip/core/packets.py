@@ -98,6 +98,9 @@ class Packets:
         }
 
     def receive(self, message: Packet, source: Address, now: float) -> None:
+        if self._table.bans and getattr(message, "sender", b"") in self._table.bans:
+            self._ctx.count("banned")
+            return
         self._handlers[type(message)](message, source, now)
         if self._examiner.is_trying and not isinstance(message, NotMe):
             self._examiner.heard(message.sender)
@@ -110,7 +113,10 @@ class Packets:
 
     def first_frame(self, stream: StreamId, source: Address, frame: Frame, now: float) -> None:
         """A caller's first frame: a repair or join, a probe, or news for a degraded member."""
-        if isinstance(frame, Hello):
+        if getattr(frame, "sender", b"") in self._table.bans and not isinstance(frame, Hello):
+            self._ctx.count("banned")
+            self._sessions.close(stream)
+        elif isinstance(frame, Hello):
             self._admission.received_hello(stream, frame, source, now)
         elif isinstance(frame, Ping) and frame.target == self._ctx.notary.id:
             self._hear(frame.sender, frame.view, now)

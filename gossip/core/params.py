@@ -82,6 +82,9 @@ class Params(Struct, frozen=True):
     """How long the dead and the left are remembered."""
     members_max: int = 65_536
     tombstones_max: int = 4_096
+    bans_max: int = 4_096
+    invitation_settles: float = 60.0
+    """Seconds after which a node that uses an invitation keeps it, whoever else comes with it."""
     services_max: int = 4_096
     """Services per node."""
     addresses_max: int = 1_024

@@ -26,8 +26,11 @@ __all__ = [
     "MAX_NAME_BYTES",
     "MAX_NOTE_BYTES",
     "MAX_PAYLOAD_BYTES",
+    "MAX_REASON_BYTES",
     "MAX_TAGS_BYTES",
+    "MAX_WARRANT_BYTES",
     "Accusation",
+    "Ban",
     "Body",
     "Deletion",
     "EventRecord",
@@ -40,6 +43,7 @@ __all__ = [
     "Opaque",
     "ServiceRecord",
     "StatusRecord",
+    "Warrant",
     "key_of",
 ]
 
@@ -57,6 +61,10 @@ MAX_KEYS = 8
 """Cluster keys that one node holds, retired ones included."""
 KEY_MARK_BYTES = 16
 """Of the hash that names a cluster key."""
+MAX_REASON_BYTES = 128
+"""The reason of a ban."""
+MAX_WARRANT_BYTES = 256
+"""A warrant: two signatures, a key, a name and a time come to 247 bytes at most."""
 
 
 @functools.lru_cache(maxsize=65_536)
@@ -97,6 +105,8 @@ class MemberRecord(Struct, frozen=True, array_like=True, tag=1, gc=False):
     phase: Annotated[int, Meta(ge=0, le=2)]
     ephemeral: bool
     """Has no disk: its identity ends with the process."""
+    warrant: Annotated[bytes, Meta(max_length=MAX_WARRANT_BYTES)] = b""
+    """The authority's word that this node may be a member (`Warrant`); empty where nobody asked for one."""
 
     @property
     def address(self) -> Address:
@@ -201,6 +211,40 @@ class KeyRecord(Struct, frozen=True, array_like=True, tag=7, gc=False):
     """(mark, `keys.KeyState`) of each."""
 
 
+class Ban(Struct, frozen=True, array_like=True, tag=8, gc=False):
+    """The authority's word that a node is no member, and never will be. Its owner is the authority's id."""
+
+    owner: Id
+    version: Version
+    """Milliseconds since 1970 when it was signed."""
+    subject: Id
+    name: Annotated[str, Meta(max_length=MAX_NAME_BYTES)]
+    """What the subject called itself: for people."""
+    reason: Annotated[str, Meta(max_length=MAX_REASON_BYTES)]
+
+
+class Warrant(Struct, frozen=True, array_like=True, gc=False):
+    """What a member record carries of the authority: an invitation, and whose it has become.
+
+    The authority signs `holder`, `name` and `expires`. The holder is a node's id, and that is all; or the
+    public key of an invitation, whose private key has signed the id of the node that used it.
+    """
+
+    holder: Annotated[bytes, Meta(min_length=ID_BYTES, max_length=32)]
+    name: Annotated[str, Meta(max_length=MAX_NAME_BYTES)]
+    """The name that it is for; empty: any."""
+    expires: Annotated[int, Meta(ge=1, le=MAX_VERSION // 1_000)]
+    """Seconds since 1970: who is born later cannot use it."""
+    by_authority: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    by_holder: Annotated[bytes, Meta(max_length=64)]
+    """Empty where the holder is a node."""
+
+    @property
+    def is_invitation(self) -> bool:
+        """Whether somebody had to be the first to use it."""
+        return len(self.holder) != ID_BYTES
+
+
 class Opaque(Struct, frozen=True, array_like=True, gc=False):
     """A record of a kind this version does not know: kept, relayed and fingerprinted unread."""
 
@@ -211,7 +255,15 @@ class Opaque(Struct, frozen=True, array_like=True, gc=False):
 
 
 Body: TypeAlias = (
-    MemberRecord | ServiceRecord | StatusRecord | Deletion | EventRecord | Accusation | KeyRecord | Opaque
+    MemberRecord
+    | ServiceRecord
+    | StatusRecord
+    | Deletion
+    | EventRecord
+    | Accusation
+    | KeyRecord
+    | Ban
+    | Opaque
 )
 Key: TypeAlias = tuple[int, str]
 """What a record is about, within its owner: (family, key). A deletion has its service's key."""
@@ -226,7 +278,7 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
 
 
 def key_of(
-    body: ServiceRecord | StatusRecord | Deletion | MemberRecord | EventRecord | KeyRecord | Opaque,
+    body: ServiceRecord | StatusRecord | Deletion | MemberRecord | EventRecord | KeyRecord | Ban | Opaque,
 ) -> Key:
     """The slot this record competes for; the newest version of an owner's key wins."""
     if isinstance(body, MemberRecord):
@@ -239,6 +291,8 @@ def key_of(
         return (4, str(body.version))
     if isinstance(body, KeyRecord):
         return (7, "")
+    if isinstance(body, Ban):
+        return (8, body.subject.hex())
     return (body.kind, body.key)
 
 
@@ -275,6 +329,13 @@ class Notary(Protocol):
 
     def check(self, public_key: bytes, signature: bytes, data: bytes) -> bool:
         """Whether `signature` is `sign(data)` by `public_key`."""
+
+    @property
+    def authority(self) -> bytes:
+        """The public key of the cluster's authority, 32 bytes; empty if there is none."""
+
+    def warrant(self, record: MemberRecord) -> Warrant | None:
+        """What the authority has signed for this record's node; None if that is nothing."""
 
     def place(self, owner: NodeId, key: Key) -> int:
         """A 64-bit hash of (owner, key) alone: where the record stands in the buckets."""

@@ -116,6 +116,7 @@ class Upkeep:
                 self._admission.remember(member.address)
             self._detector.acquit(member)
             self._coordinates.forget(member.id)
+            self._ctx.gate.forget(member.id)
             self._roster.forget(member)
         if old:
             self._intake.forget_recent()

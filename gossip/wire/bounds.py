@@ -22,8 +22,10 @@ from gossip.core.records import (
     MAX_NAME_BYTES,
     MAX_NOTE_BYTES,
     MAX_PAYLOAD_BYTES,
+    MAX_REASON_BYTES,
     MAX_TAGS_BYTES,
     Accusation,
+    Ban,
     Body,
     Deletion,
     EventRecord,
@@ -45,6 +47,7 @@ __all__ = [
     "MAX_VALUE_BYTES",
     "check_body",
     "check_host",
+    "check_invited_name",
     "host_problem",
     "is_printable",
 ]
@@ -61,7 +64,7 @@ MAX_HOST_BYTES = 255
 MAX_KIND = 65_535
 _KNOWN_KINDS = frozenset(
     kind.__struct_config__.tag
-    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord, KeyRecord)
+    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord, KeyRecord, Ban)
 )
 
 # The C0 and C1 controls, the line separators, and the marks that reverse the text around them.
@@ -92,6 +95,8 @@ def check_body(body: Body) -> None:
         _check_text("event name", body.name, MAX_NAME_BYTES)
         if len(body.payload) > MAX_PAYLOAD_BYTES:
             raise _too_long("event payload", len(body.payload), MAX_PAYLOAD_BYTES)
+    elif isinstance(body, Ban):
+        _check_ban(body)
     else:
         _check_opaque(body)
 
@@ -131,6 +136,17 @@ def check_host(host: str) -> None:
     problem = host_problem(host)
     if problem:
         raise LocalProtocolError(f"address {host!r} {problem}")
+
+
+def check_invited_name(name: str) -> None:
+    """Check the name that an invitation is for; empty is any.
+
+    Raises:
+        LimitError: if it is too long.
+        LocalProtocolError: if it has a control character.
+    """
+    if name:
+        _check_text("node name", name, MAX_NAME_BYTES)
 
 
 def is_printable(text: str) -> bool:
@@ -191,6 +207,15 @@ def _check_keys(body: KeyRecord) -> None:
         raise LocalProtocolError("one key is listed twice")
     if sum(state == KeyState.SENDING for _, state in body.keys) > 1:
         raise LocalProtocolError("more than one key is said to be sending")
+
+
+def _check_ban(body: Ban) -> None:
+    if body.owner == body.subject:
+        raise LocalProtocolError("the authority cannot ban itself")
+    if body.name:
+        _check_text("node name", body.name, MAX_NAME_BYTES)
+    if body.reason:
+        _check_text("reason", body.reason, MAX_REASON_BYTES)
 
 
 def _check_opaque(body: Opaque) -> None:

@@ -35,6 +35,7 @@ OTHERS = 4_321
 
 # A call of each method that would work, had its caller the right to it.
 GOOD: dict[str, dict[str, object]] = {
+    "agent.ban": {"record": "00"},
     "agent.evict": {"member": "n1"},
     "agent.join": {"addresses": ["a"]},
     "checks.update": {"id": "web", "status": "passing"},
@@ -57,7 +58,8 @@ def test_what_is_only_asked_for_is_read_and_what_concerns_the_agent_is_admin() -
         *("checks.update", "events.send", "maintenance.set", "services.deregister", "services.register")
     }
     assert {name for name, scope in SCOPES.items() if scope is Scope.ADMIN} == {
-        *("agent.evict", "agent.join", "agent.leave", "agent.reload")
+        *("agent.ban", "agent.evict", "agent.join", "agent.leave", "agent.reload"),
+        *("keys.add", "keys.remove", "keys.rotate", "keys.use"),
     }
     assert all(SCOPES[name] is Scope.READ for name in WATCHES)
 

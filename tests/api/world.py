@@ -170,6 +170,7 @@ class FakeAgent:
         self.reported: list[tuple[str, str, str]] = []
         self.maintained: list[tuple[str, str | None]] = []
         self.refusals = 0
+        self.banned: list[bytes] = []
 
     def flush(self) -> None:
         for event in self.node.drain():
@@ -193,6 +194,11 @@ class FakeAgent:
     def member(self, id: NodeId) -> views.MemberView | None:
         found = self.node.members.get(id)
         return None if found is None else views.member(found, 100.0, 1_800_000_100.0)
+
+    async def ban(self, raw: bytes) -> NodeId:
+        await trio.lowlevel.checkpoint()
+        self.banned.append(raw)
+        return raw[:16]
 
     def evict(self, id: NodeId) -> None:
         member = self.node.members.get(id)

@@ -34,6 +34,9 @@ WRONG = [
     ("join", "required: ADDRESS"),
     ("leave now", "unrecognized"),
     ("evict", "required: NAME|ID"),
+    ("ca", "required: action"),
+    ("ca renew", "invalid choice"),
+    ("invite --expires tomorrow", "'tomorrow' is no duration"),
     ("doctor a b", "unrecognized arguments: b"),
     ("doctor --timeout 500ms", "'500ms' is not from 1s to 30s"),
     ("doctor --timeout 5", "'5' is no duration"),
@@ -141,14 +144,13 @@ def test_help_lists_every_command(gossip: Run) -> None:
 
 def test_every_command_that_asks_the_agent_can_be_told_its_socket() -> None:
     with_socket = {name for name, (_, parser) in COMMANDS.items() if "--socket" in parser.format_help()}
-    assert with_socket == set(COMMANDS) - {"version", "completion", "token", "keygen"}
+    assert with_socket == set(COMMANDS) - {"version", "completion", "token", "keygen", "ca", "invite"}
 
 
 # -- gossip agent ----------------------------------------------------------------------------------
 
 LATER = [
     ("--http-list-self-as", "consul"),
-    ("--invite", "token"),
 ]
 
 

@@ -46,7 +46,8 @@ REFUSED: Final = (
     *("frame_unexpected", "orphan", "uninvited", "accuser_unknown", "accuser_dead", "accusation_rate"),
     *("accusation_future", "coordinate_refused", "refusal_unproven", "refusal_lied", "icmp_other"),
     *("members_full", "services_full", "streams_full", "stream_limit", "stream_backlog"),
-    "dial_back_busy",
+    *("unwarranted", "warrant_name", "warrant_expired", "warrant_used"),
+    *("banned", "ban_unauthorised", "bans_full", "dial_back_busy"),
 )
 """Counters of what came from others and was not taken."""
 PLAIN: Final = {
