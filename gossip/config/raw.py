@@ -10,7 +10,7 @@ from pathlib import Path
 from gossip.config.values import parse_bool
 from gossip.errors import ConfigError
 
-__all__ = ["path", "switch", "text", "texts"]
+__all__ = ["number", "path", "switch", "text", "texts"]
 
 
 def text(value: object) -> str:
@@ -18,6 +18,11 @@ def text(value: object) -> str:
     if not isinstance(value, str):
         raise ConfigError("it must be text in quotes")
     return value
+
+
+def number(value: object) -> str:
+    """Text, or a number written as one in a file."""
+    return str(value) if type(value) is int else text(value)
 
 
 def texts(value: object) -> list[str]:

@@ -23,6 +23,7 @@ from gossip.config.dns import (
 from gossip.config.faces import DEV_HTTP, Faces, read_faces
 from gossip.config.keyfile import read_key_file
 from gossip.config.paths import RING_FILE, default_data_dir, default_socket
+from gossip.config.raw import number
 from gossip.config.raw import switch as _switch
 from gossip.config.raw import text as _text
 from gossip.config.raw import texts as _texts
@@ -275,7 +276,7 @@ def _assemble(
         dns_ttl=take("dns_ttl", lambda value: parse_ttl(_text(value)), 0.0),
         dns_negative_ttl=take("dns_negative_ttl", lambda value: parse_ttl(_text(value)), 0.0),
         dns_only_passing=take("dns_only_passing", _switch, default=False),
-        dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(_text(value)), DNS_UDP_SIZE),
+        dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(number(value)), DNS_UDP_SIZE),
         recursors=take("recursors", lambda value: parse_recursors(_texts(value)), ()),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
