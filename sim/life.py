@@ -14,10 +14,12 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from gossip.core.effects import Effect
+from gossip.core.keys import Locksmith
 from gossip.core.messages import Frame, Packet
 from gossip.core.node import Node, Self
 from gossip.core.params import Params
 from gossip.core.records import Fact
+from gossip.core.rotation import Plan
 from gossip.core.types import Address, StreamId
 from sim.notary import Signer
 
@@ -44,6 +46,8 @@ class Life(Struct, frozen=True):
     records: Sequence[Fact]
     seeds: Sequence[str]
     remembered: Sequence[Address]
+    locksmith: Locksmith | None = None
+    plan: Plan | None = None
 
 
 class Core(Protocol):
@@ -82,6 +86,7 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
             cluster=life.cluster,
             ephemeral=life.ephemeral,
             birth=life.birth,
+            exchange_key=b"" if life.locksmith is None else life.locksmith.exchange_key,
         ),
         life.params,
         life.rng,
@@ -92,4 +97,6 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
         records=life.records,
         seeds=life.seeds,
         remembered=life.remembered,
+        locksmith=life.locksmith,
+        plan=life.plan,
     )
