@@ -259,6 +259,9 @@ class Keeping:
 
         key = await self._alter(choose)
         self._node.rotate(key.mark, self._now())
+        self._flush()
+        # Whoever is answered finds the change under way after a crash too.
+        await self._journal.save_keys(self.content())
         return key
 
     async def _alter(self, change: Callable[[KeyRing], Key]) -> Key:

@@ -6,8 +6,7 @@ counts everywhere. One node begins a change, with a key that it holds; from then
 
     lacks the target     asks a live member that holds it. The key comes wrapped for the asker alone, and
     signed holds the target     once every live member holds it, and nobody would be cut off, seals with it
-    seals with it        once every live member does, and no member that is away lacks it, retires the older
-    keys
+    seals with it        once every live member does, and none is away that did not, retires older keys
 
 A key is said to be held only once it is on disk. All of it is in records, which outlive whoever wrote them,
 and on disk: any node may end at any step, the one that began too, and the change goes on. A member that lacks
@@ -154,14 +153,14 @@ class Rotation:
         return [member for member in self._others() if not holds(member, self.plan.target, sending=True)]
 
     def away(self) -> list[Member]:
-        """Dead members without it: they are waited for before older keys are retired."""
+        """Dead members that did not seal with it: older keys are kept for their return."""
         return [
             member
             for member in self._table
             if member.status is Status.DEAD
             and not member.record.ephemeral
             and not self._keys.is_excluded(member.id)
-            and not holds(member, self.plan.target)
+            and not holds(member, self.plan.target, sending=True)
         ]
 
     def _others(self) -> Iterator[Member]:
