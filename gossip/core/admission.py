@@ -24,7 +24,7 @@ from gossip.core.messages import Ack, Frame, Hello, Turned, Verdict
 from gossip.core.own import Own
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
 from gossip.core.pings import Pings
-from gossip.core.records import MemberRecord
+from gossip.core.records import Fact, MemberRecord
 from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
@@ -273,7 +273,7 @@ class Admission:
                 self._turn(stream, "the hello carries no record of its sender")
             elif record.owner == self._own.id:
                 self._turn(stream, "that is this agent itself, or another with a copy of its key")
-            elif not self._ctx.notary.verify(fact, record.public_key):
+            elif not self._is_signed(fact, record):
                 self._ctx.count("signature")
                 self._turn(stream, "the signature of the member record is wrong")
             elif record.protocol_min > PROTOCOL_MAX or record.protocol_max < PROTOCOL_MIN:
@@ -292,6 +292,12 @@ class Admission:
                 self._introduce(stream, hello, record, source, now)
             return
         self._turn(stream, "the member record is malformed")
+
+    def _is_signed(self, fact: Fact, record: MemberRecord) -> bool:
+        """Whether the record's signature is good: of one that is held it was when it came."""
+        known = self._table.get(record.owner)
+        held = known is not None and known.fact.raw == fact.raw
+        return held or self._ctx.notary.verify(fact, record.public_key)
 
     def _introduce(
         self, stream: StreamId, hello: Hello, record: MemberRecord, source: Address, now: float

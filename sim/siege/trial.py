@@ -23,7 +23,7 @@ from sim.siege.moves import MOVES
 from sim.siege.rogue import Rogue
 from sim.world import World
 
-__all__ = ["Siege", "besiege"]
+__all__ = ["Besieged", "Siege", "work"]
 
 STEP_S = 0.1
 """The rogue makes a move at every step."""
@@ -33,6 +33,25 @@ WARM_UP_S = 5.0
 CALM_S = 60.0
 """Seconds that the honest have to agree when the rogue is gone."""
 GONE = frozenset({EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT})
+
+
+class Besieged(NamedTuple):
+    """One seed to run, and how."""
+
+    seed: int
+    nodes: int = 20
+    """The rogue counted."""
+    seconds: float = 15.0
+    """Of moves."""
+    loss: float = 0.0
+    """The share of datagrams that is lost."""
+    invited: bool = True
+    """Whether only the invited are let in."""
+
+    @property
+    def key(self) -> str:
+        """Its name in messages."""
+        return f"seed {self.seed}"
 
 
 class Siege(NamedTuple):
@@ -55,33 +74,32 @@ class Siege(NamedTuple):
         return not self.deaths and not self.broken
 
 
-def besiege(
-    seed: int, *, nodes: int = 20, seconds: float = 30.0, loss: float = 0.0, invited: bool = True
-) -> Siege:
+def work(task: Besieged) -> Siege:
     """Run a seed with and without the rogue."""
-    ordinary = Field(seed, nodes, loss, invited=invited, hostile=False)
-    hostile = Field(seed, nodes, loss, invited=invited, hostile=True)
+    ordinary, hostile = Field(task, hostile=False), Field(task, hostile=True)
     broken = ""
     try:
         for field in (ordinary, hostile):
-            field.run(seconds)
+            field.run()
     except BrokenRuleError as problem:
         broken = str(problem)
     except AssertionError as problem:
         broken = str(problem).partition("\n")[0]
     more = {pair: at for pair, at in hostile.deaths.items() if pair[1] not in ordinary.dead}
     detail = "; ".join(f"{pair[1]} by {pair[0]} {words}" for pair, words in list(more.items())[:1])
-    return Siege(seed, len(more), len(ordinary.deaths), broken, dict(hostile.moves), detail)
+    return Siege(task.seed, len(more), len(ordinary.deaths), broken, dict(hostile.moves), detail)
 
 
 class Field:
     """One of the two runs."""
 
-    def __init__(self, seed: int, nodes: int, loss: float, *, invited: bool, hostile: bool) -> None:
-        self.world = World(seed, loss=loss, codec=False, keep_events=False, invited_only=invited)
-        self.seed = seed
+    def __init__(self, task: Besieged, *, hostile: bool) -> None:
+        self.task = task
+        self.world = World(
+            task.seed, loss=task.loss, codec=False, keep_events=False, invited_only=task.invited
+        )
         self.hostile = hostile
-        self.honest = self.world.grow(nodes - 1)
+        self.honest = self.world.grow(task.nodes - 1)
         self.rogue = self.world.add("rogue", maker=self._make if hostile else None)
         self.deaths: dict[tuple[str, str], str] = {}
         """(By whom, who), and when and how."""
@@ -94,7 +112,7 @@ class Field:
         """Whom anybody declared dead or gone."""
         return {who for _, who in self.deaths}
 
-    def run(self, seconds: float) -> None:
+    def run(self) -> None:
         """All of it.
 
         Raises:
@@ -105,9 +123,9 @@ class Field:
         for number, host in enumerate(self.honest):
             host.register("web", 80 + number)
         world.run(WARM_UP_S)
-        dice = derive(self.seed, "moves")
+        dice = derive(self.task.seed, "moves")
         insides = [Inside(host.node) for host in self.honest]
-        for step in range(round(seconds / STEP_S)):
+        for step in range(round(self.task.seconds / STEP_S)):
             if self.hostile:
                 self._move(dice.choice(list(MOVES)))
             world.run(STEP_S)
@@ -134,7 +152,7 @@ class Field:
     def _make(self, life: Life) -> Node:
         node = shipped(life, Rogue)
         assert isinstance(node, Rogue)  # noqa: S101 - `shipped` makes what it is told to
-        node.corrupt(self.seed, self.world._archive)  # noqa: SLF001 - it needs keys for nodes of its own
+        node.corrupt(self.task.seed, self.world._archive)  # noqa: SLF001 - it needs keys for nodes of its own
         return node
 
     def _move(self, word: str) -> None:
