@@ -283,7 +283,9 @@ class Agent(Answers):
 
         sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
         parts.callback(sock.close)
-        return HttpFace(sock, self.node, self._driver, self._socket, config, self._dns)
+        return HttpFace(
+            sock, self.node, self._driver, self._socket, self, config, config.http_list_self_as, self._dns
+        )
 
     def _build_dns(self, parts: contextlib.AsyncExitStack) -> DnsFace | None:
         config = self.config
@@ -428,6 +430,8 @@ class Agent(Answers):
             self._moved.unpark()
         self._checking.happened(event)
         self._socket.happened(event)
+        if self._http is not None:
+            self._http.happened(event)
 
     async def _remember(self) -> None:
         """Keep the addresses of others on disk. Wakes up only after somebody came, went or moved."""

@@ -21,7 +21,6 @@ from gossip.config import (
     parse_duration,
     parse_size,
     route,
-    sources,
     values,
 )
 from gossip.config.settings import MAX_SOCKET_BYTES
@@ -35,6 +34,9 @@ LOCAL: dict[str, object] = {"bind": ["127.0.0.1:0"], "name": "n"}
 KEY_FILE = Path(__file__).with_name("example.key")
 NO_FILE = "/nowhere/k: cannot be read: No such file or directory"
 NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
+NOT_SEALED = (
+    "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
+)
 SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
 GUARDS = (
     *("socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin", "http_tokens"),
@@ -205,6 +207,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "recursors": ('["10.0.0.1"]', "10.0.0.1", ["10.0.0.1"], (("10.0.0.1", 53),)),
     "tags": ('{ k = "v", l = "w=x" }', "k=v,l=w=x", ["k=v", "l=w=x"], {"k": "v", "l": "w=x"}),
     "profile": ('"wan"', "wan", "wan", "wan"),
+    "http_list_self_as": ('"consul"', "consul", "consul", "consul"),
     "probe_period": ('"500ms"', "0.5s", "500ms", 0.5),
     "retention": ('"72h"', "72h", "72h", 259_200.0),
     "restart_grace": ('"1m"', "60s", "1m", 60.0),
@@ -421,6 +424,8 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
          "recursors: '::1' is ambiguous: put an IPv6 address in brackets, as in [::1]:53"),
         ('recursors = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]', 1,
          "recursors: 5 recursors: the limit is 4"),
+        ('http-list-self-as = ""', 1, "http-list-self-as: it is empty"),
+        ('dns = "127.0.0.1:8600"', 1, "dns: DNS is not in this release: remove it"),
         ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
         ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
         ("check = 1", 1, "check: write it as [[check]] tables"),
@@ -524,6 +529,8 @@ def test_variables_that_are_somebody_elses_or_empty_are_left_alone() -> None:
         ({"dev": True, "recursor": ["a.b"]}, "--recursor: 'a.b': 'a.b' is a name: give an IP address here"),
         ({"key_file": "/nowhere/k"}, f"--key-file: {NO_FILE}"),
         ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
+        ({"key_file": "/k"}, f"--key-file: {NOT_SEALED}"),
+        ({"dns": "127.0.0.1:1"}, "--dns: DNS is not in this release: remove it"),
         ({"dev": True, "http": "0.0.0.0"}, f"--http: {no_tokens('0.0.0.0:8500', 8500)}"),
         ({"tag": ["a=b"], "tags": ["a=b"]}, "--tags: given twice, also as --tag"),
         ({"seeds": ["a"]}, "--seeds: unknown setting"),
@@ -781,7 +788,6 @@ def test_the_limits_are_those_of_the_protocol() -> None:
     assert values.MAX_NAME_BYTES == records.MAX_NAME_BYTES
     assert values.MAX_TAGS_BYTES == records.MAX_TAGS_BYTES
     assert set(config.PROFILES) == set(PROFILES)
-    assert not set(sources.LATER) & set(config.SETTINGS)
 
 
 def test_a_client_that_asks_for_the_socket_loads_next_to_nothing() -> None:

@@ -124,6 +124,8 @@ class Config(Faces):
     """Bytes of one answer over UDP to another host; what is longer is cut, and asked for again over TCP."""
     recursors: tuple[Address, ...] = ()
     """Other DNS servers, which are asked what is in no domain of ours."""
+    http_list_self_as: str = ""
+    """The service as which each agent is listed over HTTP; empty: as none."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
     probe_period: float | None = None
@@ -278,6 +280,7 @@ def _assemble(
         dns_only_passing=take("dns_only_passing", _switch, default=False),
         dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(number(value)), DNS_UDP_SIZE),
         recursors=take("recursors", lambda value: parse_recursors(_texts(value)), ()),
+        http_list_self_as=take("http_list_self_as", _name, ""),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
         probe_period=take("probe_period", _duration(0.1, 60.0), None),

@@ -68,9 +68,10 @@ class Catalog:
         """The index of the last visible change of the service `name`; 0 if it never had one."""
         return self._changed.get(name, 0)
 
-    def spellings(self, folded: str) -> list[str]:
-        """The names that are `folded` in lower case, as far as there are any: DNS knows no case."""
-        return [folded, *self._spelled.get(folded, ())]
+    def spellings(self, name: str) -> list[str]:
+        """Names that somebody offers, whoever, that differ from `name` in the case of letters at most."""
+        folded = name.lower()
+        return [known for known in (folded, *self._spelled.get(folded, ())) if known in self._by_name]
 
     def folded_index(self, folded: str) -> int:
         """As `index_of`, of all names that are `folded` in lower case."""
@@ -120,6 +121,10 @@ class Catalog:
         return sorted(
             name for name, group in self._by_name.items() if any(m.is_live for m, _ in group.values())
         )
+
+    def held(self, name: str) -> Iterable[tuple[Member, ServiceRecord]]:
+        """Every record of the service `name` with its owner, in whatever health, in no order."""
+        return self._by_name.get(name, {}).values()
 
     def lookup(
         self,

@@ -149,21 +149,6 @@ def test_every_command_that_asks_the_agent_can_be_told_its_socket() -> None:
 
 # -- gossip agent ----------------------------------------------------------------------------------
 
-LATER = [
-    ("--http-list-self-as", "consul"),
-]
-
-
-@pytest.mark.parametrize("option", LATER, ids=[flag for flag, _ in LATER])
-def test_what_comes_in_a_later_release_stops_the_agent_with_one_line(
-    gossip: Run, option: tuple[str, str]
-) -> None:
-    ran = gossip("agent", "--dev", *option)
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err.startswith(f"gossip: {option[0]}: ")
-    assert "not in this release" in ran.err
-    assert ran.err.count("\n") == 1
-
 
 def test_check_reads_the_configuration_and_stops(
     gossip: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: object
