@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.worlds import SIZE, ConsulWorld, GossipWorld, World
+from tests.interop.worlds import ConsulWorld, GossipWorld, World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,8 +22,7 @@ def agents(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.fixture
-def world(agents: World) -> Iterator[World]:
-    """The module's agents, all of them alive, at the beginning and again at the end of a test."""
-    yield agents
-    for place in range(SIZE):
-        agents.revive(place)
+def world(agents: World) -> World:
+    """The module's agents, all of them alive, whatever the test before this one has done to them."""
+    agents.revive()
+    return agents

@@ -93,7 +93,7 @@ def test_the_life_of_a_service(world: World) -> None:
     assert [each["CheckID"] for each in one.health.node("three")[1] if each["Status"] == "critical"] == [
         "serfHealth"
     ]
-    world.revive(2)
+    world.revive()
     until("it is back with its services", lambda: "pages-3" in everything.ids())
 
     assert two.agent.service.deregister("pages-2")

@@ -42,8 +42,8 @@ class World(abc.ABC):
         """SIGKILL."""
 
     @abc.abstractmethod
-    def revive(self, place: int) -> None:
-        """Starts it again where it was, if it has been killed, and returns when all see it alive."""
+    def revive(self) -> None:
+        """Starts again, where they were, those that have ended; returns when all see all alive."""
 
     @abc.abstractmethod
     def stop(self) -> None: ...
@@ -108,10 +108,13 @@ class GossipWorld(World):
     def kill(self, place: int) -> None:
         self._agents[place].kill()
 
-    def revive(self, place: int) -> None:
-        if self._agents[place].child.poll() is not None:
+    def revive(self) -> None:
+        ended = [place for place in range(SIZE) if self._agents[place].child.poll() is not None]
+        for place in ended:
             self._agents[place].start()
+        for place in ended:
             self._find(place)
+        if ended:
             self.gathered()
 
     def stop(self) -> None:
@@ -193,9 +196,11 @@ class ConsulWorld(World):
         self._children[place].kill()
         self._children[place].wait()
 
-    def revive(self, place: int) -> None:
-        if self._children[place].poll() is not None:
+    def revive(self) -> None:
+        ended = [place for place, child in enumerate(self._children) if child.poll() is not None]
+        for place in ended:
             self._children[place] = self._start(place)
+        if ended:
             self.gathered()
 
     def stop(self) -> None:
