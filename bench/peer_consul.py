@@ -35,7 +35,7 @@ def start(directory: Path) -> subprocess.Popen[bytes]:
         "bootstrap_expect": 1,
         "disable_update_check": True,
         # One client holds all the blocked queries.
-        "limits": {"http_max_conns_per_client": 20_000},
+        "limits": {"http_max_conns_per_client": 5_000},
     }
     config.write_text(json.dumps(settings))
     return spawn([str(program), "agent", f"-config-file={config}"], directory / "consul.log")
