@@ -54,13 +54,17 @@ class World(abc.ABC):
             until("all see all", lambda place=place: self._sees_all(place))
 
     def _sees_all(self, place: int) -> bool:
-        members = get(self.http(place), "/v1/agent/members")
-        nodes = get(self.http(place), "/v1/health/state/passing")
-        if members.status != 200 or nodes.status != 200:
+        members, health, nodes = (
+            get(self.http(place), f"/v1/{path}")
+            for path in ("agent/members", "health/state/passing", "catalog/nodes")
+        )
+        if not members.status == health.status == nodes.status == 200:
             return False  # a Consul without a leader yet
         alive = {each["Name"] for each in members.json if each["Status"] == 1}
-        well = {each["Node"] for each in nodes.json if each["CheckID"] == "serfHealth"}
-        return alive == well == set(self.names)
+        well = {each["Node"] for each in health.json if each["CheckID"] == "serfHealth"}
+        # A Consul's node is listed before it has told all about itself.
+        known = {each["Node"] for each in nodes.json if each["TaggedAddresses"]}
+        return alive == well == known == set(self.names)
 
     def __enter__(self) -> Self:
         return self
