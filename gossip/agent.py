@@ -223,7 +223,9 @@ class Agent(Answers):
 
         sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
         parts.callback(sock.close)
-        return HttpFace(sock, self.node, self._driver, self._socket, config.http[0])
+        return HttpFace(
+            sock, self.node, self._driver, self._socket, self, config.http[0], config.http_list_self_as
+        )
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -335,6 +337,8 @@ class Agent(Answers):
             self._moved.unpark()
         self._checking.happened(event)
         self._socket.happened(event)
+        if self._http is not None:
+            self._http.happened(event)
 
     async def _remember(self) -> None:
         """Keep the addresses of others on disk. Wakes up only after somebody came, went or moved."""

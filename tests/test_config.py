@@ -35,7 +35,6 @@ LOCAL: dict[str, object] = {"bind": ["127.0.0.1:0"], "name": "n"}
 NOT_SEALED = (
     "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
 )
-NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
 SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
 NOT_A_PORT = "is no port: give a number from 0 to 65535"
 NOT_A_NUMBER = "it must be a whole number from 0 to 65535"
@@ -178,6 +177,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "http": ('"[::1]:80"', "[::1]:80", "[::1]:80", ("::1", 80)),
     "tags": ('{ k = "v", l = "w=x" }', "k=v,l=w=x", ["k=v", "l=w=x"], {"k": "v", "l": "w=x"}),
     "profile": ('"wan"', "wan", "wan", "wan"),
+    "http_list_self_as": ('"consul"', "consul", "consul", "consul"),
     "probe_period": ('"500ms"', "0.5s", "500ms", 0.5),
     "retention": ('"72h"', "72h", "72h", 259_200.0),
     "restart_grace": ('"1m"', "60s", "1m", 60.0),
@@ -368,7 +368,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ('http = "web:80"', 1, "http: 'web:80': 'web' is a name: give an IP address here"),
         ('http = "224.0.0.1:80"', 1, "http: 224.0.0.1 is a multicast address"),
         ("http = 8500", 1, "http: it must be text in quotes"),
-        ('http-list-self-as = "consul"', 1, f"http-list-self-as: {NO_CONSUL}"),
+        ('http-list-self-as = ""', 1, "http-list-self-as: it is empty"),
         ('dns = "127.0.0.1:8600"', 1, "dns: DNS is not in this release: remove it"),
         ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
         ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
@@ -454,7 +454,6 @@ def test_variables_that_are_somebody_elses_or_empty_are_left_alone() -> None:
         ({"dev": True, "data_dir": "/d"}, "--data-dir: dev keeps nothing on disk: remove this, or dev"),
         ({"key_file": "/k"}, f"--key-file: {NOT_SEALED}"),
         ({"dns": "127.0.0.1:1"}, "--dns: DNS is not in this release: remove it"),
-        ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
         ({"dev": True, "http": "0.0.0.0"}, f"--http: {no_tokens('0.0.0.0:8500', 8500)}"),
         ({"tag": ["a=b"], "tags": ["a=b"]}, "--tags: given twice, also as --tag"),
         ({"seeds": ["a"]}, "--seeds: unknown setting"),

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from gossip.config.checks import CheckDefinition
 
-__all__ = ["CheckState", "SavedCheck", "Statuses", "Telling", "cut", "worst"]
+__all__ = ["NOT_YET", "CheckState", "SavedCheck", "Statuses", "Telling", "cut", "worst"]
 
 FIRST_RUN_SECONDS: Final = 1.0
 RESUMED_SECONDS: Final = 2.0
@@ -47,6 +47,8 @@ GRACE_SECONDS: Final = 30.0
 """What a TTL has left at least after a restart, as a share of it and at most: nobody could report
 meanwhile, and a program that reports in time has done so twice within its TTL."""
 TELL_SECONDS: Final = 0.5
+NOT_YET: Final = "not checked yet"
+"""What a check says before anything was found."""
 MAX_OUTPUT_BYTES: Final = 4_096
 SAVED_OUTPUT_BYTES: Final = 256
 
@@ -110,7 +112,7 @@ class CheckState:
     ) -> None:
         self.definition = definition
         self.status = Verdict[definition.start.upper()] if saved is None else saved.status
-        self.output = "not checked yet" if saved is None else saved.output
+        self.output = NOT_YET if saved is None else saved.output
         self.since = now
         """When its status became what it is."""
         self.critical_since: float | None = None

@@ -81,7 +81,11 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
         "--insecure", action="store_true", default=None, help="allow to run without a key beyond loopback"
     )
     option("--socket", metavar="PATH", help="where local programs reach this agent")
-    option("--http", metavar="HOST:PORT", help="serve HTTP there: metrics, lookups, watches (default: off)")
+    option(
+        "--http",
+        metavar="HOST:PORT",
+        help="serve HTTP there: Consul's API, metrics, lookups, watches (default: off)",
+    )
     option("--dns", metavar="HOST:PORT", help="the DNS face (a later release)")
     option("--tag", action="append", metavar="K=V", help="a tag of this node; again for more")
     option(
@@ -106,7 +110,11 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
         choices=("off", "local", "http"),
         help="who may have commands run as checks: nobody; files and the local socket; the HTTP face as well",
     )
-    option("--http-list-self-as", metavar="NAME", help="list each agent as this service (a later release)")
+    option(
+        "--http-list-self-as",
+        metavar="NAME",
+        help="list each agent as this service over HTTP, as Consul's servers are listed as consul",
+    )
     option(
         "--leave-on-term",
         action="store_true",

@@ -91,6 +91,8 @@ class Config:
     """Seeds as they were written: `HOST` or `HOST:PORT`, names included (see `parse_address`)."""
     http: Address | None = None
     """Where HTTP is served; None: nowhere. Port 0 lets the system choose."""
+    http_list_self_as: str = ""
+    """The service as which each agent is listed over HTTP; empty: as none."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
     probe_period: float | None = None
@@ -230,6 +232,7 @@ def _assemble(
         advertise=_settle_advertise(settings, bind),
         join=take("join", _join, ()),
         http=_settle_http(settings, dev=dev, insecure=insecure),
+        http_list_self_as=take("http_list_self_as", _name, ""),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
         probe_period=take("probe_period", _duration(0.1, 60.0), None),

@@ -38,6 +38,7 @@ SWITCHES: Final = ("dev", "insecure", "leave_on_term")
 LISTS: Final = ("bind", "join", "tags")
 SETTINGS: Final = (
     *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
+    "http_list_self_as",
     *("probe_period", "retention", "restart_grace", "stream_probe"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
@@ -46,7 +47,6 @@ SETTINGS: Final = (
 LATER: Final = {
     "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
     " to be sealed",
-    "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
     "dns": "DNS is not in this release: remove it",
     "invite": "invitations are not in this release: remove it",
 }

@@ -99,6 +99,15 @@ class Catalog:
             name for name, group in self._by_name.items() if any(m.is_live for m, _ in group.values())
         )
 
+    def spellings(self, name: str) -> list[str]:
+        """Names that somebody offers, whoever, that differ from `name` in the case of letters at most."""
+        folded = name.lower()
+        return [known for known in self._by_name if known.lower() == folded]
+
+    def held(self, name: str) -> Iterable[tuple[Member, ServiceRecord]]:
+        """Every record of the service `name` with its owner, in whatever health, in no order."""
+        return self._by_name.get(name, {}).values()
+
     def lookup(
         self,
         name: str,

@@ -269,7 +269,12 @@ class Own:
         return self._ctx.notary.issue(body)
 
     def prepare_status(
-        self, key: str, checks: tuple[tuple[str, int], ...], maintenance: bool = False, note: str = ""
+        self,
+        key: str,
+        checks: tuple[tuple[str, int], ...],
+        maintenance: bool = False,
+        note: str = "",
+        ids: tuple[str, ...] = (),
     ) -> Fact:
         """Sign what the checks of a service say; see `StatusRecord`. No disk needs to hear of it.
 
@@ -283,7 +288,7 @@ class Own:
             self._service(key)
         if len(checks) > MAX_CHECKS:
             raise LimitError(f"{len(checks)} checks of one service; the limit is {MAX_CHECKS}")
-        body = StatusRecord(self.me.id, self.next_version(), key, checks, maintenance, note)
+        body = StatusRecord(self.me.id, self.next_version(), key, checks, maintenance, note, ids)
         return self._ctx.notary.issue(body)
 
     def prepare_deletion(self, key: str) -> Fact:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from gossip.core.admission import Admission
 from gossip.core.catalog import Catalog, Instance
 from gossip.core.context import Context
-from gossip.core.coordinates import Coordinates, distance
+from gossip.core.coordinates import Coordinate, Coordinates, distance
 from gossip.core.detector import Detector
 from gossip.core.doubts import Doubt, Doubts
 from gossip.core.examiner import Examined, Examiner
@@ -181,7 +181,11 @@ class Reads:
 
         return sorted(instances, key=away)
 
-    def _position(self, member: NodeId) -> tuple[float, ...] | None:
+    def coordinate(self, member: NodeId) -> Coordinate | None:
+        """Where a member is in the network, as it last said; None if it has not."""
+        return self._position(member)
+
+    def _position(self, member: NodeId) -> Coordinate | None:
         if member == self.id:
             return self._coordinates.own
         found = self._table.get(member)

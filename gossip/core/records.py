@@ -20,6 +20,7 @@ from gossip.core.types import ID_BYTES, MAX_VERSION, Address, NodeId, Verdict
 
 __all__ = [
     "MAX_CHECKS",
+    "MAX_CHECK_ID_BYTES",
     "MAX_FACT_BYTES",
     "MAX_NAME_BYTES",
     "MAX_NOTE_BYTES",
@@ -36,6 +37,7 @@ __all__ = [
     "Opaque",
     "ServiceRecord",
     "StatusRecord",
+    "default_check_ids",
     "key_of",
 ]
 
@@ -47,6 +49,7 @@ MAX_PAYLOAD_BYTES = 512
 """A user event's payload."""
 MAX_CHECKS = 16
 """Checks of one service, or of a node."""
+MAX_CHECK_ID_BYTES = 160
 MAX_NOTE_BYTES = 128
 """The reason of a maintenance."""
 
@@ -130,6 +133,18 @@ class StatusRecord(Struct, frozen=True, array_like=True, tag=6, gc=False):
     """Its operator wants no calls to it."""
     note: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
     """Why."""
+    ids: Annotated[
+        tuple[Annotated[str, Meta(max_length=MAX_CHECK_ID_BYTES)], ...], Meta(max_length=MAX_CHECKS)
+    ] = ()
+    """Id of each check, empty for the one that it has unless another was given; none if all have that."""
+
+    @property
+    def check_ids(self) -> tuple[str, ...]:
+        """Id of each check, as its owner's agent knows it."""
+        defaults = default_check_ids(self.key, len(self.checks))
+        if len(self.ids) != len(defaults):
+            return defaults
+        return tuple(id or default for id, default in zip(self.ids, defaults, strict=True))
 
     @property
     def says_nothing(self) -> bool:
@@ -202,6 +217,12 @@ def key_of(
     if isinstance(body, EventRecord):
         return (4, str(body.version))
     return (body.kind, body.key)
+
+
+def default_check_ids(service: str, count: int) -> tuple[str, ...]:
+    """Ids of so many checks of a service (or, if empty, of the node) to which none were given."""
+    stem = f"service:{service}" if service else "node"
+    return (stem,) if count == 1 else tuple(f"{stem}:{number}" for number in range(1, count + 1))
 
 
 class Notary(Protocol):

@@ -201,7 +201,9 @@ def _visible_part(record: MemberRecord) -> tuple[object, ...]:
 def _said(fact: Fact | None) -> tuple[object, ...]:
     """What a status says, by whatever version."""
     body = None if fact is None else fact.body
-    return (body.checks, body.maintenance, body.note) if isinstance(body, StatusRecord) else ((), False, "")
+    if not isinstance(body, StatusRecord):
+        return ((), False, "", ())
+    return (body.checks, body.maintenance, body.note, body.ids)
 
 
 def _shown_part(record: MemberRecord) -> tuple[object, ...]:

@@ -17,6 +17,7 @@ import re
 from typing import TYPE_CHECKING
 
 from gossip.core.records import (
+    MAX_CHECK_ID_BYTES,
     MAX_NAME_BYTES,
     MAX_NOTE_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -174,6 +175,11 @@ def _check_status(body: StatusRecord) -> None:
         raise LocalProtocolError(f"two checks of {body.key or 'the node'!r} have one name: give each its own")
     if body.note:
         _check_text("note", body.note, MAX_NOTE_BYTES)
+    if body.ids and len(body.ids) != len(body.checks):
+        raise LocalProtocolError(f"{len(body.ids)} ids of {len(body.checks)} checks: there is one for each")
+    for id in body.ids:
+        if id:
+            _check_text("check id", id, MAX_CHECK_ID_BYTES)
 
 
 def _check_opaque(body: Opaque) -> None:

@@ -15,6 +15,7 @@ of a body, in both directions.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 import socket
@@ -25,14 +26,18 @@ import h11
 import trio
 
 from gossip.api.http.hosts import is_welcome
+from gossip.api.http.packing import is_worth_packing, packed, wants_gzip
+from gossip.api.http.shortcuts import Shortcuts, fields_of
 from gossip.api.http.values import (
     BadRequestError,
+    Later,
     Request,
     Response,
     Streamed,
     answer_error,
     merged,
     no_path,
+    plain,
     problem,
     request,
     too_large,
@@ -76,6 +81,7 @@ class Server(Protocol):
     host: str
     gossip_first: Callable[[], None]
     count: Callable[[str], None]
+    shortcuts: Shortcuts
 
     def answered(self, route: str, status: int) -> None:
         """Counts a request."""
@@ -96,6 +102,9 @@ class Conversation:
         self._idle = True
         """No byte of a request has come since the last one was answered."""
         self._is_head = False
+        self._takes_gzip = False
+        self._came = b""
+        """The bytes of the request, if they came in one piece and alone."""
         self._streaming: trio.CancelScope | None = None
         self._is_cut = False
         """A part of what was to be sent has not left."""
@@ -127,6 +136,8 @@ class Conversation:
         """One request and its answer; whether another may follow."""
         http = self._http
         try:
+            if not await self._shortcut():
+                return False
             event = await self._next(is_head=True)
             if not isinstance(event, h11.Request):
                 return False
@@ -140,9 +151,31 @@ class Conversation:
         if self._server.is_draining or http.our_state is not h11.DONE or http.their_state is not h11.DONE:
             return False
         http.start_next_cycle()
-        self._idle, self._is_head = True, False
+        self._idle, self._is_head, self._takes_gzip = True, False, False
         if http.trailing_data[0]:
             await trio.lowlevel.checkpoint()
+        return True
+
+    async def _shortcut(self) -> bool:
+        """Answers what is remembered; gives the first bytes of anything else to h11. False: it is over."""
+        self._came = b""
+        if self._http.trailing_data[0]:
+            return True
+        while True:
+            data = await self._receive(HEAD_BYTES)
+            answer = self._server.shortcuts.answer(data)
+            if answer is None or self._server.is_draining:
+                break
+            self._server.gossip_first()
+            self._idle = False
+            await self._send(answer)
+            self._idle = True
+            self._wait(IDLE_SECONDS)
+        if data:
+            self._idle = False
+            self._wait(HEADER_SECONDS)
+            self._came = data
+        self._http.receive_data(data)
         return True
 
     async def _refuse(self, error: h11.RemoteProtocolError) -> None:
@@ -192,18 +225,36 @@ class Conversation:
             return
         match = self._server.routes.find(method, asked.path)
         route = match.route
-        name = OTHER if route is None else route.pattern
+        name = match.name or OTHER if route is None else route.pattern
+        self._takes_gzip = wants_gzip(headers.get("accept-encoding", ""))
         refusal = self._objection(asked, match)
         if refusal is None and body is None:
             body = await self._body(method)
         if refusal is not None or route is None:
             await self._finish(name, refusal or no_path(asked.path))
         elif body is None:
-            await self._finish(name, too_large(MAX_BODY_BYTES))
+            await self._finish(name, _as_wanted(too_large(MAX_BODY_BYTES), match))
         else:
             asked = Request(method, asked.path, asked.query, headers, body, match.params)
             self._wait(math.inf)
-            await self._finish(name, await self._call(route, asked))
+            answer = await self._call(route, asked)
+            self._remember(route, asked, answer)
+            await self._finish(name, answer)
+
+    def _remember(self, route: Route, asked: Request, answer: Response | Streamed) -> None:
+        """If these very bytes may be answered so whenever they come."""
+        http = self._http
+        if (
+            isinstance(answer, Response)
+            and answer.again is not None
+            and self._came
+            and route.method == asked.method == "GET"
+            and not asked.body
+            and http.their_http_version == b"1.1"
+            and http.their_state is h11.DONE
+            and not http.trailing_data[0]
+        ):
+            self._server.shortcuts.remember(self._came, route.pattern, answer, gzip=self._takes_gzip)
 
     def _objection(self, asked: Request, match: Match) -> Response | None:
         """Why this request is not taken, as far as its head tells."""
@@ -211,7 +262,9 @@ class Conversation:
         host = asked.headers.get("host")
         if server.checks_host and host is not None and not is_welcome(host, server.host):
             text = f"the host {host[:100]!r} is not this agent: ask for localhost or an IP address"
-            return problem(403, "refused", text)
+            return _as_wanted(problem(403, "refused", text), match)
+        if match.refusal is not None:
+            return match.refusal
         if match.route is None:
             if not match.allow:
                 return no_path(asked.path)
@@ -220,7 +273,7 @@ class Conversation:
             return problem(405, "method_not_allowed", text, [("allow", allow)])
         # h11 has seen to it that it is a number of at most twenty digits.
         if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
-            return too_large(MAX_BODY_BYTES)
+            return _as_wanted(too_large(MAX_BODY_BYTES), match)
         return None
 
     async def _body(self, method: str) -> bytes | None:
@@ -245,16 +298,19 @@ class Conversation:
 
     async def _call(self, route: Route, asked: Request) -> Response | Streamed:
         error: Exception | None
-        answer: Response | Streamed | None
+        answer: Response | Streamed | Later | None
         if route.waits:
             answer, error = await self._while_there(route.handler(asked))
         else:
             answer, error = await _outcome(route.handler(asked))
+        if isinstance(answer, Later):
+            answer, error = await self._while_there(answer.work())
         if isinstance(error, GossipError):
             return answer_error(error)
         if error is not None:
             self._failed(route.pattern, error)
             return problem(500, "internal_error", "this request could not be handled: see the agent's log")
+        assert not isinstance(answer, Later)  # noqa: S101 - what was waited for is no promise again
         return answer or problem(503, "stopping", "the agent is stopping")
 
     def _failed(self, route: str, error: Exception) -> None:
@@ -307,9 +363,12 @@ class Conversation:
 
     async def _answer(self, answer: Response) -> None:
         http = self._http
-        data = self._head(answer, len(answer.body))
-        if answer.body and not self._is_head and answer.status not in BODILESS:
-            data += http.send(h11.Data(data=answer.body)) or b""
+        body, gzip = answer.body, self._takes_gzip and is_worth_packing(answer)
+        if gzip:
+            body = await packed(answer)
+        data = self._head(answer, len(body), gzip=gzip)
+        if body and not self._is_head and answer.status not in BODILESS:
+            data += http.send(h11.Data(data=body)) or b""
         data += http.send(h11.EndOfMessage()) or b""
         await self._send(data)
 
@@ -338,12 +397,13 @@ class Conversation:
                 raise _Gone
         await self._send(http.send(h11.EndOfMessage()))
 
-    def _head(self, answer: Response | Streamed, size: int | None) -> bytes:
-        headers = [("content-type", answer.content_type), *answer.headers]
-        if size is not None and answer.status not in BODILESS:
-            headers.append(("content-length", str(size)))
+    def _head(self, answer: Response | Streamed, size: int | None, *, gzip: bool = False) -> bytes:
+        if isinstance(answer, Response):
+            headers = [*fields_of(answer, None if answer.status in BODILESS else size, gzip=gzip)]
+        else:
+            headers = [("Content-Type", answer.content_type), *answer.headers]
         if self._server.is_draining or self._http.their_state is not h11.DONE:
-            headers.append(("connection", "close"))
+            headers.append(("Connection", "close"))
         response = h11.Response(
             status_code=answer.status, headers=headers, reason=HTTPStatus(answer.status).phrase
         )
@@ -357,7 +417,7 @@ class Conversation:
     async def _next(self, *, is_head: bool = False) -> object:
         """The next event; a header must come whole within `HEADER_SECONDS`, idleness before it aside."""
         http = self._http
-        begun = not is_head
+        begun = not (is_head and self._idle)
         while (event := http.next_event()) is h11.NEED_DATA:
             data = await self._receive(HEAD_BYTES if is_head else READ_BYTES)
             if data and not begun:
@@ -389,6 +449,13 @@ class Conversation:
                 rest = rest[self._sock.send(rest) :]
             self._wait(math.inf)
         self._is_cut = False
+
+
+def _as_wanted(answer: Response, match: Match) -> Response:
+    """An error of the connection's, in the form that the path's other errors have."""
+    if not match.is_plain:
+        return answer
+    return plain(answer.status, str(json.loads(answer.body)["error"]), answer.headers)
 
 
 async def _outcome(work: Awaitable[T]) -> tuple[T | None, Exception | None]:

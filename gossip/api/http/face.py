@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
+import trio
+
+from gossip.api.consul.answers import Answers
+from gossip.api.consul.face import ConsulFace
 from gossip.api.http.metrics import Metrics, Node, Sources
 from gossip.api.http.own import Own
 from gossip.api.http.routes import Routes
@@ -17,11 +22,15 @@ from gossip.errors import TransportError
 if TYPE_CHECKING:
     import socket
 
+    from gossip.api.consul.backend import Backend
     from gossip.api.socket import LocalSocket
+    from gossip.core.events import Event
     from gossip.core.types import Address
     from gossip.net.driver import Driver
 
 __all__ = ["HttpFace", "listen_or_move"]
+
+WELCOME: Final = b"gossip: /gossip/v1/info, /v1/catalog/services (Consul's API), /metrics\n"
 
 _log = logging.getLogger("gossip.api")
 
@@ -49,11 +58,20 @@ class HttpFace:
     Args:
         sock: from `listen_or_move`; closed by `close`.
         local: whose agent is asked, and whose watches are shared.
+        agent: whom Consul's API asks.
         host: the name that was configured.
+        self_as: the service as which that API lists every agent; empty: none.
     """
 
     def __init__(
-        self, sock: socket.socket, node: Node, driver: Driver, local: LocalSocket, host: str = ""
+        self,
+        sock: socket.socket,
+        node: Node,
+        driver: Driver,
+        local: LocalSocket,
+        agent: Backend,
+        host: str = "",
+        self_as: str = "",
     ) -> None:
         routes = Routes()
         lookups = Lookups(local.agent)
@@ -61,7 +79,11 @@ class HttpFace:
         self.server = HttpServer(
             routes, sock, host=host, gossip_first=driver.gossip_first, count=driver.node.count
         )
-        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams))
+        answers = Answers(trio.current_time, time.time())
+        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams, answers))
+        self._consul = ConsulFace(agent, answers, self._metrics, self_as)
+        routes.mount(self._consul.table)
+        routes.add("GET", "/", self._serve_root)
         Own(local.agent, lookups, streams).add_to(routes)
         routes.add("GET", "/metrics", self._serve_metrics)
 
@@ -70,9 +92,15 @@ class HttpFace:
         """Where it really listens."""
         return self.server.address
 
+    def happened(self, event: Event) -> None:
+        """The node tells of something, and has already changed."""
+        self._consul.happened(event)
+
     async def serve(self) -> None:
         """Answers until cancelled."""
-        await self.server.serve()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._consul.run)
+            await self.server.serve()
 
     async def drain(self) -> None:
         """Takes nothing new; returns when what is under way has been answered."""
@@ -81,6 +109,9 @@ class HttpFace:
     def close(self) -> None:
         """Stops listening. May be called twice."""
         self.server.close()
+
+    async def _serve_root(self, _asked: Request) -> Response:
+        return Response(200, WELCOME, "text/plain; charset=utf-8")
 
     async def _serve_metrics(self, _asked: Request) -> Response:
         return Response(200, self._metrics.render(), self._metrics.content_type)

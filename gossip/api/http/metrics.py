@@ -96,6 +96,13 @@ class Node(views.Reads, Protocol):
     def agreement(self) -> float | None: ...
 
 
+class Waiting(Protocol):
+    """The answers of Consul's API."""
+
+    @property
+    def waiting(self) -> int: ...
+
+
 class Sources(NamedTuple):
     """The parts that are read."""
 
@@ -106,6 +113,7 @@ class Sources(NamedTuple):
     lookups: Lookups
     """Of the HTTP face."""
     streams: EventStreams
+    consul: Waiting
 
 
 Samples: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
@@ -253,6 +261,11 @@ FAMILIES: Final = (
         lambda of: [(("socket",), of.socket.connections), (("http",), of.server.connections)],
         ("face",),
     ),
+    Family(
+        "blocked_queries",
+        "Requests to Consul's API that wait for a change.",
+        _one(lambda of: of.consul.waiting),
+    ),
     Family("http_requests", "Requests over HTTP.", _requests, ("route", "code"), True),
     Family("wakeups", "Turns of the driver.", _one(lambda of: of.driver.wakeups), (), True),
     Family(
@@ -311,10 +324,17 @@ class Metrics:
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
     def __init__(self, sources: Sources) -> None:
+        self._sources = sources
         self._registry = CollectorRegistry()
         self._registry.register(_Agent(sources))
         # CPU, memory and descriptors, under the names that every dashboard knows.
         ProcessCollector(registry=self._registry)
+
+    def samples(self) -> Iterator[tuple[Family, dict[str, str], float]]:
+        """Every sample of `FAMILIES`, with its labels."""
+        for family in FAMILIES:
+            for labels, value in family.read(self._sources):
+                yield family, dict(zip(family.labels, labels, strict=True)), value
 
     def render(self) -> bytes:
         """All of it, as Prometheus reads it."""

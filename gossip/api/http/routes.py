@@ -8,12 +8,12 @@ a name with a slash in it arrives whole.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
-from gossip.api.http.values import Handler
+from gossip.api.http.values import Handler, Response
 
-__all__ = ["Match", "Route", "Routes"]
+__all__ = ["Match", "Mounted", "Route", "Routes"]
 
 
 class Route(NamedTuple):
@@ -33,6 +33,19 @@ class Match(NamedTuple):
     route: Route | None
     params: Mapping[str, str]
     allow: tuple[str, ...]
+    refusal: Response | None = None
+    """What is to be said instead of the usual words, where a path belongs to somebody else's API."""
+    name: str = ""
+    """The pattern of a path that is there, where its method is not."""
+    is_plain: bool = False
+    """Errors are bare sentences there."""
+
+
+class Mounted(Protocol):
+    """A table of its own kind for some paths."""
+
+    def find(self, method: str, raw_path: str) -> Match | None:
+        """What answers; None if the path is none of its own."""
 
 
 class Routes:
@@ -42,6 +55,11 @@ class Routes:
         self._exact: dict[str, dict[str, Route]] = {}
         self._patterns: dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
         self._open: list[tuple[tuple[str, ...], dict[str, Route]]] = []
+        self._mounted: list[Mounted] = []
+
+    def mount(self, table: Mounted) -> None:
+        """Ask another table first."""
+        self._mounted.append(table)
 
     def add(self, method: str, pattern: str, handler: Handler, *, waits: bool = False) -> None:
         """Raises ValueError if the pattern is no path, or is there already for that method."""
@@ -65,6 +83,10 @@ class Routes:
 
     def find(self, method: str, raw_path: str) -> Match:
         """The route for a path as it came, still percent-encoded; HEAD is answered by what answers GET."""
+        for table in self._mounted:
+            match = table.find(method, raw_path)
+            if match is not None:
+                return match
         found, params = self._find(raw_path)
         route = found.get(method) or (found.get("GET") if method == "HEAD" else None)
         if route is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import resource
 import socket
 from collections import Counter
 from ipaddress import ip_address
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from gossip.api.http.connection import OTHER, Conversation
+from gossip.api.http.shortcuts import Shortcuts
 from gossip.api.http.values import problem
 from gossip.core.types import show_address
 from gossip.errors import TransportError
@@ -25,16 +27,35 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_CONNECTIONS", "HttpServer", "listen"]
 
-MAX_CONNECTIONS: Final = 512
-"""With those of the local socket they must leave descriptors for gossip and the disk."""
+MAX_CONNECTIONS: Final = 4_096
+"""A Prometheus that follows a thousand services holds a thousand connections."""
+OTHERS: Final = 1_280
+"""Descriptors that the local socket, gossip and the disk may need beside them."""
 MAX_LEAVING: Final = 32
 """Clients over the limit that are told so and given a moment to read it; further ones are just closed."""
 LEAVING_SECONDS: Final = 1.0
-BACKLOG: Final = 128
+BACKLOG: Final = 1_024
 PAUSE_SECONDS: Final = 0.1
 """After an accept that failed for want of descriptors: they are not back at once."""
 
 _log = logging.getLogger("gossip.api")
+
+
+def room() -> int:
+    """How many connections this process has descriptors for; the soft limit is raised as far as that helps.
+
+    The soft limit of 1,024 is for programs that use `select`, which this one does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHERS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(soft - OTHERS, soft // 2))
 
 
 def listen(address: Address) -> socket.socket:
@@ -79,7 +100,7 @@ class HttpServer:
         host: str = "",
         gossip_first: Callable[[], None] = lambda: None,
         count: Callable[[str], None] = lambda _reason: None,
-        limit: int = MAX_CONNECTIONS,
+        limit: int | None = None,
     ) -> None:
         self.routes = routes
         self.host = host
@@ -90,8 +111,9 @@ class HttpServer:
         self.checks_host = ip_address(self.address[0]).is_loopback
         self.requests: Counter[tuple[str, int]] = Counter()
         """Requests answered, by route and status."""
+        self.shortcuts = Shortcuts(self.answered)
         self._sock = sock
-        self._limit = limit
+        self._limit = room() if limit is None else limit
         self._leaving = 0
         self._open: set[Conversation] = set()
         self._ended = trio.lowlevel.ParkingLot()
@@ -102,7 +124,7 @@ class HttpServer:
         return len(self._open)
 
     def answered(self, route: str, status: int) -> None:
-        """Counts a request."""
+        """See `connection.Server`."""
         self.requests[route, status] += 1
 
     async def serve(self) -> None:

@@ -89,7 +89,7 @@ async def test_head_has_the_header_of_get_and_no_body() -> None:
         head = await client.read()
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert head.endswith(b"\r\n\r\n")
-        assert b"content-length: 34\r\n" in head
+        assert b"content-length: 34\r\n" in head.lower()
         await client.send(b"HEAD /count HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert (await client.rest()).endswith(b"\r\n\r\n")
 
