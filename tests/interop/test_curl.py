@@ -91,12 +91,12 @@ def test_its_ways_of_speaking_http(world: World, tmp_path: Path) -> None:
     both = curl(world, "/v1/catalog/nodes", *quiet, f"http://{world.http(0)}/v1/status/leader")
     assert both == "10", "the second request takes the first one's connection"
     large = tmp_path / "large.json"
-    meta = {f"key-{number}": "x" * 500 for number in range(60)}
-    large.write_text(json.dumps({"Name": "large", "Port": 1, "Meta": meta}))
+    check = {"HTTP": "http://127.0.0.1:9/", "Interval": "1h", "Method": "POST", "Body": "x" * 4_000}
+    large.write_text(json.dumps({"Name": "large", "Port": 1, "Checks": [check] * 10}))
     for words in (["-H", "Expect: 100-continue"], ["-H", "Transfer-Encoding: chunked"], []):
         sent = ["-X", "PUT", "--data-binary", f"@{large}", *words]
         assert curl(world, "/v1/agent/service/register", "-w", "%{http_code}", *sent) == "200"
-    assert json.loads(curl(world, "/v1/agent/service/large"))["Meta"] == meta
+    assert "service:large:10" in json.loads(curl(world, "/v1/agent/checks"))
     assert status(world, "/v1/agent/service/deregister/large", "-X", "PUT") == 200
 
 
