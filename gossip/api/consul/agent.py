@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +13,7 @@ from gossip.api import views
 from gossip.api.consul import definitions, filters, shapes
 from gossip.api.consul.context import about_node, encode
 from gossip.api.consul.holdings import NODE_MAINTENANCE, SERVICE_MAINTENANCE, TYPES
+from gossip.api.consul.questions import refuse_other_cluster
 from gossip.api.consul.words import Refusal, show_duration
 from gossip.api.http.values import Later, Response
 from gossip.checks.state import NOT_YET
@@ -32,7 +34,7 @@ __all__ = ["AgentReading", "coordinate_object"]
 
 VERSION: Final = "1.22.0"
 """The release of Consul whose HTTP API is answered here: clients decide by it what they may ask for."""
-CODES: Final = {"passing": 200, "warning": 429, "critical": 503}
+CODES: Final = {"passing": 200, "warning": 429, "critical": 503, "maintenance": 503}
 DIMENSIONS: Final = 8
 
 
@@ -92,12 +94,13 @@ class AgentReading:
         agent = self._context.agent
         node, info = agent.node, agent.info()
         counts = views.tally(node)
-        kinds = [check.state.definition.kind for key in self._own_keys() for check in agent.monitor.of(key)]
+        checks = [check.state.definition for key in self._own_keys() for check in agent.monitor.of(key)]
+        kinds = Counter(each.kind for each in checks)
         return {
             "agent": {
-                "check_monitors": str(kinds.count("command")),
-                "check_ttls": str(kinds.count("ttl")),
-                "checks": str(len(kinds)),
+                "check_monitors": str(kinds["command"]),
+                "check_ttls": str(kinds["ttl"]),
+                "checks": str(len(checks)),
                 "services": str(len(self._context.holdings.own())),
             },
             "build": {"prerelease": "", "revision": f"gossip-{gossip.__version__}", "version": VERSION},
@@ -128,10 +131,12 @@ class AgentReading:
 
     async def leader(self, asked: Request) -> Response:
         """There is none: what clients look for is an agent that answers, and here is one."""
+        refuse_other_cluster(asked, self._cluster)
         return self._context.kept(asked, show_address(self._context.agent.node.members.me.address))
 
     async def peers(self, asked: Request) -> Response:
         """Every live member, this one first: each of them has all there is."""
+        refuse_other_cluster(asked, self._cluster)
         node = self._context.agent.node
         others = sorted(show_address(member.address) for member in node.members if member.is_live)
         return self._context.kept(asked, [show_address(node.members.me.address), *others])
@@ -311,7 +316,8 @@ class AgentReading:
 
     def _health(self, instance: Instance) -> dict[str, Any]:
         rows = [*self._checks_of(None), *self._checks_of(instance)]
-        worst = max((str(row["Status"]) for row in rows), key=list(CODES).index, default="passing")
+        found = ("maintenance" if row["Type"] == "maintenance" else str(row["Status"]) for row in rows)
+        worst = max(found, key=list(CODES).index, default="passing")
         service = shapes.agent_service(instance, self._cluster)
         return {"AggregatedStatus": worst, "Service": service, "Checks": rows}
 

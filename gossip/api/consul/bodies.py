@@ -218,7 +218,8 @@ def _plain(name: str, kind: str, given: Any) -> Any:
     if kind in (TEXTS, HEADER):
         if not isinstance(given, dict):
             raise _mismatch(name, given, kind)
-        return {key: _plain(name, STRING if kind == TEXTS else STRINGS, each) for key, each in given.items()}
+        of, empty = (STRING, "") if kind == TEXTS else (STRINGS, [])
+        return {key: empty if each is None else _plain(name, of, each) for key, each in given.items()}
     if kind == INT and isinstance(given, float):
         raise _failed(f"json: cannot unmarshal number {given!r} into Go struct field .{name} of type int")
     right = {STRING: str, INT: int, BOOL: bool, ANY: object}[kind]

@@ -201,12 +201,20 @@ class Context:
 
         answer = get()
         if not question.index or question.index != answer.index:
+            if question.index or show is not None:
+                return respond(answer)
+            last: Response | None = None
 
             def again() -> Response | None:
+                nonlocal last
                 self._look_at_members()
-                return respond(answer, again) if self.answers.fresh(answer) else None
+                if not self.answers.fresh(answer):
+                    return None
+                if last is None or last.kept is not answer.kept:
+                    last = respond(answer, again)
+                return last
 
-            return respond(answer, again if not question.index and show is None else None)
+            return respond(answer, again)
 
         async def wait() -> Response:
             await self.answers.wait(answer, question.index, self.patience(question))

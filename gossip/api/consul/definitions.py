@@ -41,6 +41,8 @@ NO_REASON: Final = {
     " This is a default message.",
 }
 """What a maintenance without a reason is shown with."""
+THRESHOLDS: Final = ("SuccessBeforePassing", "FailuresBeforeWarning", "FailuresBeforeCritical")
+"""Without meaning where a program reports or another check is followed."""
 RUNS: Final = ("HTTP", "TCP", "UDP", "GRPC", "H2PING", "DockerContainerID", "OSService")
 
 _META_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -225,7 +227,8 @@ def check_table(given: Mapping[str, Any], service: str, bad_status: str) -> dict
         raise Refusal(400, "Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks")
     if not is_run and not is_alias and ttl <= 0:
         raise Refusal(400, "Invalid check: TTL must be > 0 for TTL checks")
-    content = {key: _in_words(key, value) for key, value in given.items() if key != "ServiceID"}
+    unused = {"ServiceID", *(THRESHOLDS if is_alias or not is_run else ())}
+    content = {key: _in_words(key, value) for key, value in given.items() if key not in unused}
     table = translate_check(content, lambda key: f"Invalid check: {key or 'check'}").content
     if table.get("name"):
         table["name"] = short(table["name"])

@@ -114,6 +114,8 @@ class External:
         for check in [given.get("Check"), *given.get("Checks", ())]:
             if not check:
                 continue
+            if check.get("Node") not in (None, "", name):
+                raise Refusal(400, f"check node {check['Node']!r} does not match node {name!r}")
             shown = check.get("CheckID") or check.get("Name")
             if not shown:
                 raise Refusal(400, "Missing check name")

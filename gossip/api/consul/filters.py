@@ -6,8 +6,10 @@
     sel   := Name(.Name | ["any key"])*          val := "text" | `text` | number | bare.word
 
 A selector is held against what the endpoint's objects have (`Shape`), so that a slip of the pen is an error
-and not an empty list. One that leads through a list is true if any element is; `!=`, `not in`, `not contains`
-and `not matches` are the opposites of their positive forms. An expression is bounded in length and depth.
+and not an empty list. One that leads through a list is true if the match is of any element, also where the
+match is negative: `Checks.Status != passing` finds whoever has a check that does not pass, and
+`not Checks.Status == passing` whoever has none that does. A map's key that is not there equals nothing. An
+expression is bounded in length and depth.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, TypeAlias
 
 from gossip.api.consul import regex
+from gossip.api.consul.words import parse_bool
 from gossip.errors import LocalProtocolError
 
 __all__ = [
@@ -57,7 +60,7 @@ _TOKEN = re.compile(
     r"""\s*(?:
         (?P<text>"(?:[^"\\]|\\.)*"|`[^`]*`)
       | (?P<sign>==|!=|\(|\)|\[|\]|\.(?=["A-Za-z_]))
-      | (?P<word>-?[0-9]+(?:\.[0-9]+)?|[A-Za-z_/][A-Za-z0-9_/:-]*)
+      | (?P<word>-?[0-9]+(?:\.[0-9]+)?|[A-Za-z_][A-Za-z0-9_/]*)
     )""",
     re.VERBOSE | re.ASCII,
 )
@@ -166,21 +169,21 @@ class _Parser:
             negated = self._is("not")
             if not self._is("in"):
                 self._refuse('"in" or "not in"')
-            return _maybe_not(_contains(self._selector(), value), negated=negated)
+            return _contains(self._selector(), value, negated=negated)
         selector = self._selector()
         if self._is("=="):
             return _equals(selector, self._value())
         if self._is("!="):
-            return _maybe_not(_equals(selector, self._value()), negated=True)
+            return _equals(selector, self._value(), negated=True)
         if self._is("is", "not", "empty"):
-            return _maybe_not(_is_empty(selector), negated=True)
+            return _is_empty(selector, negated=True)
         if self._is("is", "empty"):
-            return _is_empty(selector)
+            return _is_empty(selector, negated=False)
         negated = self._is("not")
         if self._is("contains"):
-            return _maybe_not(_contains(selector, self._value()), negated=negated)
+            return _contains(selector, self._value(), negated=negated)
         if self._is("matches"):
-            return _maybe_not(_matches(selector, self._value()), negated=negated)
+            return _matches(selector, self._value(), negated=negated)
         return self._refuse('"==", "!=", "contains", "is empty", "matches" or "not"')
 
     def _begins_value(self) -> bool:
@@ -238,6 +241,7 @@ class _Selector:
 
     def __init__(self, names: list[str], shape: Mapping[str, Shape]) -> None:
         self.names = names
+        self._shape: Any = dict(shape)
         place: Shape = dict(shape)
         for name in names:
             while isinstance(place, list):
@@ -256,58 +260,67 @@ class _Selector:
         return FilterError(f'Invalid match operator "{operator}" for selector "{".".join(self.names)}"')
 
     def values(self, value: Any) -> list[Any]:
-        found = [value]
+        """Every value there: more than one behind a list; None for a key that a map does not have."""
+        found, place = [value], self._shape
         for name in self.names:
             following: list[Any] = []
+            while isinstance(place, list):
+                place = place[0]
+            is_map = not isinstance(place, dict)
+            place = place[name] if isinstance(place, dict) else place[0] if isinstance(place, tuple) else TEXT
+            absent = None if is_map or not isinstance(place, str) else _ABSENT[place]
             for each in found:
                 ones = each if isinstance(each, list) else (each,)
-                following += [one[name] for one in ones if isinstance(one, Mapping) and name in one]
+                following += [one.get(name, absent) if isinstance(one, Mapping) else None for one in ones]
             found = following
         return found
 
+    def test(self, holds: Test, *, negated: bool) -> Test:
+        """True if one of the values passes, or fails if that is asked for."""
+        if negated:
+            return lambda value: any(not holds(each) for each in self.values(value))
+        return lambda value: any(holds(each) for each in self.values(value))
 
-def _maybe_not(test: Test, *, negated: bool) -> Test:
-    return (lambda value: not test(value)) if negated else test
+
+_ABSENT: Final = {TEXT: "", NUMBER: 0, BOOL: False, TEXTS: None}
+"""What a field that is not shown counts as."""
 
 
-def _equals(selector: _Selector, wanted: str) -> Test:
+def _equals(selector: _Selector, wanted: str, *, negated: bool = False) -> Test:
     if selector.kind == NUMBER:
         try:
             number = float(wanted)
         except ValueError:
             raise FilterError(f"{wanted!r} is no number") from None
-        return lambda value: any(each == number for each in selector.values(value))
+        return selector.test(lambda each: each == number, negated=negated)
     if selector.kind == BOOL:
-        words = {"true": True, "1": True, "t": True, "false": False, "0": False, "f": False}
-        if wanted.lower() not in words:
+        truth = parse_bool(wanted)
+        if truth is None:
             raise FilterError(f"{wanted!r} is neither true nor false")
-        return lambda value: any(each is words[wanted.lower()] for each in selector.values(value))
+        return selector.test(lambda each: each is truth, negated=negated)
     if selector.kind != TEXT:
         raise selector.refuse("Equal")
-    return lambda value: any(each == wanted for each in selector.values(value))
+    return selector.test(lambda each: each == wanted, negated=negated)
 
 
-def _contains(selector: _Selector, wanted: str) -> Test:
-    kind = selector.kind
-    if isinstance(kind, dict) or kind in (NUMBER, BOOL):
+def _contains(selector: _Selector, wanted: str, *, negated: bool) -> Test:
+    if isinstance(selector.kind, dict) or selector.kind in (NUMBER, BOOL):
         raise selector.refuse("In")
     # Of a text a part, of a list an element, of a map a key.
-    return lambda value: any(wanted in each for each in selector.values(value) if each is not None)
+    return selector.test(lambda each: each is not None and wanted in each, negated=negated)
 
 
-def _is_empty(selector: _Selector) -> Test:
-    if isinstance(selector.kind, dict) or selector.kind in (NUMBER, BOOL):
+def _is_empty(selector: _Selector, *, negated: bool) -> Test:
+    if isinstance(selector.kind, dict) or selector.kind in (TEXT, NUMBER, BOOL):
         raise selector.refuse("Is Empty")
-    return lambda value: not any(selector.values(value))
+    return selector.test(lambda each: not each, negated=negated)
 
 
-def _matches(selector: _Selector, pattern: str) -> Test:
+def _matches(selector: _Selector, pattern: str, *, negated: bool) -> Test:
     if selector.kind != TEXT:
         raise selector.refuse("Matches")
     try:
         automaton = regex.compile(pattern)
     except regex.PatternError as error:
         raise FilterError(f"Failed to compile regular expression {pattern!r}: {error}") from error
-    return lambda value: any(
-        automaton.search(each) for each in selector.values(value) if isinstance(each, str)
-    )
+    return selector.test(lambda each: isinstance(each, str) and automaton.search(each), negated=negated)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gossip.api import views
     from gossip.checks.monitor import Monitor
     from gossip.core.members import Member
+    from gossip.core.records import MemberRecord
+    from gossip.core.types import NodeId
 
 __all__ = ["SERF_HEALTH", "Holdings", "Instance", "Node"]
 
@@ -37,6 +39,7 @@ NODE_CHECK: Final = "node:"
 TYPES: Final = {"command": "script", "container": "docker"}
 OUTPUT_SECONDS: Final = 300.0
 """After so long, an answer that is made anew shows what a check says by then, as Consul does."""
+MAX_MADE: Final = 65_536
 SEGMENT: Final = {"consul-network-segment": ""}
 
 
@@ -95,6 +98,9 @@ class Holdings:
         self._self_as = self_as
         self._now = now
         self._outputs: dict[str, tuple[Verdict, float, str]] = {}
+        # What was made of a record stands for as long as that record does.
+        self._nodes: dict[NodeId, tuple[MemberRecord, Node]] = {}
+        self._instances: dict[tuple[NodeId, str], tuple[ServiceRecord, Node, Instance]] = {}
 
     # ------------------------------------------------------------------------------------------- nodes
 
@@ -124,6 +130,16 @@ class Holdings:
     def node(self, member: Member) -> Node:
         """A member as a node."""
         record = member.record
+        known = self._nodes.get(record.owner)
+        if known is not None and known[0] is record:
+            return known[1]
+        node = self._as_node(member, record)
+        if len(self._nodes) >= MAX_MADE:
+            self._nodes.clear()
+        self._nodes[record.owner] = (record, node)
+        return node
+
+    def _as_node(self, member: Member, record: MemberRecord) -> Node:
         version = 6 if ":" in record.host else 4
         tagged = {side + suffix: record.host for side in ("lan", "wan") for suffix in ("", f"_ipv{version}")}
         meta = {**record.tags, **SEGMENT}
@@ -185,8 +201,19 @@ class Holdings:
         return [self._instance(member, record) for record in _services(member)]
 
     def _instance(self, member: Member, record: ServiceRecord) -> Instance:
+        node, key = self.node(member), (record.owner, record.key)
+        known = self._instances.get(key)
+        if known is not None and known[0] is record and known[1] is node:
+            return known[2]
+        instance = self._as_instance(node, member, record)
+        if len(self._instances) >= MAX_MADE:
+            self._instances.clear()
+        self._instances[key] = (record, node, instance)
+        return instance
+
+    def _as_instance(self, node: Node, member: Member, record: ServiceRecord) -> Instance:
         extra = carried.read(record)
-        node, id, address = self.node(member), record.key, record.host
+        id, address = record.key, record.host
         if extra.node is not None:
             node = _foreign(extra.node, member, record)
             id = record.key.removeprefix(carried.key_of(extra.node.name, ""))
@@ -200,7 +227,7 @@ class Holdings:
             record.tags,
             extra.meta,
             (record.weight, extra.warning),
-            definitions.with_ip(extra.tagged, address, record.port),
+            extra.tagged if node.is_foreign else definitions.with_ip(extra.tagged, address, record.port),
             extra.override,
             extra.native,
             record.version,

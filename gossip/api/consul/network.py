@@ -48,9 +48,7 @@ class Network:
     async def node(self, asked: Request) -> Response | Later:
         """Of one; 404 if it has none."""
         name = asked.params["rest"]
-        if not name:
-            raise Refusal(400, "Missing node name")
-        if not self._rows(name):
+        if not name or not self._rows(name):
             self._context.question(asked)
             return Response(404, b"", "")
         rows = Rows(lambda: [row["Node"] for row in self._rows(name)], {})

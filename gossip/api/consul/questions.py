@@ -17,6 +17,11 @@ __all__ = ["Question", "pairs", "refuse_other_cluster", "switch"]
 
 WAIT_SECONDS: Final = 300.0
 MAX_WAIT_SECONDS: Final = 600.0
+NOWHERE: Final = (
+    ("X-Consul-Index", "1"),
+    ("X-Consul-Knownleader", "false"),
+    ("X-Consul-Lastcontact", "0"),
+)
 MAX_INDEX: Final = 2**64 - 1
 
 
@@ -63,8 +68,8 @@ def refuse_other_cluster(asked: Request, cluster: str, given: str = "") -> None:
     """Raises `Refusal` if it is about another datacenter than this cluster."""
     wanted = given or asked.text("dc")
     if wanted.lower() not in ("", cluster.lower()):
-        headers = (("X-Consul-Index", "1"), ("X-Consul-Knownleader", "false"), ("X-Consul-Lastcontact", "0"))
-        raise Refusal(500, "No path to datacenter", headers)
+        has_index = asked.method == "GET" and not asked.path.startswith("/v1/status/")
+        raise Refusal(500, "No path to datacenter", NOWHERE if has_index else ())
 
 
 def switch(asked: Request, name: str) -> bool:

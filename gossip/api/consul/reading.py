@@ -234,6 +234,8 @@ class Reading:
     async def no_key(self, asked: Request) -> Response | Later:
         """There are no keys: 404, and whoever waits for one waits."""
         context = self._context
+        if not asked.params["rest"] and not {"recurse", "keys"} & asked.query.keys():
+            raise Refusal(400, "Missing key name")
         question = context.question(asked)
         answer = context.whole(question, "kv", (), list)
 
@@ -261,7 +263,7 @@ def _named(asked: Request, problem: str) -> str:
 
 
 def _tags(asked: Request) -> tuple[str, ...]:
-    return tuple(sorted({tag.lower() for tag in asked.query.get("tag", ()) if tag}))
+    return tuple(sorted({tag.lower() for tag in asked.query.get("tag", ())}))
 
 
 def _meta(row: dict[str, Any]) -> Mapping[str, str]:

@@ -127,6 +127,8 @@ class Registering:
     async def deregister_check(self, asked: Request) -> Response:
         """A check goes; its service stays."""
         id = asked.params["rest"]
+        if not id:
+            raise Refusal(400, "Missing check ID")
         owner = self._agent.monitor.owner(id)
         if owner is None:
             raise Refusal(404, _unknown_check(id))

@@ -23,7 +23,6 @@ __all__ = [
 ]
 
 _ADDRESSES: Final[Shape] = ({"Address": TEXT, "Port": NUMBER},)
-_INDICES: Final[dict[str, Shape]] = {"CreateIndex": NUMBER, "ModifyIndex": NUMBER}
 _WEIGHTS: Final[Shape] = {"Passing": NUMBER, "Warning": NUMBER}
 _PROXY: Final[dict[str, Any]] = {"MeshGateway": {}, "Expose": {}}
 
@@ -31,7 +30,6 @@ NODE: Final[dict[str, Shape]] = {
     **dict.fromkeys(("ID", "Node", "Address", "Datacenter"), TEXT),
     "TaggedAddresses": TEXTS,
     "Meta": TEXTS,
-    **_INDICES,
 }
 SERVICE: Final[dict[str, Shape]] = {
     **dict.fromkeys(("ID", "Service", "Address", "Kind", "Datacenter"), TEXT),
@@ -43,7 +41,6 @@ SERVICE: Final[dict[str, Shape]] = {
     "EnableTagOverride": BOOL,
     "Proxy": {"MeshGateway": {"Mode": TEXT}},
     "Connect": {"Native": BOOL},
-    **_INDICES,
 }
 CATALOG_INSTANCE: Final[dict[str, Shape]] = {
     **dict.fromkeys(
@@ -60,7 +57,6 @@ CATALOG_INSTANCE: Final[dict[str, Shape]] = {
     "ServiceEnableTagOverride": BOOL,
     "ServiceProxy": {"MeshGateway": {"Mode": TEXT}},
     "ServiceConnect": {"Native": BOOL},
-    **_INDICES,
 }
 CHECK: Final[dict[str, Shape]] = {
     **dict.fromkeys(
@@ -72,7 +68,6 @@ CHECK: Final[dict[str, Shape]] = {
     ),
     "ServiceTags": [TEXT],
     "ExposedPort": NUMBER,
-    **_INDICES,
 }
 HEALTH_INSTANCE: Final[dict[str, Shape]] = {"Node": NODE, "Service": SERVICE, "Checks": [CHECK]}
 MEMBER: Final[dict[str, Shape]] = {
@@ -171,7 +166,7 @@ def catalog_instance(each: Instance, cluster: str) -> dict[str, Any]:
         "ServiceName": each.name,
         "ServiceTags": list(each.tags),
         "ServiceAddress": each.address,
-        "ServiceTaggedAddresses": _addresses(each),
+        **({"ServiceTaggedAddresses": _addresses(each)} if each.tagged else {}),
         "ServiceWeights": _weights(each),
         "ServiceMeta": each.meta,
         "ServicePort": each.port,

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Table"]
 
+METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 MAX_SEGMENTS: Final = 6
 
 
@@ -41,7 +42,7 @@ class Table:
 
     def find(self, method: str, raw_path: str) -> Match | None:
         """What answers; None if it is no path of Consul's."""
-        if not raw_path.startswith("/v1/"):
+        if not raw_path.startswith("/v1/") and raw_path != "/v1":
             return None
         methods, params = self._find(raw_path)
         if not methods:
@@ -50,7 +51,7 @@ class Table:
         if route is not None:
             return Match(route, params, (), is_plain=True)
         pattern = next(iter(methods.values())).pattern
-        allow = ("Allow", ",".join(("OPTIONS", *sorted(methods))))
+        allow = ("Allow", ",".join(("OPTIONS", *sorted(methods, key=METHODS.index))))
         if method == "OPTIONS":
             refusal = Response(200, b"", "", [allow])
         else:
