@@ -16,6 +16,7 @@ COMMANDS = (
     "repair",
     "misses",
     "lookups",
+    "http",
     "dns",
     "faces",
     "gap",

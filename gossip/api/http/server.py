@@ -40,6 +40,9 @@ MAX_LEAVING: Final = 32
 """Clients over the limit that are told so and given a moment to read it; further ones are just closed."""
 LEAVING_SECONDS: Final = 1.0
 BACKLOG: Final = 1_024
+AT_ONCE: Final = 64
+"""Connections taken in one turn of the loop: were it one, a newcomer would wait until all who are served
+already have had an answer, once for each who came before it."""
 PAUSE_SECONDS: Final = 0.1
 """After an accept that failed for want of descriptors: they are not back at once."""
 
@@ -162,11 +165,17 @@ class HttpServer:
             self._sock.close()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
+        taken = 0
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
+            if taken % AT_ONCE == 0:
+                await trio.lowlevel.wait_readable(self._sock)
+            taken += 1
             try:
                 sock, source = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
+                taken = 0
+                continue
+            except ConnectionAbortedError:
                 continue
             except OSError as error:
                 _log.warning("http", extra={"fields": {"detail": f"cannot accept: {error}"}})

@@ -180,6 +180,21 @@ async def test_over_the_cap_a_client_is_told_why() -> None:
         assert (await (await here.connect()).ask("GET", "/echo")).status == 200
 
 
+async def test_those_who_come_together_are_taken_in_a_few_turns_of_the_loop() -> None:
+    """In one turn each who is served has an answer: a newcomer would wait for all of them."""
+    async with serving(routes()) as here:
+        socks = [socket.create_connection(here.server.address) for _ in range(200)]
+        try:
+            turns = 0
+            while here.server.connections < len(socks):
+                await trio.lowlevel.checkpoint()
+                turns += 1
+                assert turns < 100
+        finally:
+            for sock in socks:
+                sock.close()
+
+
 async def advance(clock: MockClock, seconds: float) -> None:
     """Lets so much time pass once everybody waits."""
     await wait_all_tasks_blocked(0.01)
