@@ -42,7 +42,9 @@ def add_services(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     lookup.add_argument("name", metavar="NAME", help="the service")
     _add_filters(lookup)
-    lookup.add_argument("--one", action="store_true", help="one of them: by weight, with --near the nearest")
+    lookup.add_argument(
+        "--one", action="store_true", help="one of them: by weight and zone, with --near the nearest"
+    )
     lookup.add_argument("--near", action="store_true", help="nearest first")
     lookup.add_argument(
         "--wait",

@@ -124,7 +124,7 @@ def lookup(options: Namespace) -> int:
         else:
             found = _await_instances(channel, asked, options.wait)
     if options.one and found:
-        found = [found[0] if options.near else _pick(found)]
+        found = [found[0] if options.near else _pick(_prefer_zone(options, found))]
     if options.json:
         say_json(found)
     else:
@@ -161,6 +161,27 @@ def _await_instances(channel: Channel, asked: Message, patience: float) -> list[
         if value["instances"]:
             found: list[Message] = value["instances"]
             return found
+
+
+def _prefer_zone(options: Namespace, found: list[Message]) -> list[Message]:
+    """The instances with the weights that a caller in this agent's zone gives them."""
+    weights: dict[str, float] = {}
+    for each in found:
+        zone = each.get("zone", "")
+        weights[zone] = weights.get(zone, 0.0) + each["weight"]
+    if len(weights) < 2 or not any(weights.values()):
+        return found
+    from gossip.calling.zones import shares
+
+    with Channel(options.socket) as channel:
+        places = channel.call("members.places")
+    if not weights.get(places["zone"]):
+        return found
+    parts = shares(places["zone"], places["zones"], weights)
+    return [
+        each | {"weight": each["weight"] * parts.get(zone, 0.0) / (weights[zone] or 1.0)}
+        for each, zone in ((each, each.get("zone", "")) for each in found)
+    ]
 
 
 def _pick(found: list[Message]) -> Message:
