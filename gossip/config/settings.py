@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from gossip.config.checks import CheckDefinition, refuse_commands
 from gossip.config.paths import default_data_dir, default_socket
+from gossip.config.proxies import ProxyDefinition, read_proxies
 from gossip.config.route import default_route_address, local_addresses
 from gossip.config.services import ServiceDefinition, read_json, read_node_checks, read_services
 from gossip.config.sources import (
@@ -112,6 +113,7 @@ class Config:
     services: tuple[ServiceDefinition, ...] = ()
     checks: tuple[CheckDefinition, ...] = ()
     """Of the node itself."""
+    proxies: tuple[ProxyDefinition, ...] = ()
 
 
 def load(
@@ -146,7 +148,9 @@ def load(
                 raise ConfigError(f"{part.key_place(key)}: files in services.d hold [[service]] tables only")
     foreign = [entry for path in found if path.suffix == ".json" for entry in read_json(path)]
     services = read_services(tables + parts, foreign)
-    return _assemble(_Settings(layers), env, services, read_node_checks(tables, services))
+    return _assemble(
+        _Settings(layers), env, services, read_node_checks(tables, services), read_proxies(tables)
+    )
 
 
 def choose_advertise(bind: Sequence[Address]) -> Address:
@@ -208,6 +212,7 @@ def _assemble(
     env: Mapping[str, str],
     services: tuple[ServiceDefinition, ...],
     checks: tuple[CheckDefinition, ...],
+    proxies: tuple[ProxyDefinition, ...],
 ) -> Config:
     take = settings.take
     command_checks = take("command_checks", _choice(COMMAND_CHECKS), "local")
@@ -244,6 +249,7 @@ def _assemble(
         command_checks=command_checks,
         services=services,
         checks=checks,
+        proxies=proxies,
     )
 
 

@@ -50,7 +50,7 @@ LATER: Final = {
     "dns": "DNS is not in this release: remove it",
     "invite": "invitations are not in this release: remove it",
 }
-TABLES: Final = ("service", "check")
+TABLES: Final = ("service", "check", "proxy")
 """Arrays of tables, which are no settings."""
 _PATHS = ("data_dir", "socket")
 _PREFIX = "GOSSIP_"

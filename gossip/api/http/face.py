@@ -16,7 +16,9 @@ from gossip.errors import TransportError
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable, Iterable
 
+    from gossip.api.http.proxies import Forwarding
     from gossip.api.socket import LocalSocket
     from gossip.core.types import Address
     from gossip.net.driver import Driver
@@ -50,10 +52,17 @@ class HttpFace:
         sock: from `listen_or_move`; closed by `close`.
         local: whose agent is asked, and whose watches are shared.
         host: the name that was configured.
+        proxies: gives the forwarders that there are.
     """
 
     def __init__(
-        self, sock: socket.socket, node: Node, driver: Driver, local: LocalSocket, host: str = ""
+        self,
+        sock: socket.socket,
+        node: Node,
+        driver: Driver,
+        local: LocalSocket,
+        host: str = "",
+        proxies: Callable[[], Iterable[Forwarding]] = tuple,
     ) -> None:
         routes = Routes()
         lookups = Lookups(local.agent)
@@ -61,7 +70,7 @@ class HttpFace:
         self.server = HttpServer(
             routes, sock, host=host, gossip_first=driver.gossip_first, count=driver.node.count
         )
-        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams))
+        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams, proxies))
         Own(local.agent, lookups, streams).add_to(routes)
         routes.add("GET", "/metrics", self._serve_metrics)
 
