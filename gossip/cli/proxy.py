@@ -17,9 +17,13 @@ def proxy(options: Namespace) -> int:
     """Forwards connections to instances of a service until it is told to stop."""
     if options.sticky and options.near:
         raise ConfigError("--sticky decides by itself: leave --near out")
+    try:
+        name = check_name(options.name)
+    except ConfigError as problem:
+        raise ConfigError(f"NAME: {problem}") from None
     definition = ProxyDefinition(
         listen=options.listen,
-        service=check_name(options.name),
+        service=name,
         tags=tuple(options.tag),
         near=options.near,
         zone=not options.no_zone,

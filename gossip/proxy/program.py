@@ -129,7 +129,6 @@ async def _serve_metrics(
     from gossip.api.http.metrics import Metrics  # noqa: PLC0415 - only where it is asked for: a tenth of a second
     from gossip.api.http.routes import Routes  # noqa: PLC0415 - as above
     from gossip.api.http.server import HttpServer  # noqa: PLC0415 - as above
-    from gossip.api.http.server import listen as listen_http  # noqa: PLC0415 - as above
     from gossip.api.http.values import Request, Response  # noqa: PLC0415 - as above
 
     metrics = Metrics.of_proxies([forwarder])
@@ -140,7 +139,7 @@ async def _serve_metrics(
 
     routes = Routes()
     routes.add("GET", "/metrics", answer)
-    sock: socket.socket = listen_http(address)
+    sock: socket.socket = listen(address)
     server = HttpServer(routes, sock, host=address[0])
     print(f"metrics: http://{show_address(server.address)}/metrics", file=sys.stderr)  # noqa: T201 - as above
     task_status.started()
