@@ -1,4 +1,4 @@
-"""Calls go on while instances fail in every way: by the transport none is lost, by the proxy none once known."""
+"""Calls go on while instances fail in every way: the transport loses none, the proxy none once it knows."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Programs:
 
 
 class Scene:
-    """Three instances on hosts of their own; on a fourth, a proxy and who calls by it and by the transport."""
+    """Three instances on hosts of their own; on a fourth one a proxy, and who calls by it and by transport."""
 
     def __init__(self, net: Network, programs: Programs) -> None:
         self.net = net
