@@ -97,11 +97,12 @@ def _row(what: str, samples: list[float]) -> list[str]:
 
 def _note(arguments: argparse.Namespace) -> str:
     return (
-        f"`wrk` with one thread, {arguments.rounds} turns of {arguments.seconds:g} s each, keep-alive, answers"
-        " of 5 bytes by haproxy as an HTTP server. The proxies have one thread each and pass TCP; all on one"
-        f" machine, so each takes CPU from the others. Idle: the growth of RSS by {arguments.idle:,} connections"
-        " that have said nothing yet; what the kernel keeps comes on top, for both alike. httpx: CPU time of"
-        " this process; one connection that stays open, to the same server, in turns of 100 requests. "
+        f"`wrk` with one thread, {arguments.rounds} turns of {arguments.seconds:g} s, keep-alive, answers of"
+        " 5 bytes by haproxy as an HTTP server. The proxies have one thread each and pass TCP; all is on one"
+        " machine, where each takes CPU from the others. Idle: the growth of RSS by"
+        f" {arguments.idle:,} connections that have said nothing yet; what the kernel keeps comes on top, for"
+        " both alike. httpx: CPU time of this process; one connection that stays open, to the same server, in"
+        " turns of 100 requests. "
         + ", ".join(proc.machine().values())
         + ".\n\n![Calls by weight, around a slow instance, around a failing one](pictures/balance.png)"
     )

@@ -124,7 +124,7 @@ def lookup(options: Namespace) -> int:
         else:
             found = _await_instances(channel, asked, options.wait)
     if options.one and found:
-        found = [found[0] if options.near else _pick(_prefer_zone(options, found))]
+        found = [found[0] if options.near else _pick(options, found)]
     if options.json:
         say_json(found)
     else:
@@ -184,10 +184,10 @@ def _prefer_zone(options: Namespace, found: list[Message]) -> list[Message]:
     ]
 
 
-def _pick(found: list[Message]) -> Message:
-    """One by weight, of those that are best."""
+def _pick(options: Namespace, found: list[Message]) -> Message:
+    """One by weight and zone, of those that are best."""
     import random
 
-    best = [each for each in found if each["status"] == "passing"] or found
+    best = _prefer_zone(options, [each for each in found if each["status"] == "passing"] or found)
     weights = [each["weight"] for each in best]
     return random.choices(best, weights if any(weights) else None)[0]  # noqa: S311 - balancing, no secret

@@ -60,7 +60,7 @@ class Programs:
 
 
 class Scene:
-    """Three instances on hosts of their own; on a fourth one a proxy, and who calls by it and by transport."""
+    """Three instances on hosts of their own; on a fourth one a proxy, and who calls both ways."""
 
     def __init__(self, net: Network, programs: Programs) -> None:
         self.net = net
