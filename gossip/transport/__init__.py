@@ -13,6 +13,11 @@ nothing else in this package imports it.
 
 from __future__ import annotations
 
+try:
+    import httpx as _httpx  # noqa: F401 - here, so that there is one clear error
+except ImportError as _problem:
+    raise ImportError("gossip.transport needs httpx: pip install 'gossip-agent[httpx]'") from _problem
+
 from gossip.transport.aio import AsyncTransport
 from gossip.transport.blocking import Transport
 from gossip.transport.call import NoInstanceError, Tried
