@@ -27,7 +27,7 @@ from gossip.answers import Answers
 from gossip.api.socket import LocalSocket, listen
 from gossip.checking import Checking
 from gossip.checks.monitor import NODE
-from gossip.config import DEV_HTTP, choose_advertise
+from gossip.config import DEV_DNS, DEV_HTTP, choose_advertise
 from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
 from gossip.core.own import LEASE
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from gossip.api.dns.face import DnsFace
     from gossip.api.http.face import HttpFace
     from gossip.config import Config
     from gossip.core.params import Params
@@ -211,6 +212,7 @@ class Agent(Answers):
         self._diagnosing = Diagnosing(self.node, self._driver, config.cluster)
         self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
         parts.callback(self._socket.close)
+        self._dns = self._build_dns(parts)
         self._http = self._build_http(parts)
         self._driver.subscribe(self._happened)
 
@@ -223,7 +225,32 @@ class Agent(Answers):
 
         sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
         parts.callback(sock.close)
-        return HttpFace(sock, self.node, self._driver, self._socket, config.http[0])
+        return HttpFace(sock, self.node, self._driver, self._socket, config.http[0], self._dns)
+
+    def _build_dns(self, parts: contextlib.AsyncExitStack) -> DnsFace | None:
+        config = self.config
+        if config.dns is None:
+            return None
+        from gossip.api.dns.face import DnsFace, Options, bind_or_move
+        from gossip.api.dns.zone import Settings
+
+        sockets = bind_or_move(config.dns, may_move=config.dev and config.dns == DEV_DNS)
+        parts.callback(sockets.close)
+        zone = Settings(
+            config.dns_domains,
+            config.cluster,
+            int(config.dns_ttl),
+            int(config.dns_negative_ttl),
+            config.dns_only_passing,
+        )
+        return DnsFace(
+            sockets,
+            self.node,
+            Options(zone, config.dns_udp_size, config.recursors),
+            random.SystemRandom(),
+            gossip_first=self._driver.gossip_first,
+            count=self.node.count,
+        )
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -237,6 +264,8 @@ class Agent(Answers):
                     parts.start_soon(self._socket.serve)
                     if self._http is not None:
                         parts.start_soon(self._http.serve)
+                    if self._dns is not None:
+                        parts.start_soon(self._dns.serve)
                     parts.start_soon(self._remember)
                     parts.start_soon(self._registrar.run)
                     parts.start_soon(self._checking.run)
@@ -284,6 +313,7 @@ class Agent(Answers):
             address=show_address(self._address),
             socket=str(self.config.socket),
             http=self._http_address() or "off",
+            dns=self._dns_address() or "off",
             incarnation=self.node.incarnation,
         )
         notify("READY=1")

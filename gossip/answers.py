@@ -17,6 +17,7 @@ from gossip.host import rss_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gossip.api.dns.face import DnsFace
     from gossip.api.http.face import HttpFace
     from gossip.api.methods import Registration
     from gossip.checking import Checking
@@ -42,6 +43,7 @@ class Answers:
     _diagnosing: Diagnosing
     _driver: Driver
     _has_left: bool
+    _dns: DnsFace | None
     _http: HttpFace | None
     _joining: dict[str, list[trio.MemorySendChannel[Event]]]
     _registrar: Registrar
@@ -67,7 +69,7 @@ class Answers:
             pid=os.getpid(),
             status=node.members.me.status.label,
             addresses=views.Addresses(
-                show_address(self._address), self._http_address(), None, str(config.socket)
+                show_address(self._address), self._http_address(), self._dns_address(), str(config.socket)
             ),
             incarnation=node.incarnation,
             uptime_s=round(self._driver.now() - self._started, 3),
@@ -88,6 +90,9 @@ class Answers:
 
     def _http_address(self) -> str | None:
         return None if self._http is None else show_address(self._http.address)
+
+    def _dns_address(self) -> str | None:
+        return None if self._dns is None else show_address(self._dns.address)
 
     def members(self) -> views.Members:
         """All members, this node first."""

@@ -108,9 +108,18 @@ def test_dev_is_loopback_and_no_disk() -> None:
         bind=(("127.0.0.1", 7946),),
         advertise=("127.0.0.1", 7946),
         http=("127.0.0.1", 8500),
+        dns=("127.0.0.1", 8600),
         dev=True,
     )
     assert load(env=ENV, flags={"dev": True, "bind": ["[::1]:0"]}).bind == (("::1", 0),)
+
+
+def test_dns_is_off_unless_asked_for_and_on_under_dev() -> None:
+    assert load(env=ENV, flags=LOCAL).dns is None
+    assert load(env=ENV, flags={"dev": True}).dns == config.DEV_DNS == ("127.0.0.1", 8600)
+    assert load(env=ENV, flags={"dev": True, "dns": "off"}).dns is None
+    assert load(env=ENV, flags=LOCAL | {"dns": "10.0.0.1"}).dns == ("10.0.0.1", 8600)
+    assert load(env=ENV, flags=LOCAL).dns_domains == ("consul", "gossip")
 
 
 def test_http_is_off_unless_asked_for_and_on_under_dev() -> None:
@@ -176,6 +185,12 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "data_dir": ('"/d"', "/d", "/d", Path("/d")),
     "socket": ('"/s"', "/s", "/s", Path("/s")),
     "http": ('"[::1]:80"', "[::1]:80", "[::1]:80", ("::1", 80)),
+    "dns": ('"[::1]:53"', "[::1]:53", "[::1]:53", ("::1", 53)),
+    "dns_domains": ('["SD.example."]', "SD.example.", ["SD.example."], ("sd.example",)),
+    "dns_ttl": ('"5s"', "5s", "5s", 5.0),
+    "dns_negative_ttl": ('"1m"', "1m", "1m", 60.0),
+    "dns_udp_size": ('"4KiB"', "4KiB", "4KiB", 4_096),
+    "recursors": ('["10.0.0.1"]', "10.0.0.1", ["10.0.0.1"], (("10.0.0.1", 53),)),
     "tags": ('{ k = "v", l = "w=x" }', "k=v,l=w=x", ["k=v", "l=w=x"], {"k": "v", "l": "w=x"}),
     "profile": ('"wan"', "wan", "wan", "wan"),
     "probe_period": ('"500ms"', "0.5s", "500ms", 0.5),
@@ -188,6 +203,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "dev": ("true", "yes", True, True),
     "insecure": ("true", "1", True, True),
     "leave_on_term": ("true", "on", True, True),
+    "dns_only_passing": ("true", "true", True, True),
 }
 
 
@@ -369,7 +385,24 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ('http = "224.0.0.1:80"', 1, "http: 224.0.0.1 is a multicast address"),
         ("http = 8500", 1, "http: it must be text in quotes"),
         ('http-list-self-as = "consul"', 1, f"http-list-self-as: {NO_CONSUL}"),
-        ('dns = "127.0.0.1:8600"', 1, "dns: DNS is not in this release: remove it"),
+        ('dns = "224.0.0.1:80"', 1, "dns: 224.0.0.1 is a multicast address"),
+        ("dns = 53", 1, "dns: it must be text in quotes"),
+        ('dns_domains = ["a", "b..c"]', 1,
+         "dns_domains: 'b..c' is no domain: write it as gossip or sd.example.com"),
+        ('dns_domains = "in-addr.arpa"', 1,
+         "dns_domains: 'in-addr.arpa' is where addresses are looked up: choose another domain"),
+        (f"dns_domains = {list('abcdefghi')}", 1, "dns_domains: 9 domains: the limit is 8"),
+        ('dns_ttl = "500ms"', 1, "dns_ttl: '500ms' is not a whole number of seconds up to 168h"),
+        ('dns_negative_ttl = "1000h"', 1,
+         "dns_negative_ttl: '1000h' is not a whole number of seconds up to 168h"),
+        ('dns_udp_size = "100"', 1, "dns_udp_size: '100' is not within 512 to 65467 bytes"),
+        ('dns_only_passing = "so"', 1, "dns_only_passing: 'so' is neither true nor false"),
+        ('recursors = ["0.0.0.0"]', 1, "recursors: '0.0.0.0' is no place to ask"),
+        ('recursors = ["1.1.1.1:0"]', 1, "recursors: '1.1.1.1:0' is no place to ask"),
+        ('recursors = ["::1", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]', 1,
+         "recursors: '::1' is ambiguous: put an IPv6 address in brackets, as in [::1]:53"),
+        ('recursors = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]', 1,
+         "recursors: 5 recursors: the limit is 4"),
         ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
         ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
         ("check = 1", 1, "check: write it as [[check]] tables"),
@@ -453,7 +486,10 @@ def test_variables_that_are_somebody_elses_or_empty_are_left_alone() -> None:
         ({"dev": True, "bind": ["127.0.0.1:1", "10.0.0.1:1"]}, f"--bind: {exposed('10.0.0.1:1')}"),
         ({"dev": True, "data_dir": "/d"}, "--data-dir: dev keeps nothing on disk: remove this, or dev"),
         ({"key_file": "/k"}, f"--key-file: {NOT_SEALED}"),
-        ({"dns": "127.0.0.1:1"}, "--dns: DNS is not in this release: remove it"),
+        ({"dev": True, "dns": "web:53"}, "--dns: 'web:53': 'web' is a name: give an IP address here"),
+        ({"dev": True, "dns_domain": ["-x"]},
+         "--dns-domain: '-x' is no domain: write it as gossip or sd.example.com"),
+        ({"dev": True, "recursor": ["a.b"]}, "--recursor: 'a.b': 'a.b' is a name: give an IP address here"),
         ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
         ({"dev": True, "http": "0.0.0.0"}, f"--http: {no_tokens('0.0.0.0:8500', 8500)}"),
         ({"tag": ["a=b"], "tags": ["a=b"]}, "--tags: given twice, also as --tag"),

@@ -82,7 +82,19 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     option("--socket", metavar="PATH", help="where local programs reach this agent")
     option("--http", metavar="HOST:PORT", help="serve HTTP there: metrics, lookups, watches (default: off)")
-    option("--dns", metavar="HOST:PORT", help="the DNS face (a later release)")
+    option("--dns", metavar="HOST:PORT", help="serve DNS there, UDP and TCP (default: off)")
+    option(
+        "--dns-domain",
+        action="append",
+        metavar="NAME",
+        help="where names are looked up (default: consul and gossip); again for more",
+    )
+    option(
+        "--recursor",
+        action="append",
+        metavar="HOST[:PORT]",
+        help="another DNS server, asked what is not ours; again for more",
+    )
     option("--tag", action="append", metavar="K=V", help="a tag of this node; again for more")
     option(
         "--profile",

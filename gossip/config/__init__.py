@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gossip.config.settings import (
         COMMAND_CHECKS,
         DEFAULT_CLUSTER,
+        DEV_DNS,
         DEV_HTTP,
         LOG_FORMATS,
         LOG_LEVELS,
@@ -42,6 +43,7 @@ __all__ = [
     "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
     "DEFAULT_PORT",
+    "DEV_DNS",
     "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
@@ -76,6 +78,7 @@ _HOMES = {
     "settings": (
         "COMMAND_CHECKS",
         "DEFAULT_CLUSTER",
+        "DEV_DNS",
         "DEV_HTTP",
         "LOG_FORMATS",
         "LOG_LEVELS",

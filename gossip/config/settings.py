@@ -9,6 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gossip.config.checks import CheckDefinition, refuse_commands
+from gossip.config.dns import (
+    DEV_DNS,
+    DNS_DOMAINS,
+    DNS_UDP_SIZE,
+    parse_dns,
+    parse_domains,
+    parse_recursors,
+    parse_ttl,
+    parse_udp_size,
+)
 from gossip.config.paths import default_data_dir, default_socket
 from gossip.config.route import default_route_address, local_addresses
 from gossip.config.services import ServiceDefinition, read_json, read_node_checks, read_services
@@ -43,6 +53,7 @@ if TYPE_CHECKING:
 __all__ = [
     "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
+    "DEV_DNS",
     "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
@@ -91,6 +102,20 @@ class Config:
     """Seeds as they were written: `HOST` or `HOST:PORT`, names included (see `parse_address`)."""
     http: Address | None = None
     """Where HTTP is served; None: nowhere. Port 0 lets the system choose."""
+    dns: Address | None = None
+    """Where DNS is served, over UDP and TCP; None: nowhere. Port 0 lets the system choose."""
+    dns_domains: tuple[str, ...] = DNS_DOMAINS
+    """Under which names are looked up; addresses are looked up to names in the first."""
+    dns_ttl: float = 0.0
+    """Seconds for which answers may be kept by others."""
+    dns_negative_ttl: float = 0.0
+    """The same of answers that there is no such name or record."""
+    dns_only_passing: bool = False
+    """Whether instances in warning, of suspect members or of such that restart are left out too."""
+    dns_udp_size: int = DNS_UDP_SIZE
+    """Bytes of one answer over UDP to another host; what is longer is cut, and asked for again over TCP."""
+    recursors: tuple[Address, ...] = ()
+    """Other DNS servers, which are asked what is in no domain of ours."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
     probe_period: float | None = None
@@ -230,6 +255,13 @@ def _assemble(
         advertise=_settle_advertise(settings, bind),
         join=take("join", _join, ()),
         http=_settle_http(settings, dev=dev, insecure=insecure),
+        dns=take("dns", lambda value: parse_dns(_text(value)), DEV_DNS if dev else None),
+        dns_domains=take("dns_domains", lambda value: parse_domains(_texts(value)), DNS_DOMAINS),
+        dns_ttl=take("dns_ttl", lambda value: parse_ttl(_text(value)), 0.0),
+        dns_negative_ttl=take("dns_negative_ttl", lambda value: parse_ttl(_text(value)), 0.0),
+        dns_only_passing=take("dns_only_passing", _switch, default=False),
+        dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(_text(value)), DNS_UDP_SIZE),
+        recursors=take("recursors", lambda value: parse_recursors(_texts(value)), ()),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
         probe_period=take("probe_period", _duration(0.1, 60.0), None),

@@ -34,10 +34,11 @@ __all__ = [
     "read_file",
 ]
 
-SWITCHES: Final = ("dev", "insecure", "leave_on_term")
-LISTS: Final = ("bind", "join", "tags")
+SWITCHES: Final = ("dev", "insecure", "leave_on_term", "dns_only_passing")
+LISTS: Final = ("bind", "join", "tags", "dns_domains", "recursors")
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http"),
+    *("dns", "dns_domains", "dns_ttl", "dns_negative_ttl", "dns_udp_size", "recursors", "tags", "profile"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
@@ -47,11 +48,12 @@ LATER: Final = {
     "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
     " to be sealed",
     "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
-    "dns": "DNS is not in this release: remove it",
     "invite": "invitations are not in this release: remove it",
 }
 TABLES: Final = ("service", "check")
 """Arrays of tables, which are no settings."""
+_SINGULARS = {"tag": "tags", "recursor": "recursors", "dns_domain": "dns_domains"}
+"""Flags that are given once for each."""
 _PATHS = ("data_dir", "socket")
 _PREFIX = "GOSSIP_"
 
@@ -191,7 +193,7 @@ def flag_layer(flags: Mapping[str, object]) -> Layer:
 
 def _canonical(key: str) -> str:
     name = key.replace("-", "_")
-    return "tags" if name == "tag" else name
+    return _SINGULARS.get(name, name)
 
 
 def _add(layer: Layer, name: str, value: object, place: str) -> None:

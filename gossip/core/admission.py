@@ -166,6 +166,17 @@ class Admission:
             found[seed] = "" if well else self._seed_problems.get(seed, "no answer yet")
         return found
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is somebody to join, and no view has been exchanged with anybody yet."""
+        if self._own.settled:
+            return False
+        return bool(self._remembered) or not all(map(self._is_own, self._seeds))
+
+    def _is_own(self, seed: str) -> bool:
+        """Whether a seed is this very node, as in a list of seeds that all have."""
+        return self._seed_addresses.get(seed) == [self._own.me.address]
+
     def _resolve(self, attempt: Attempt) -> None:
         self._under_way.begin(attempt)
         waiting = self._waiting.setdefault(attempt.seed, [])

@@ -132,7 +132,6 @@ def test_every_command_that_asks_the_agent_can_be_told_its_socket() -> None:
 
 LATER = [
     ("--key-file", "k"),
-    ("--dns", "127.0.0.1:0"),
     ("--http-list-self-as", "consul"),
     ("--invite", "token"),
 ]

@@ -17,6 +17,7 @@ from gossip.errors import TransportError
 if TYPE_CHECKING:
     import socket
 
+    from gossip.api.dns.face import DnsFace
     from gossip.api.socket import LocalSocket
     from gossip.core.types import Address
     from gossip.net.driver import Driver
@@ -50,10 +51,17 @@ class HttpFace:
         sock: from `listen_or_move`; closed by `close`.
         local: whose agent is asked, and whose watches are shared.
         host: the name that was configured.
+        dns: the other face, if there is one; what it counts is told by metrics.
     """
 
     def __init__(
-        self, sock: socket.socket, node: Node, driver: Driver, local: LocalSocket, host: str = ""
+        self,
+        sock: socket.socket,
+        node: Node,
+        driver: Driver,
+        local: LocalSocket,
+        host: str = "",
+        dns: DnsFace | None = None,
     ) -> None:
         routes = Routes()
         lookups = Lookups(local.agent)
@@ -61,7 +69,7 @@ class HttpFace:
         self.server = HttpServer(
             routes, sock, host=host, gossip_first=driver.gossip_first, count=driver.node.count
         )
-        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams))
+        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams, dns))
         Own(local.agent, lookups, streams).add_to(routes)
         routes.add("GET", "/metrics", self._serve_metrics)
 

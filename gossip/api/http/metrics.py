@@ -28,6 +28,7 @@ from gossip.core.records import ServiceRecord, StatusRecord
 from gossip.core.types import Verdict
 
 if TYPE_CHECKING:
+    from gossip.api.dns.face import DnsFace
     from gossip.api.http.server import HttpServer
     from gossip.api.http.sse import EventStreams
     from gossip.api.lookups import Lookups
@@ -106,6 +107,7 @@ class Sources(NamedTuple):
     lookups: Lookups
     """Of the HTTP face."""
     streams: EventStreams
+    dns: DnsFace | None = None
 
 
 Samples: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
@@ -195,6 +197,26 @@ def _requests(of: Sources) -> Samples:
     return [((route, str(code)), count) for (route, code), count in of.server.requests.items()]
 
 
+def _dns_queries(of: Sources) -> Samples:
+    return [] if of.dns is None else [((way, code), count) for way, code, count in of.dns.queries()]
+
+
+def _dns_dropped(of: Sources) -> Samples:
+    return [] if of.dns is None else [((reason,), count) for reason, count in of.dns.dropped().items()]
+
+
+def _dns_further(of: Sources) -> Samples:
+    outcomes = {} if of.dns is None else of.dns.server.recursion.outcomes
+    return [((outcome,), count) for outcome, count in outcomes.items()]
+
+
+def _connections(of: Sources) -> Samples:
+    yield ("socket",), of.socket.connections
+    yield ("http",), of.server.connections
+    if of.dns is not None:
+        yield ("dns",), of.dns.server.tcp.connections
+
+
 def _build(_: Sources) -> Samples:
     return [((gossip.__version__, platform.python_version()), 1)]
 
@@ -247,13 +269,31 @@ FAMILIES: Final = (
         lambda of: [(("socket",), of.socket.watchers), (("http",), of.streams.open)],
         ("face",),
     ),
-    Family(
-        "connections",
-        "Connections that are open.",
-        lambda of: [(("socket",), of.socket.connections), (("http",), of.server.connections)],
-        ("face",),
-    ),
+    Family("connections", "Connections that are open.", _connections, ("face",)),
     Family("http_requests", "Requests over HTTP.", _requests, ("route", "code"), True),
+    Family("dns_queries", "Queries over DNS that were answered.", _dns_queries, ("transport", "code"), True),
+    Family(
+        "dns_ready",
+        "Answers over DNS that were ready.",
+        lambda of: [] if of.dns is None else [((), of.dns.hits())],
+        (),
+        True,
+    ),
+    Family(
+        "dns_truncated",
+        "Answers over DNS that had no room for all.",
+        lambda of: [] if of.dns is None else [((), of.dns.cut())],
+        (),
+        True,
+    ),
+    Family(
+        "dns_dropped",
+        "What got no answer over DNS, and connections that made room for others.",
+        _dns_dropped,
+        ("reason",),
+        True,
+    ),
+    Family("dns_recursions", "Questions to other DNS servers.", _dns_further, ("outcome",), True),
     Family("wakeups", "Turns of the driver.", _one(lambda of: of.driver.wakeups), (), True),
     Family(
         "loop_lag_worst_seconds",
