@@ -61,6 +61,8 @@ class Channel:
         self.limit = limit
         self.known: dict[bytes, _Kept] = {}
         """By the bytes of a query behind its number."""
+        self.fleeting: dict[bytes, _Kept] = {}
+        """The same, for answers that are worth little."""
         self.answered = [0] * len(Rcode)
         """By the place of the code in `Rcode`."""
         self.cut = 0
@@ -128,7 +130,8 @@ class Responder:
 
     def answer(self, data: bytes, channel: Channel) -> bytes | Further | None:
         """The answer to a query; None: there must be none. Counts it, unless others have to be asked."""
-        kept = channel.known.get(data[2:])
+        rest = data[2:]
+        kept = channel.known.get(rest) or channel.fleeting.get(rest)
         if kept is not None and self._is_current(kept):
             channel.hits += 1
             channel.answered[kept.place] += 1
@@ -179,8 +182,7 @@ class Responder:
             channel.hits += 1
             channel.answered[kept.place] += 1
             channel.cut += kept.is_cut
-            if kept.answer.worth is Worth.MUCH:
-                self._note(data, query, kept, channel)
+            self._note(data, query, kept, channel)
             ready, question = self._next(kept), query.question
             return b"".join((data[:2], ready[:10], question, ready[10 + len(question) :]))
         asked = self._zone.names.read(query.labels)
@@ -201,8 +203,8 @@ class Responder:
             if len(self._fleeting) >= MAX_FLEETING:
                 self._fleeting.clear()
             self._fleeting[key] = kept
-            return self._send(data, self._make(kept), answer.rcode, channel)
-        self._kept[key] = kept
+        else:
+            self._kept[key] = kept
         body = self._make(kept)
         self._note(data, query, kept, channel)
         return self._send(data, body, answer.rcode, channel)
@@ -272,6 +274,10 @@ class Responder:
     def _note(self, data: bytes, query: Query, kept: _Kept, channel: Channel) -> None:
         """The same bytes need not be read again."""
         if query.plain and len(data) <= MAX_QUERY_KEPT:
-            if len(channel.known) >= MAX_KEPT:
-                channel.known.clear()
-            channel.known[data[2:]] = kept
+            rest, known, limit = data[2:], channel.known, MAX_KEPT
+            if kept.answer.worth is Worth.LITTLE:
+                known.pop(rest, None)
+                known, limit = channel.fleeting, MAX_FLEETING
+            if len(known) >= limit:
+                known.clear()
+            known[rest] = kept

@@ -162,16 +162,13 @@ class Zone:
         chase = ""
         if kind == Type.SRV:
             items = self._servers(found, asked.domain)
-        elif kind in (Type.A, Type.AAAA, Type.ANY, Type.CNAME):
+        else:
             hosts = dict.fromkeys(each.host for each in found)
-            if not any(address_record(host) for host in hosts):
-                # A name may have one alias only.
+            items = self._addresses(hosts, kind)
+            if not any(map(address_record, hosts)):
+                # A name has one alias at most, which stands for all types.
                 chase = next(iter(hosts))
                 items = self._alias(chase)
-            else:
-                items = self._addresses(hosts, kind)
-        else:
-            items = []
         return self._some(asked, items)._replace(
             service=asked.name, chase=chase if items else "", worth=Worth.MUCH
         )

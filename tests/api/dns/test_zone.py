@@ -54,6 +54,7 @@ SRV = [
         ("_web._tcp.service.consul", "A", FOUR),
         ("api.service.consul", "SRV", ["1 1 9000 n2.node.east.consul."]),
         ("ext.service.consul", "A", ["www.example.com."]),
+        ("ext.service.consul", "TXT", ["www.example.com."]),
         ("ext.service.consul", "SRV", ["1 1 443 www.example.com."]),
         ("n1.node.consul", "A", ["10.0.0.1"]),
         ("N1.node.east.consul", "A", ["10.0.0.1"]),
