@@ -189,7 +189,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "dns_domains": ('["SD.example."]', "SD.example.", ["SD.example."], ("sd.example",)),
     "dns_ttl": ('"5s"', "5s", "5s", 5.0),
     "dns_negative_ttl": ('"1m"', "1m", "1m", 60.0),
-    "dns_udp_size": ('"4KiB"', "4KiB", "4KiB", 4_096),
+    "dns_udp_size": ("4096", "4KiB", "4KiB", 4_096),
     "recursors": ('["10.0.0.1"]', "10.0.0.1", ["10.0.0.1"], (("10.0.0.1", 53),)),
     "tags": ('{ k = "v", l = "w=x" }', "k=v,l=w=x", ["k=v", "l=w=x"], {"k": "v", "l": "w=x"}),
     "profile": ('"wan"', "wan", "wan", "wan"),

@@ -260,7 +260,7 @@ def _assemble(
         dns_ttl=take("dns_ttl", lambda value: parse_ttl(_text(value)), 0.0),
         dns_negative_ttl=take("dns_negative_ttl", lambda value: parse_ttl(_text(value)), 0.0),
         dns_only_passing=take("dns_only_passing", _switch, default=False),
-        dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(_text(value)), DNS_UDP_SIZE),
+        dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(_number(value)), DNS_UDP_SIZE),
         recursors=take("recursors", lambda value: parse_recursors(_texts(value)), ()),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
@@ -347,6 +347,11 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         raise ConfigError("it must be text in quotes")
     return value
+
+
+def _number(value: object) -> str:
+    """Text, or a number written as one in a file."""
+    return str(value) if type(value) is int else _text(value)
 
 
 def _texts(value: object) -> list[str]:
