@@ -48,7 +48,7 @@ class _Connection:
 class TcpServer:
     """Serves connections, so many at a time.
 
-    When all places are taken, one makes room: the oldest of those that have asked nothing yet, else the one that
+    When all places are taken, one makes room: the oldest of those that have asked nothing, else the one that
     has been silent for longest. So a flood of connections displaces itself.
 
     Args:
