@@ -69,6 +69,14 @@ DISK_SECONDS = 5.0
 REMEMBER_SECONDS = 30.0
 """Addresses of members are saved at most this often, and only when somebody came, went or moved."""
 
+GUARDS = (
+    *("allow_read", "allow_write", "allow_admin", "http_tokens", "http_anonymous"),
+    *("http_cert", "http_key", "http_client_ca", "http_tls_min"),
+)
+"""Settings that say who may use the faces, and may change while they serve."""
+KEEP = ("services", "checks", "command_checks", "tags", "log_level", "log_format", *GUARDS)
+"""Settings that a reload takes over."""
+
 _MOVES = frozenset(
     {EventKind.MEMBER_JOINED, EventKind.MEMBER_UPDATED, EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT}
 )
@@ -209,7 +217,8 @@ class Agent(Answers):
         sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
         self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
         self._diagnosing = Diagnosing(self.node, self._driver, config.cluster)
-        self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
+        sock = listen(config.socket, config.socket_mode, config.socket_group)
+        self._socket = LocalSocket(self, sock, config.socket, self._driver.gossip_first, config.allowed)
         parts.callback(self._socket.close)
         self._http = self._build_http(parts)
         self._driver.subscribe(self._happened)
@@ -223,7 +232,7 @@ class Agent(Answers):
 
         sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
         parts.callback(sock.close)
-        return HttpFace(sock, self.node, self._driver, self._socket, config.http[0])
+        return HttpFace(sock, self.node, self._driver, self._socket, config)
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -361,24 +370,28 @@ class Agent(Answers):
         return done._asdict()
 
     async def reload(self, config: Config) -> Reconciled:
-        """Take over what can change while running: services and checks from files, tags, the log's level.
+        """Take over what can change while running: `KEEP`.
 
         Raises:
             RefusedError: a program's service has a check of the id of one of the node's; nothing has changed.
+            ConfigError: the certificate or its key is faulty; nothing has changed.
         """
-        keep = ("services", "checks", "command_checks", "tags", "log_level", "log_format")
-        for name in type(config).__slots__:
-            if name not in keep and getattr(config, name) != getattr(self.config, name):
+        for name in (field.name for field in dataclasses.fields(config)):
+            if name not in KEEP and getattr(config, name) != getattr(self.config, name):
                 note(
                     logging.WARNING, "reload", setting=name, detail="takes effect when the agent is restarted"
                 )
         with self._registrar.ids.moving({each.id: each.checks for each in config.services}):
             self._registrar.ids.refuse_taken(NODE, config.checks)
+        guarded = dataclasses.replace(self.config, **{name: getattr(config, name) for name in GUARDS})
+        if self._http is not None:
+            self._http.reload(guarded)
+        self._socket.allow(config.allowed)
         log.set_up(config.log_level, config.log_format)
         if config.tags != self.config.tags:
             self.node.set_tags(dict(config.tags), self._driver.now())
             self._flush()
-        self.config = dataclasses.replace(self.config, **{name: getattr(config, name) for name in keep})
+        self.config = dataclasses.replace(self.config, **{name: getattr(config, name) for name in KEEP})
         self._registrar.command_checks = config.command_checks
         self._checking.set_command_checks(config.command_checks)
         done = await self._registrar.reconcile(config.services)

@@ -55,6 +55,10 @@ class Answers:
         """Tell the cluster, and wait until it has heard."""
         raise NotImplementedError
 
+    def denied(self) -> None:
+        """Count a request that whoever asked may not make."""
+        self.node.count("denied")
+
     def info(self) -> views.Info:
         """What this agent says of itself."""
         node, config = self.node, self.config

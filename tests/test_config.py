@@ -37,6 +37,11 @@ NOT_SEALED = (
 )
 NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
 SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
+GUARDS = (
+    *("socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin", "http_tokens"),
+    *("http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min", "http_insecure"),
+)
+"""Settings that `test_face_config.py` has."""
 NOT_A_PORT = "is no port: give a number from 0 to 65535"
 NOT_A_NUMBER = "it must be a whole number from 0 to 65535"
 TOO_LONG = "and the path of a unix socket has 107 at most: give a shorter --socket"
@@ -53,9 +58,9 @@ def exposed(address: str) -> str:
 
 def no_tokens(address: str, port: int) -> str:
     return (
-        f"{address} is reached by other machines, and whoever reaches it reads all that this agent knows:"
-        " without tokens, which come in a later release, HTTP is served on loopback only: give --http"
-        f" 127.0.0.1:{port}, or --insecure to allow it"
+        f"{address} is reached by other machines, and HTTP is served there only with tokens (make one with"
+        " 'gossip token new', and give --http-tokens FILE) and a certificate (give --http-cert FILE and"
+        f" --http-key FILE); else give --http 127.0.0.1:{port}, or --http-insecure to go without"
     )
 
 
@@ -119,7 +124,7 @@ def test_http_is_off_unless_asked_for_and_on_under_dev() -> None:
     assert load(env=ENV, flags={"dev": True, "http": "off"}).http is None
     assert load(env=ENV | {"GOSSIP_HTTP": "localhost"}, flags=LOCAL).http == ("127.0.0.1", 8500)
     assert load(env=ENV, flags=LOCAL | {"http": "[::1]:0"}).http == ("::1", 0)
-    assert load(env=ENV, flags=LOCAL | {"http": "10.0.0.1:1", "insecure": True}).http == ("10.0.0.1", 1)
+    assert load(env=ENV, flags=LOCAL | {"http": "10.0.0.1:1", "http_insecure": True}).http == ("10.0.0.1", 1)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +197,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
 
 
 def test_the_table_of_settings_is_complete() -> None:
-    assert tuple(EVERYWHERE) == config.SETTINGS
+    assert {*EVERYWHERE, *GUARDS} == set(config.SETTINGS)
     fields = set(Config.__dataclass_fields__)
     assert fields == {*config.SETTINGS, "services", "checks"}
 

@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from gossip.api import views
 from gossip.api.jsonrpc import NO_METHOD, RpcError, read_params
+from gossip.config.access import Scope
 from gossip.core.types import NodeId
 from gossip.errors import RefusedError
 
@@ -34,6 +35,7 @@ __all__ = [
     "LogWatch",
     "Registration",
     "Session",
+    "is_method",
     "missing",
 ]
 
@@ -73,6 +75,9 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True):
 class Session(Protocol):
     """The connection that asks, as far as methods may know it."""
 
+    def need(self, scope: Scope, what: str) -> None:
+        """Refuses what whoever asks may not do. Raises `DeniedError`."""
+
     def watch_services(self, question: views.Lookup | None) -> bytes:
         """Begins a watch of a lookup, or (None) of the list of services; its answer, encoded."""
 
@@ -104,6 +109,9 @@ class Backend(Protocol):
     @property
     def node(self) -> views.Reads:
         """What may be read."""
+
+    def denied(self) -> None:
+        """Counts a request that whoever asked may not make."""
 
     def info(self) -> views.Info:
         """The answer of `agent.info`."""
@@ -260,6 +268,8 @@ async def _leave(call: Call, _: _Nothing) -> object:
 
 
 async def _register(call: Call, params: Registration) -> object:
+    if any(isinstance(check, dict) and "command" in check for check in params.checks):
+        call.session.need(Scope.ADMIN, "have the agent run commands, as its user")
     with call.session.claim(params.id or params.name):
         key, version = await call.agent.register(params)
         if params.is_held:
@@ -270,6 +280,8 @@ async def _register(call: Call, params: Registration) -> object:
 
 
 async def _set_maintenance(call: Call, params: _Maintenance) -> object:
+    if not params.id:
+        call.session.need(Scope.ADMIN, "put the whole node into maintenance")
     await call.agent.set_maintenance(params.id, params.reason if params.on else None)
     return {"id": params.id, "on": params.on}
 
@@ -332,6 +344,11 @@ CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "maintenance.set": Method(_Maintenance, _set_maintenance),
     "agent.reload": Method(_Nothing, _reload),
 }
+
+
+def is_method(method: str) -> bool:
+    """Whether it is there."""
+    return method in READS or method in WATCHES or method in CHANGES
 
 
 def missing(method: str) -> RpcError:

@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gossip.cli.arguments import Parser, add_command, pair, patience
+from gossip.cli.face_parsers import add_faces, add_token
 from gossip.cli.service_parsers import add_services
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     secrecy.add_argument(
         "--insecure", action="store_true", default=None, help="allow to run without a key beyond loopback"
     )
-    option("--socket", metavar="PATH", help="where local programs reach this agent")
-    option("--http", metavar="HOST:PORT", help="serve HTTP there: metrics, lookups, watches (default: off)")
+    add_faces(agent)
     option("--dns", metavar="HOST:PORT", help="the DNS face (a later release)")
     option("--tag", action="append", metavar="K=V", help="a tag of this node; again for more")
     option(
@@ -260,6 +260,7 @@ def _add_program(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip version",
         client=False,
     )
+    add_token(commands)
     completion = add_command(
         commands,
         "completion",

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from gossip.config.checks import CheckDefinition, refuse_commands
+from gossip.config.faces import DEV_HTTP, Faces, read_faces
 from gossip.config.paths import default_data_dir, default_socket
+from gossip.config.raw import switch as _switch
+from gossip.config.raw import text as _text
+from gossip.config.raw import texts as _texts
 from gossip.config.route import default_route_address, local_addresses
 from gossip.config.services import ServiceDefinition, read_json, read_node_checks, read_services
 from gossip.config.sources import (
@@ -28,7 +32,6 @@ from gossip.config.values import (
     is_loopback,
     is_wildcard,
     parse_address,
-    parse_bool,
     parse_duration,
     parse_ip_address,
     parse_pairs,
@@ -69,13 +72,10 @@ NO_DISK: Final = ("", "none")
 
 EVERYWHERE: Final[Address] = ("0.0.0.0", DEFAULT_PORT)  # noqa: S104 - the default that needs --insecure
 LOOPBACK: Final[Address] = ("127.0.0.1", DEFAULT_PORT)
-HTTP_PORT: Final = 8500
-DEV_HTTP: Final[Address] = ("127.0.0.1", HTTP_PORT)
-"""Where an agent under `dev` serves HTTP unless told otherwise; if that is taken, at any free port."""
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Faces):
     """Everything an agent is told before it starts."""
 
     name: str
@@ -89,8 +89,6 @@ class Config:
     """Where others reach this node; `load` always fills it in. Port 0 stands for the port bound first."""
     join: tuple[str, ...] = ()
     """Seeds as they were written: `HOST` or `HOST:PORT`, names included (see `parse_address`)."""
-    http: Address | None = None
-    """Where HTTP is served; None: nowhere. Port 0 lets the system choose."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
     probe_period: float | None = None
@@ -229,7 +227,6 @@ def _assemble(
         bind=_settle_bind(settings, bind, insecure=insecure),
         advertise=_settle_advertise(settings, bind),
         join=take("join", _join, ()),
-        http=_settle_http(settings, dev=dev, insecure=insecure),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
         probe_period=take("probe_period", _duration(0.1, 60.0), None),
@@ -244,6 +241,7 @@ def _assemble(
         command_checks=command_checks,
         services=services,
         checks=checks,
+        **read_faces(settings, dev=dev),
     )
 
 
@@ -287,18 +285,6 @@ def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, insecure: bo
     return bind
 
 
-def _settle_http(settings: _Settings, *, dev: bool, insecure: bool) -> Address | None:
-    http = settings.take("http", _http, DEV_HTTP if dev else None)
-    if http is not None and not is_loopback(http[0]) and not insecure:
-        raise settings.refuse(
-            "http",
-            f"{show_address(http)} is reached by other machines, and whoever reaches it reads all that this"
-            " agent knows: without tokens, which come in a later release, HTTP is served on loopback only:"
-            f" give --http 127.0.0.1:{http[1]}, or --insecure to allow it",
-        )
-    return http
-
-
 def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address:
     host, port = settings.take("advertise", _advertise, None) or choose_advertise(bind)
     if "%" in host:
@@ -309,26 +295,6 @@ def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address
 
 
 # --------------------------------------------------------------------------------------- raw values
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ConfigError("it must be text in quotes")
-    return value
-
-
-def _texts(value: object) -> list[str]:
-    values: list[object] = value if isinstance(value, list) else [value]
-    texts = [item.strip() for item in values if isinstance(item, str)]
-    if not texts or len(texts) < len(values):
-        raise ConfigError("it must be text in quotes, or a list of such")
-    return texts
-
-
-def _switch(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    return parse_bool(value if isinstance(value, str) else repr(value))
 
 
 def _duration(least: float, most: float) -> Callable[[object], float | None]:
@@ -372,16 +338,6 @@ def _advertise(value: object) -> Address:
         raise ConfigError(
             f"{host} cannot be advertised: give the one address at which others reach this node"
         )
-    return host, port
-
-
-def _http(value: object) -> Address | None:
-    text = _text(value)
-    if text.lower() in ("off", "none"):
-        return None
-    host, port = parse_ip_address(text, HTTP_PORT)
-    if ip_address(host).is_multicast:
-        raise ConfigError(f"{host} is a multicast address")
     return host, port
 
 

@@ -34,10 +34,12 @@ __all__ = [
     "read_file",
 ]
 
-SWITCHES: Final = ("dev", "insecure", "leave_on_term")
-LISTS: Final = ("bind", "join", "tags")
+SWITCHES: Final = ("dev", "insecure", "leave_on_term", "http_insecure")
+LISTS: Final = ("bind", "join", "tags", "allow_read", "allow_write", "allow_admin")
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "tags", "profile"),
+    *("socket", "socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin"),
+    *("http", "http_tokens", "http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
@@ -52,7 +54,7 @@ LATER: Final = {
 }
 TABLES: Final = ("service", "check")
 """Arrays of tables, which are no settings."""
-_PATHS = ("data_dir", "socket")
+_PATHS = ("data_dir", "socket", "http_tokens", "http_cert", "http_key", "http_client_ca")
 _PREFIX = "GOSSIP_"
 
 

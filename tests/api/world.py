@@ -154,10 +154,14 @@ class FakeAgent:
         self.ended = trio.Event()
         self.reported: list[tuple[str, str, str]] = []
         self.maintained: list[tuple[str, str | None]] = []
+        self.refusals = 0
 
     def flush(self) -> None:
         for event in self.node.drain():
             self.told(event)
+
+    def denied(self) -> None:
+        self.refusals += 1
 
     def info(self) -> views.Info:
         node = self.node

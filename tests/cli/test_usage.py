@@ -91,6 +91,10 @@ WRONG = [
     ("event a b c", "unrecognized arguments: c"),
     ("events deploy", "unrecognized"),
     ("version please", "unrecognized"),
+    ("token", "required: action, NAME, --scope"),
+    ("token make a --scope read", "invalid choice"),
+    ("token new a --scope all", "invalid choice"),
+    ("token new a --scope read --expires 5", "'5' is no duration"),
     ("completion", "required: shell"),
     ("completion tcsh", "invalid choice"),
 ]
@@ -125,7 +129,7 @@ def test_help_lists_every_command(gossip: Run) -> None:
 
 def test_every_command_that_asks_the_agent_can_be_told_its_socket() -> None:
     with_socket = {name for name, (_, parser) in COMMANDS.items() if "--socket" in parser.format_help()}
-    assert with_socket == set(COMMANDS) - {"version", "completion"}
+    assert with_socket == set(COMMANDS) - {"version", "completion", "token"}
 
 
 # -- gossip agent ----------------------------------------------------------------------------------

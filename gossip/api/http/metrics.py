@@ -64,6 +64,8 @@ PLAIN: Final = {
     "repairs": ("repairs", "Repairs of the view that were begun."),
     "repairs_failed": ("repair_failed", "Repairs that broke off."),
     "dial_backs": ("dial_backs", "Times that this agent tried to reach another that had asked for it."),
+    "local_denied": ("denied", "Requests over the local socket that whoever asked may not make."),
+    "tls_failed": ("tls_failed", "TLS handshakes of HTTP clients that came to nothing."),
     "receive_overflows": ("receive_overflow", "Times that the UDP receive buffer was found to have dropped."),
     "internal_errors": ("internal_error", "Faults of the agent's own code that ended a packet or request."),
 }
