@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gossip import config
-from gossip.config import Config, load
+from gossip.config import Config, load, paths
 from gossip.config.access import ANYBODY, EVERYONE, Allowed, Principals, Scope, parse_mode, parse_principals
 from gossip.config.tls import TlsFiles, server_context
 from gossip.config.tokens import (
@@ -118,6 +118,25 @@ def test_what_is_refused(flags: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(("text", "mode"), [("0660", 0o660), ("600", 0o600), ("0o666", 0o666)])
 def test_modes(text: str, mode: int) -> None:
     assert parse_mode(text) == mode
+
+
+def test_a_folder_for_the_socket_that_another_user_made_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In /tmp anybody may make it, and would be taken for the agent."""
+    monkeypatch.setattr(paths, "Path", lambda text: tmp_path / text.lstrip("/") if text else Path())
+    monkeypatch.setattr(os, "geteuid", lambda: 4_321)
+    folder = tmp_path / "tmp" / "gossip-4321"
+    assert paths.default_socket({}) == folder / "gossip.sock"
+    folder.parent.mkdir()
+    somebody_elses = "is somebody else's: set XDG_RUNTIME_DIR, or give --socket"
+    folder.mkdir()
+    with pytest.raises(ConfigError, match=somebody_elses):
+        paths.default_socket({})
+    folder.rmdir()
+    folder.symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match=somebody_elses):
+        paths.default_socket({})
 
 
 # -------------------------------------------------------------------------------------------- tokens

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from gossip.config import raw
 from gossip.config.access import Allowed, Principals, Scope, parse_group, parse_mode, parse_principals
+from gossip.config.tls import TlsFiles, server_context
 from gossip.config.values import Address, is_loopback, parse_ip_address, show_address
 from gossip.errors import ConfigError
 
@@ -117,9 +118,6 @@ def _check_tls(source: Source, found: dict[str, Any]) -> None:
             "http_client_ca", "clients show certificates over TLS only: give http_cert and http_key"
         )
     if cert is not None:
-        # OpenSSL is loaded where it is wanted only: the agent's start is counted in milliseconds.
-        from gossip.config.tls import TlsFiles, server_context  # noqa: PLC0415
-
         server_context(TlsFiles(cert, key, client_ca, found["http_tls_min"]))
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ssl
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gossip.errors import ConfigError
 
-__all__ = ["TLS_VERSIONS", "TlsFiles", "server_context"]
+if TYPE_CHECKING:
+    import ssl
 
-TLS_VERSIONS: Final = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+__all__ = ["TlsFiles", "server_context"]
 
 
 class TlsFiles(NamedTuple):
@@ -34,8 +34,11 @@ def server_context(files: TlsFiles) -> ssl.SSLContext:
     Raises:
         ConfigError: naming the file and what is wrong with it.
     """
+    import ssl  # noqa: PLC0415 - OpenSSL is loaded where there is a certificate only
+
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = TLS_VERSIONS[files.minimum]
+    versions = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+    context.minimum_version = versions[files.minimum]
     # A renegotiation lets a client have the expensive part of a handshake again and again.
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])

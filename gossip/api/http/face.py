@@ -14,6 +14,7 @@ from gossip.api.http.sse import EventStreams
 from gossip.api.http.values import Request, Response
 from gossip.api.lookups import Lookups
 from gossip.config.access import Scope
+from gossip.config.tls import TlsFiles, server_context
 from gossip.errors import TransportError
 
 if TYPE_CHECKING:
@@ -55,9 +56,6 @@ def _tls_of(faces: Faces) -> ssl.SSLContext | None:
     """
     if faces.http_cert is None or faces.http_key is None:
         return None
-    # OpenSSL is loaded where it is wanted only.
-    from gossip.config.tls import TlsFiles, server_context  # noqa: PLC0415
-
     return server_context(TlsFiles(faces.http_cert, faces.http_key, faces.http_client_ca, faces.http_tls_min))
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
-import ssl
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
 
 __all__ = ["Clear", "Line", "Pace", "Sealed"]
