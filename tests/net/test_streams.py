@@ -519,6 +519,28 @@ async def test_with_every_place_taken_none_is_accepted_until_one_is_free(
             await agent.node.saw("stream_accepted", times=4)
 
 
+async def test_one_address_cannot_take_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds them by saying nothing; from another address there is one all the while."""
+    monkeypatch.setattr(streams_module, "is_loopback", lambda _host: False)
+    async with running(params=Params(streams=4)) as agent:
+        accept_all(agent)
+        async with contextlib.AsyncExitStack() as stack:
+            held = [await stack.enter_async_context(connected(agent)) for _ in range(2)]
+            await agent.node.saw("stream_accepted", times=2)
+            async with connected(agent) as (third, _, _):
+                await ended(third)
+            assert agent.node.counters == {"stream_share": 1}
+            local = socket.socket()
+            local.bind(("127.0.0.2", 0))
+            with local:
+                local.connect(agent.address)
+                await agent.node.saw("stream_accepted", times=3)
+            await held[0][0].aclose()
+            await agent.node.saw("stream_closed", times=2)
+            await stack.enter_async_context(connected(agent))
+            await agent.node.saw("stream_accepted", times=4)
+
+
 async def test_a_backlog_that_nobody_reads_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "BACKLOG_BYTES_MAX", 10_000)
     with listening() as (_, address):
