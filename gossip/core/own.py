@@ -45,6 +45,9 @@ LEASE = 65_536
 CLONE_RAISES = 3
 CLONE_WINDOW = 60.0
 """At most so many raises against a clone in so many seconds."""
+HORIZON = MAX_VERSION // 2
+"""A version that no life of a node comes to (they begin with milliseconds since 1970): whoever says it with
+this node's key wants its numbers used up, and is not outbid."""
 ACCUSERS_MAX = 8
 """Of this node: whose last words are kept for its user."""
 ANSWERS_MAX = 8
@@ -201,7 +204,7 @@ class Own:
             return
         self._raises = [at for at in self._raises if now - at < CLONE_WINDOW]
         self._raises.append(now)
-        many = len(self._raises) > CLONE_RAISES
+        many = len(self._raises) > CLONE_RAISES or other.version > HORIZON
         if not self.yielded and ((self.settled and other.boot != mine.boot) or many):
             self._met_clone(other, many=many)
         if not self.yielded:
@@ -355,6 +358,9 @@ class Own:
         if held is not None and (
             cast("ServiceRecord", held.body).version > body.version or held.raw == fact.raw
         ):
+            return
+        if body.version > HORIZON:
+            self._ctx.count("own_beyond")
             return
         version = self.next_version(above=body.version)
         if held is not None and isinstance(held.body, ServiceRecord | StatusRecord):

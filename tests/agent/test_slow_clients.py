@@ -28,7 +28,7 @@ BEGINNINGS = {
 
 
 def test_slow_clients_cost_their_own_connections_and_nothing_else(tmp_path: Path) -> None:
-    """Scenario: slow-loris on the local socket, HTTPS and the gossip port, while others are served and join."""
+    """Scenario: slow-loris on the local socket, HTTPS and the gossip port; others are served, and join."""
     authority = Authority(tmp_path)
     pair = authority.issue("first")
     token = new(tmp_path, "reader")

@@ -44,7 +44,7 @@ REFUSED: Final = (
     *("frame_unexpected", "orphan", "uninvited", "accuser_unknown", "accuser_dead", "accusation_rate"),
     *("accusation_future", "coordinate_refused", "refusal_unproven", "refusal_lied", "icmp_other"),
     *("members_full", "services_full", "streams_full", "stream_limit", "stream_backlog"),
-    "stream_share",
+    *("stream_share", "own_beyond"),
     "dial_back_busy",
 )
 """Counters of what came from others and was not taken."""
