@@ -9,7 +9,20 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = ("run", "report", "packets", "repair", "misses", "lookups", "http", "faces", "gap", "detection")
+COMMANDS = (
+    "run",
+    "report",
+    "packets",
+    "repair",
+    "misses",
+    "lookups",
+    "http",
+    "dns",
+    "faces",
+    "gap",
+    "detection",
+    "rotation",
+)
 
 
 def main(words: list[str]) -> int:

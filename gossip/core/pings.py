@@ -190,6 +190,7 @@ class Pings:
                 and body.owner != expected.target
                 and body.address == expected.address
                 and notary.verify(fact, body.public_key)
+                and self._ctx.gate.refuses(body, now) is None
                 and notary.check(
                     body.public_key,
                     message.signature,

@@ -21,6 +21,9 @@ from gossip.core.types import Address, Phase, Status
 
 __all__ = ["Roster"]
 
+CONFLICTS = frozenset({"name_conflict", "address_conflict"})
+"""Flags of the living: who is gone has no conflict."""
+
 
 class Roster:
     """The one writer of members, services and what is said about them to watchers."""
@@ -121,7 +124,7 @@ class Roster:
                     self._tell_service(EventKind.SERVICE_CHANGED, member, record, state_of(member, record))
 
     def flag(self, member: Member, word: str, *, on: bool) -> None:
-        """Raise or lower one of the conflict flags, `degraded` or `unstable`."""
+        """Raise or lower one of the conflict flags, `banned`, `degraded` or `unstable`."""
         if word == "degraded":
             if member.degraded is on:
                 return
@@ -177,7 +180,8 @@ class Roster:
         for member in self._table.named(name):
             if not member.is_live:
                 for word in member.conflicts:
-                    self.flag(member, word, on=False)
+                    if word in CONFLICTS:
+                        self.flag(member, word, on=False)
 
     def _flag_all(self, group: Iterable[Member], word: str) -> None:
         members = list(group)

@@ -81,13 +81,26 @@ def test_nobody_can_aim_a_helper_at_an_address_of_their_own_choice(rig: Rig) -> 
 
 
 def test_favours_are_bounded(rig: Rig) -> None:
-    asker, target = rig.members(2)
+    *askers, target = rig.members(21)
     target.acks = False
     for number in range(300):
-        ask(rig, asker, target.id, target.address, seq=number)
+        ask(rig, askers[number % 20], target.id, target.address, seq=number)
     assert len(target.got(Ping)) == 256
-    assert [report.seq for report in asker.got(Report)] == list(range(256, 300))
+    refused = [report.seq for asker in askers for report in asker.got(Report)]
+    assert sorted(refused) == list(range(256, 300))
     rig.run(1.0)
-    assert len(asker.got(Report)) == 300
-    ask(rig, asker, target.id, target.address, seq=1_000)
+    assert sum(len(asker.got(Report)) for asker in askers) == 300
+    ask(rig, askers[0], target.id, target.address, seq=1_000)
     assert len(target.got(Ping)) >= 257
+
+
+def test_one_asker_cannot_use_up_all_favours(rig: Rig) -> None:
+    """Or a malicious member could leave every probe without helpers."""
+    greedy, honest, target = rig.members(3)
+    target.acks = False
+    for number in range(100):
+        ask(rig, greedy, target.id, target.address, seq=number)
+    assert len(target.got(Ping)) == 16
+    assert len(greedy.got(Report)) == 84
+    ask(rig, honest, target.id, target.address)
+    assert len(target.got(Ping)) == 17

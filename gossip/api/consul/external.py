@@ -60,7 +60,9 @@ class External:
         node = self._described(name, given, held)
         wanted = {record.key: self._again(record, node) for record in held}
         if given.get("Service"):
-            new = _service(given["Service"], node, self._agent.command_checks)
+            new = _service(
+                given["Service"], node, definitions.command_policy(self._agent.command_checks, asked.grant)
+            )
             old = wanted.get(new.id)
             wanted[new.id] = new if old is None else msgspec.structs.replace(new, checks=old.checks)
             target = new.id

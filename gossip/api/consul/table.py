@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote
 
 from gossip.api.consul.words import PLAIN
-from gossip.api.http.routes import Match, Route
+from gossip.api.http.routes import Match, Route, usual_scope
 from gossip.api.http.values import Response
+from gossip.config.access import Scope
 
 if TYPE_CHECKING:
     from gossip.api.http.values import Handler
@@ -21,6 +22,11 @@ __all__ = ["Table"]
 
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 MAX_SEGMENTS: Final = 6
+FOR_ADMINS: Final = (
+    *("agent/join/", "agent/leave", "agent/force-leave/", "agent/reload", "agent/maintenance"),
+    "operator/keyring",
+)
+"""What concerns the agent or the cluster, and no service."""
 
 
 class Table:
@@ -34,7 +40,8 @@ class Table:
         methods = self._rows.setdefault("/v1/" + path, {})
         if method in methods:
             raise ValueError(f"{method} {path} is there already")
-        methods[method] = Route(method, "/v1/" + path, handler, waits=False)
+        scope = Scope.ADMIN if path in FOR_ADMINS else usual_scope(method)
+        methods[method] = Route(method, "/v1/" + path, handler, waits=False, scope=scope)
 
     def has(self, method: str, path: str) -> bool:
         """Whether something answers there already."""
