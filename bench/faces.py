@@ -53,7 +53,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds", type=int, default=5, help="crashes each, idle and under load (default: 5)"
     )
-    parser.add_argument("--connections", type=int, default=100, help="clients of each face (default: 100)")
+    parser.add_argument("--connections", type=int, default=100, help="clients over HTTP (default: 100)")
+    parser.add_argument(
+        "--programs", type=int, default=100, help="clients of the local socket (default: 100)"
+    )
     parser.add_argument("--path", default=PATH, help=f"what is asked over HTTP (default: {PATH})")
 
 
@@ -91,7 +94,7 @@ def _report(cluster: Cluster, arguments: argparse.Namespace, directory: Path) ->
     rounds = arguments.rounds
     idle = _crashes(cluster, rounds)
     before, since = [_lag(agent) for agent in cluster.agents[:2]], time.time()
-    with _load(cluster.agents[0], arguments.connections, arguments.path, directory) as answered:
+    with _load(cluster.agents[0], arguments, directory) as answered:
         cluster.loop.rest(SETTLE_SECONDS)
         loaded = _crashes(cluster, rounds)
         after = [_lag(agent) for agent in cluster.agents[:2]]
@@ -164,19 +167,27 @@ def _suspicions(agent: Agent, name: str, since: float) -> int:
 
 
 @contextlib.contextmanager
-def _load(agent: Agent, connections: int, path: str, directory: Path) -> Iterator[dict[str, float]]:
+def _load(agent: Agent, arguments: argparse.Namespace, directory: Path) -> Iterator[dict[str, float]]:
     """Clients of both faces, as long as the block lasts; what they got is told when it has ended."""
     answered: dict[str, float] = {}
     asked = directory / "asked"
     asked.write_bytes(requests(SERVICE, DEPTH))
     local_socket = directory / f"{agent.name}.sock"
-    url = f"http://127.0.0.1:{agent.port + HTTP_OFFSET}{path}"
+    url = f"http://127.0.0.1:{agent.port + HTTP_OFFSET}{arguments.path}"
     local = proc.spawn(
-        [sys.executable, str(_HERE / "socket_load.py"), str(local_socket), str(asked), str(connections)],
+        [
+            sys.executable,
+            str(_HERE / "socket_load.py"),
+            str(local_socket),
+            str(asked),
+            str(arguments.programs),
+        ],
         None,
         piped=True,
     )
-    web = proc.spawn(["wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", url], None, piped=True)
+    web = proc.spawn(
+        ["wrk", "-t1", f"-c{arguments.connections}", "-d3600s", "--timeout", "30s", url], None, piped=True
+    )
     names = _ask_names(agent, directory)
     try:
         yield answered
