@@ -110,8 +110,9 @@ class Packets:
         if isinstance(frame, Hello):
             self._admission.received_hello(stream, frame, source, now)
         elif isinstance(frame, Ping) and frame.target == self._ctx.notary.id:
-            self._hear(frame.sender, frame.view, now)
-            self._intake.take(frame.news, frame.sender, now)
+            if not self._is_stale(frame):
+                self._hear(frame.sender, frame.view, now)
+                self._intake.take(frame.news, frame.sender, now)
             self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender), by_stream=True))
         elif isinstance(frame, Gossip):
             self._gossip(frame, source, now)
@@ -133,10 +134,17 @@ class Packets:
                     # Somebody who knew whoever was here before: of use to one who knows nobody.
                     self._admission.heard_stranger(source)
             return
+        member = self._table.get(ping.sender)
+        if self._is_stale(ping):
+            # Whoever knows this node from its last life has to hear that it lives; and that is all.
+            self._ctx.send(source, self._pings.ack(ping, ()))
+            if member is None:
+                self._admission.heard_stranger(source)
+            return
         self._hear(ping.sender, ping.view, now)
         if ping.news:
             self._intake.take(ping.news, ping.sender, now)
-        member = self._table.get(ping.sender)
+            member = self._table.get(ping.sender)
         self._ctx.send(source, self._acked(ping, member))
         if member is None:
             self._admission.heard_stranger(source)
@@ -158,7 +166,17 @@ class Packets:
         news = self._spread.piggyback(ping.sender, room, charges)
         return msgspec.structs.replace(ack, news=charges + news) if news else ack
 
+    def _is_stale(self, message: Ping | Ack | PingRequest | Report | Gossip) -> bool:
+        """Whether it was meant for another life of this node: recorded then, and told again."""
+        if message.life in (0, self._table.me.record.boot):
+            return False
+        self._ctx.count("stale")
+        return True
+
     def _ack(self, ack: Ack, _source: Address, now: float) -> None:
+        # An ack that is awaited is no old one, whatever its sender knows of this node.
+        if not self._pings.is_awaited(ack) and self._is_stale(ack):
+            return
         self._hear(ack.sender, ack.view, now)
         if ack.news:
             self._intake.take(ack.news, ack.sender, now)
@@ -170,6 +188,8 @@ class Packets:
         self._intake.take(ack.news, ack.sender, now)
 
     def _gossip(self, gossip: Gossip, _source: Address, now: float) -> None:
+        if self._is_stale(gossip):
+            return
         self._hear(gossip.sender, None, now)
         self._intake.take(gossip.news, gossip.sender, now)
         member = self._table.get(gossip.sender)
@@ -181,10 +201,14 @@ class Packets:
                 self._spread.deliver(member, charges)
 
     def _ping_request(self, request: PingRequest, source: Address, now: float) -> None:
+        if self._is_stale(request):
+            return
         self._hear(request.sender, None, now)
         self._helping.asked(request, source, now)
 
     def _report(self, report: Report, _source: Address, now: float) -> None:
+        if self._is_stale(report):
+            return
         self._hear(report.sender, None, now)
         if not self._examiner.reported(report):
             self._prober.reported(report, now)

@@ -113,7 +113,8 @@ class Pings:
         padding = bytes(room - PADDING_HEADER_BYTES)
         self._expect(seq, Expected(target, address, now, asker, large=True))
         self._ctx.send(
-            address, FullPing(seq, ping.sender, target, address, ping.view, ping.position, (), padding)
+            address,
+            FullPing(seq, ping.sender, target, address, ping.view, ping.position, (), ping.life, padding),
         )
         return seq
 
@@ -124,10 +125,12 @@ class Pings:
 
     def ping(self, seq: int, target: NodeId, address: Address, news: tuple[bytes, ...] = ()) -> Ping:
         """A ping's message: for a stream, which needs no entry here."""
-        return Ping(seq, self._ctx.notary.id, target, address, self.view(), self._position(), news)
+        life = self._table.life_of(target)
+        return Ping(seq, self._ctx.notary.id, target, address, self.view(), self._position(), news, life)
 
     def ack(self, ping: Ping, news: tuple[bytes, ...]) -> Ack:
-        return Ack(ping.seq, self._ctx.notary.id, ping.address, self.view(), self._position(), news)
+        life = self._table.life_of(ping.sender)
+        return Ack(ping.seq, self._ctx.notary.id, ping.address, self.view(), self._position(), news, life)
 
     def expected(self, member: Member) -> tuple[float, float] | None:
         """The member's round trip and how far it strays, seconds: measured, else by coordinates, else None.
@@ -156,6 +159,11 @@ class Pings:
     def forgive(self) -> None:
         """This node was not running: what it may have missed is nobody's fault."""
         self._expected.clear()
+
+    def is_awaited(self, ack: Ack) -> bool:
+        """Whether it answers a ping that is under way, so that it was said just now."""
+        expected = self._expected.get(ack.seq)
+        return expected is not None and (ack.sender, ack.address) == (expected.target, expected.address)
 
     def received_ack(self, ack: Ack, now: float) -> None:
         expected = self._expected.get(ack.seq)

@@ -262,10 +262,10 @@ class Prober:
             probe.request = self._ctx.sequence()
             self._requests[probe.request] = probe
             probe.helpers = dict.fromkeys((helper.id for helper in helpers), None)
-            request = PingRequest(
-                probe.request, self._ctx.notary.id, probe.member.id, probe.address, patience
-            )
+            me, subject = self._ctx.notary.id, probe.member.id
             for helper in helpers:
+                life = helper.record.boot
+                request = PingRequest(probe.request, me, subject, probe.address, patience, life)
                 self._ctx.send(helper.address, request)
         self._try_stream(probe, left)
         self._ping_again(probe, now)
