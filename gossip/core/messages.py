@@ -47,8 +47,8 @@ News: TypeAlias = Annotated[tuple[Raw, ...], Meta(max_length=64)]
 Target: TypeAlias = tuple[Host, Port]
 LIFE_MAX = 2**63 - 1
 Life: TypeAlias = Annotated[int, Meta(ge=0, le=LIFE_MAX)]
-"""The `boot` of whom a message is meant for, as its sender knows it; 0 if it does not. What was recorded before
-a node's present life is known by it, since a session's window says nothing of sessions that it never met."""
+"""The `boot` of whom a message is meant for, as its sender knows it; 0 if it does not. What was recorded
+before a node's present life is told by it: windows say nothing of sessions that were never met."""
 Way: TypeAlias = Annotated[int, Meta(ge=0, le=8)]
 """A `types.Reach`."""
 

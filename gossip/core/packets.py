@@ -41,7 +41,7 @@ from gossip.core.repair import Repair
 from gossip.core.sessions import Sessions
 from gossip.core.sizes import bare_bytes, news_bytes
 from gossip.core.spread import Spread
-from gossip.core.types import Address, NodeId, Status, StreamId
+from gossip.core.types import Address, Kind, NodeId, Status, StreamId
 
 __all__ = ["Packets"]
 
@@ -129,7 +129,7 @@ class Packets:
         if ping.target != me.id:
             self._ctx.count("ping_for_another")
             if ping.address == me.address:
-                self._ctx.send(source, sign_not_me(self._ctx, ping, me.fact.raw))
+                self._say_not_me(ping, source, now)
                 if self._table.get(ping.sender) is None:
                     # Somebody who knew whoever was here before: of use to one who knows nobody.
                     self._admission.heard_stranger(source)
@@ -137,7 +137,7 @@ class Packets:
         member = self._table.get(ping.sender)
         if self._is_stale(ping):
             # Whoever knows this node from its last life has to hear that it lives; and that is all.
-            self._ctx.send(source, self._pings.ack(ping, ()))
+            self._ctx.send(source, self._pings.small_ack(ping))
             if member is None:
                 self._admission.heard_stranger(source)
             return
@@ -145,11 +145,25 @@ class Packets:
         if ping.news:
             self._intake.take(ping.news, ping.sender, now)
             member = self._table.get(ping.sender)
-        self._ctx.send(source, self._acked(ping, member))
+        # Nobody can have this node send more to an address than was sent from there, or claims to be.
+        is_proven = member is not None and member.address == source
+        self._ctx.send(source, self._acked(ping, member) if is_proven else self._pings.small_ack(ping))
         if member is None:
             self._admission.heard_stranger(source)
         else:
             self._pings.met(member, ping.position)
+
+    def _say_not_me(self, ping: Ping, source: Address, now: float) -> None:
+        """Prove who lives here now; to an address that is no known member's once it has answered a ping."""
+        member = self._table.get(ping.sender)
+        if member is not None and member.address == source:
+            self._ctx.send(source, sign_not_me(self._ctx, ping, self._table.me.fact.raw))
+        else:
+            self._pings.send_back(ping, source, Stranger(self, ping, source), now)
+
+    def stranger_proven(self, ping: Ping, source: Address) -> None:
+        """Whoever pinged for another can be reached where that came from."""
+        self._ctx.send(source, sign_not_me(self._ctx, ping, self._table.me.fact.raw))
 
     def _acked(self, ping: Ping, member: Member | None, *, by_stream: bool = False) -> Ack:
         """The ack: with what is held against the pinger, if anything, and with news for it.
@@ -232,6 +246,23 @@ class Packets:
             if agreed:
                 # Who holds my view has my record as I wrote it: a newer one is no former life's.
                 self._own.settled = True
+
+
+class Stranger:
+    """Whoever pinged somebody that was here before, from an address that is yet to be proven."""
+
+    __slots__ = ("_packets", "_ping", "_source")
+
+    def __init__(self, packets: Packets, ping: Ping, source: Address) -> None:
+        self._packets = packets
+        self._ping = ping
+        self._source = source
+
+    def acked(self, _seq: int, _now: float) -> None:
+        self._packets.stranger_proven(self._ping, self._source)
+
+    def evidence(self, _kind: Kind, _now: float) -> None:
+        """Whoever it was is not there: nobody is answered."""
 
 
 class Caller:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from gossip.core.context import Context, refusing
 from gossip.core.coordinates import ERROR, Coordinates, distance, unpack
 from gossip.core.histogram import Histogram
@@ -131,6 +133,19 @@ class Pings:
     def ack(self, ping: Ping, news: tuple[bytes, ...]) -> Ack:
         life = self._table.life_of(ping.sender)
         return Ack(ping.seq, self._ctx.notary.id, ping.address, self.view(), self._position(), news, life)
+
+    def send_back(self, ping: Ping, source: Address, asker: Asker, now: float) -> None:
+        """Ping whoever sent `ping` where it came from; not at all if that were longer than what was sent."""
+        seq = self._ctx.sequence()
+        back = Ping(seq, self._ctx.notary.id, ping.sender, source, self.view(), b"", ())
+        if bare_bytes(back) <= bare_bytes(ping) + sum(map(news_bytes, ping.news)):
+            self._expect(seq, Expected(ping.sender, source, now, asker, large=False))
+            self._ctx.send(source, back)
+
+    def small_ack(self, ping: Ping) -> Ack:
+        """An ack that is shorter than its ping, whoever sent that, and from wherever."""
+        ack = self.ack(ping, ())
+        return ack if len(ack.position) <= len(ping.position) else msgspec.structs.replace(ack, position=b"")
 
     def expected(self, member: Member) -> tuple[float, float] | None:
         """The member's round trip and how far it strays, seconds: measured, else by coordinates, else None.
