@@ -199,7 +199,7 @@ class Own:
         if self._answers < ANSWERS_MAX:
             self._answers += 1
             member.case.answered_at = now
-            self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,)))
+            self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,), member.record.boot))
 
     def met_own_record(self, other: MemberRecord, fact: Fact, now: float) -> None:
         """A member record under this node's key that it did not write, or wrote in a former life."""

@@ -41,7 +41,7 @@ __all__ = ["FAMILIES", "Metrics", "Node", "Sources"]
 
 REFUSED: Final = (
     *("malformed", "oversized", "truncated", "sealed", "stream", "order", "version", "cluster"),
-    *("clear", "replayed", "key_refused", "key_plan_refused", "key_not_granted"),
+    *("clear", "replayed", "stale", "key_refused", "key_plan_refused", "key_not_granted"),
     *("unknown_kind", "identity", "signature", "own", "protocol_range", "own_address", "ping_for_another"),
     *("ack_unexpected", "ack_unbound", "not_me_unexpected", "not_me_unproven", "report_unexpected"),
     *("frame_unexpected", "orphan", "uninvited", "accuser_unknown", "accuser_dead", "accusation_rate"),
