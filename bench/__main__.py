@@ -9,7 +9,19 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = ("run", "report", "packets", "repair", "misses", "lookups", "faces", "gap", "detection")
+COMMANDS = (
+    "run",
+    "report",
+    "packets",
+    "repair",
+    "misses",
+    "lookups",
+    "dns",
+    "faces",
+    "gap",
+    "detection",
+    "rotation",
+)
 
 
 def main(words: list[str]) -> int:

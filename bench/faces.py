@@ -1,6 +1,7 @@
 """Does gossip go first? One of five agents answers as many requests as it can, and the cluster goes on.
 
-The loaded agent is asked over HTTP by `wrk` and over its local socket by `socket_load`, without a pause.
+The loaded agent is asked over HTTP by `wrk`, over its local socket by `socket_load`, and over DNS by
+`dnsperf`, if that is there, without a pause.
 Meanwhile another agent is killed, again and again. Told are: how soon the loaded agent shows that, beside
 itself when idle; how late it comes to its timers, by its own metrics; and whether anybody has suspected it.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 from bench import proc
 from bench.agents import Agent, BenchError
 from bench.cluster import Cluster
+from bench.dns import parse_report
 from bench.lookups import requests
 from bench.peer_gossip import SERVICE, GossipAgent
 from bench.stats import scaled, summarize, table
@@ -36,6 +38,7 @@ SUMMARY = (
 )
 HTTP_OFFSET = 1_000
 """An agent's HTTP port stands so far above its gossip port."""
+DNS_OFFSET = 2_000
 SETTLE_SECONDS = 3.0
 DEADLINE = 60.0
 DEPTH = 8
@@ -73,6 +76,7 @@ def main(arguments: argparse.Namespace) -> int:
 def _serve_http(agent: Agent) -> None:
     assert isinstance(agent, GossipAgent)  # noqa: S101 - the cluster was asked for those
     agent.options = ["--log-format", "json", "--http", f"127.0.0.1:{agent.port + HTTP_OFFSET}"]
+    agent.options += ["--dns", f"127.0.0.1:{agent.port + DNS_OFFSET}"]
 
 
 def _await_all(cluster: Cluster) -> None:
@@ -170,6 +174,7 @@ def _load(agent: Agent, connections: int, directory: Path) -> Iterator[dict[str,
         piped=True,
     )
     web = proc.spawn(["wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", url], None, piped=True)
+    names = _ask_names(agent, directory)
     try:
         yield answered
         local.send_signal(signal.SIGTERM)
@@ -178,10 +183,23 @@ def _load(agent: Agent, connections: int, directory: Path) -> Iterator[dict[str,
         answered["local socket"] = int(count) / float(seconds)
         found = re.search(r"Requests/sec: +(\S+)", _said(web))
         answered["HTTP"] = float(found[1]) if found else 0.0
+        for process in names:
+            process.send_signal(signal.SIGINT)
+            answered["DNS"], _ = parse_report(_said(process))
     finally:
-        for process in (local, web):
+        for process in (local, web, *names):
             process.kill()
             process.wait()
+
+
+def _ask_names(agent: Agent, directory: Path) -> list[subprocess.Popen[bytes]]:
+    """Has dnsperf ask, if there is one."""
+    if shutil.which("dnsperf") is None:
+        return []
+    asked = directory / "names"
+    asked.write_text(f"{SERVICE}.service.gossip SRV\n")
+    line = ["dnsperf", "-s", "127.0.0.1", "-p", str(agent.port + DNS_OFFSET), "-d", str(asked)]
+    return [proc.spawn([*line, "-l", "3600", "-T", "1", "-c", "1"], None, piped=True)]
 
 
 def _said(process: subprocess.Popen[bytes]) -> str:

@@ -18,6 +18,7 @@ from gossip.host import rss_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from gossip.api.dns.face import DnsFace
     from gossip.api.http.face import HttpFace
     from gossip.api.methods import Registration
     from gossip.checking import Checking
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gossip.core.types import Address, NodeId
     from gossip.diagnosing import Diagnosing, Diagnosis
     from gossip.journal import Journal
+    from gossip.keeping import Keeping
     from gossip.net.driver import Driver
     from gossip.registrar import Registrar
 
@@ -44,7 +46,9 @@ class Answers:
     _diagnosing: Diagnosing
     _driver: Driver
     _has_left: bool
+    _dns: DnsFace | None
     _http: HttpFace | None
+    _keeping: Keeping
     _journal: Journal
     _new_bans: dict[NodeId, bytes]
     _joining: dict[str, list[trio.MemorySendChannel[Event]]]
@@ -59,6 +63,10 @@ class Answers:
         """Tell the cluster, and wait until it has heard."""
         raise NotImplementedError
 
+    def denied(self) -> None:
+        """Count a request that whoever asked may not make."""
+        self.node.count("denied")
+
     def info(self) -> views.Info:
         """What this agent says of itself."""
         node, config = self.node, self.config
@@ -71,7 +79,7 @@ class Answers:
             pid=os.getpid(),
             status=node.members.me.status.label,
             addresses=views.Addresses(
-                show_address(self._address), self._http_address(), None, str(config.socket)
+                show_address(self._address), self._http_address(), self._dns_address(), str(config.socket)
             ),
             incarnation=node.incarnation,
             uptime_s=round(self._driver.now() - self._started, 3),
@@ -88,6 +96,7 @@ class Answers:
                 **self._driver.traffic,
                 "wakeups": self._driver.wakeups,
             },
+            sealing=self._keeping.sealing,
             authority=wrap(AUTHORITY, config.authority) if config.authority else "",
             admission=config.admission,
             bans=len(node.bans),
@@ -95,6 +104,9 @@ class Answers:
 
     def _http_address(self) -> str | None:
         return None if self._http is None else show_address(self._http.address)
+
+    def _dns_address(self) -> str | None:
+        return None if self._dns is None else show_address(self._dns.address)
 
     def members(self) -> views.Members:
         """All members, this node first."""
@@ -193,6 +205,20 @@ class Answers:
     async def doctor(self, who: NodeId | None, patience: float) -> Diagnosis:
         """See `Diagnosing.run`."""
         return await self._diagnosing.run(who, patience)
+
+    def keys(self) -> views.KeyList:
+        """See `Keeping.listed`."""
+        return self._keeping.listed()
+
+    async def change_keys(self, what: str, name: str, key: str, *, insist: bool) -> object:
+        """Add, use, remove or rotate; see the methods of `Keeping`."""
+        if what == "add":
+            return await self._keeping.add(key, name)
+        if what == "use":
+            return await self._keeping.use(name)
+        if what == "remove":
+            return await self._keeping.remove(name)
+        return await self._keeping.rotate(name, key, insist=insist)
 
     async def leave(self) -> None:
         """Leave the cluster; `end` then ends the agent."""

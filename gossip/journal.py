@@ -86,6 +86,10 @@ class Journal:
         self._committed = committed
         self._live = live
         self._checks = checks
+        self._keys: Callable[[], object] = lambda: None
+        self._keys_saved: Callable[[int], None] = lambda _number: None
+        self._new_keys = 0
+        self._key_drafts: deque[tuple[object, _Item]] = deque()
         self._has_new_checks = False
         self._check_waiters: list[_Item] = []
         self._bans = bans
@@ -180,6 +184,28 @@ class Journal:
         if item.problem is not None:
             raise item.problem
 
+    def keep_keys(self, content: Callable[[], object], saved: Callable[[int], None]) -> None:
+        """From now on `save_keys_of` writes that content, and tells which number it was asked for by."""
+        self._keys, self._keys_saved = content, saved
+
+    def save_keys_of(self, number: int) -> None:
+        """Save the cluster's keys as they are when it is their turn, until it works."""
+        self._new_keys = max(number, self._new_keys)
+        self._work.unpark()
+
+    async def save_keys(self, content: object) -> None:
+        """Returns when these keys are on disk.
+
+        Raises:
+            StoreError: the disk did not take them.
+        """
+        item = _Item(None, lambda: None)
+        self._key_drafts.append((content, item))
+        self._work.unpark()
+        await item.done.wait()
+        if item.problem is not None:
+            raise item.problem
+
     def keep_bans(self) -> None:
         """Save the bans, soon."""
         self._has_new_bans = True
@@ -219,6 +245,8 @@ class Journal:
                 await self._try("a shorter log", self._store.compact, self._live())
             if self._has_new_checks or self._check_waiters:
                 await self._write_checks()
+            if self._key_drafts or self._new_keys:
+                await self._write_keys()
             if self._has_new_bans or self._ban_waiters:
                 await self._write_bans()
             if self._addresses is not None:
@@ -240,6 +268,8 @@ class Journal:
             or self._is_long
             or self._has_new_checks
             or self._check_waiters
+            or self._key_drafts
+            or self._new_keys
             or self._has_new_bans
             or self._ban_waiters
             or self._ceiling is not None
@@ -325,6 +355,30 @@ class Journal:
                 item.problem = problem
         for item in waiters:
             item.done.set()
+
+    async def _write_keys(self) -> None:
+        number, draft = 0, None
+        if self._key_drafts:
+            content, draft = self._key_drafts.popleft()
+        else:
+            number, self._new_keys = self._new_keys, 0
+            content = self._keys()
+        try:
+            await trio.to_thread.run_sync(self._store.save_keys, content)
+        except StoreError as problem:
+            note(logging.ERROR, "store_failed", detail=f"keys could not be saved: {problem}")
+            if draft is not None:
+                draft.problem = problem
+            else:
+                # Others are not told of what is not on disk: it is tried again.
+                self._new_keys = max(number, self._new_keys)
+                with trio.move_on_after(RETRY_SECONDS):
+                    await self._work.park()
+        else:
+            if draft is None:
+                self._keys_saved(number)
+        if draft is not None:
+            draft.done.set()
 
     async def _try(self, what: str, write: Callable[[Sequence[T]], None], content: Sequence[T]) -> None:
         """Write what is useful but not promised to anybody."""

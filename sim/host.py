@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
 from gossip.core.records import Accusation, Fact, Key, key_of
+from gossip.core.rotation import Plan
 from gossip.core.types import Address, NodeId, Status, show_address
 from sim.clock import MachineClock
 from sim.life import Maker, shipped
@@ -31,7 +32,9 @@ class Disk:
         "birth",
         "ceiling",
         "floor",
+        "keys",
         "lost",
+        "plan",
         "records",
         "secret",
         "used",
@@ -50,6 +53,10 @@ class Disk:
         """The node's own services and deletions, as signed."""
         self.lost = False
         """The registrations are gone, though not the key: the next life tells the others by its floor."""
+        self.keys: object = None
+        """The cluster's keys (`sim.keys`); None before the first life, and in a world without."""
+        self.plan: Plan | None = None
+        """The change of keys that is under way."""
         self.addresses: list[Address] = []
         """Where others were at the end of the last life."""
         self.warrant = b""

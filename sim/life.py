@@ -14,10 +14,12 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from gossip.core.effects import Effect
+from gossip.core.keys import Locksmith
 from gossip.core.messages import Frame, Packet
 from gossip.core.node import Node, Self
 from gossip.core.params import Params
 from gossip.core.records import Fact
+from gossip.core.rotation import Plan
 from gossip.core.types import Address, NodeId, StreamId
 from sim.notary import Signer
 
@@ -48,6 +50,8 @@ class Life(Struct, frozen=True):
     bans: Sequence[Fact] = ()
     used: Sequence[tuple[bytes, NodeId]] = ()
     invited_only: bool = False
+    locksmith: Locksmith | None = None
+    plan: Plan | None = None
 
 
 class Core(Protocol):
@@ -87,6 +91,7 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
             ephemeral=life.ephemeral,
             birth=life.birth,
             warrant=life.warrant,
+            exchange_key=b"" if life.locksmith is None else life.locksmith.exchange_key,
         ),
         life.params,
         life.rng,
@@ -100,4 +105,6 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
         bans=life.bans,
         used=life.used,
         invited_only=life.invited_only,
+        locksmith=life.locksmith,
+        plan=life.plan,
     )

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gossip.core.messages import Frame, Message, Packet
 from gossip.wire.codec import decode_frame, decode_packet, encode
 from gossip.wire.frames import FrameReader
-from gossip.wire.seal import FRAME_OVERHEAD_BYTES, LENGTH_BYTES, OVERHEAD_BYTES, ClearSealer, StreamSealer
+from gossip.wire.seal import FRAME_OVERHEAD_BYTES, LENGTH_BYTES, OVERHEAD_BYTES, Sealer, StreamSealer
 
 __all__ = ["Encoded", "Line", "Passed", "Post"]
 
@@ -57,8 +57,8 @@ class Encoded:
 
     __slots__ = ("_body", "_message", "_sealer")
 
-    def __init__(self, cluster: str, session: bytes) -> None:
-        self._sealer = ClearSealer(cluster, session)
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
         self._message: Packet | None = None
         self._body = b""
 

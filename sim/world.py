@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
+import msgspec
+
 from gossip.core.events import Event
 from gossip.core.node import Node
 from gossip.core.params import LAN, Params
 from gossip.core.types import Address
+from gossip.wire.seal import ClearSealer
 from sim.birth import bear
 from sim.chance import derive, derive_bytes, threshold
 from sim.clock import SECOND, Clock, MachineClock, microseconds
 from sim.host import Disk, Host
 from sim.journal import Journal, Teller
+from sim.keys import SafeMaker
 from sim.latency import Constant, Latency
 from sim.life import Life, Maker, shipped
 from sim.names import DEFAULT_PORT, Names
@@ -51,6 +55,7 @@ class World:
         maker: makes the cores.
         invited_only: whether the world has an authority and its nodes admit only whom it has invited; each
             host that is added is, unless told otherwise.
+        keys: makes the cluster's keys of each life (`sim.keys`); None: it speaks in clear.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class World:
         costs: Costs | None = None,
         maker: Maker = shipped,
         invited_only: bool = False,
+        keys: SafeMaker | None = None,
     ) -> None:
         self.seed = seed
         self.params = params
@@ -100,6 +106,7 @@ class World:
         self._keep_events = keep_events
         self._costs = costs
         self._maker = maker
+        self._keys = keys
         self._addresses = 0
 
     # Time
@@ -192,10 +199,17 @@ class World:
             raise ValueError(f"{host.name} is running")
         host.lives += 1
         rng = derive(self.seed, "process", host.number, host.lives)
-        post = self._make_post(rng.randbytes(SESSION_BYTES))
+        session = rng.randbytes(SESSION_BYTES)
+        post = self._make_post(session)
         life = self._make_life(host)
+        safe = None
+        if self._keys is not None:
+            safe = self._keys(host.disk.keys, life.notary, host.disk.secret, self.cluster)
+            post = safe.seal(post, session)
+            life = msgspec.structs.replace(life, locksmith=safe.locksmith, plan=host.disk.plan)
         host.id = life.notary.id
         process = host.process = Process(self, host, host.maker(life), life.notary, post, rng)
+        process.safe = safe
         self._say(host, "starts")
         process.begin(self._costs_at(host))
 
@@ -404,7 +418,7 @@ class World:
         return self._costs
 
     def _make_post(self, session: bytes) -> Post:
-        return Encoded(self.cluster, session) if self._codec else Passed(sized=self._sized)
+        return Encoded(ClearSealer(self.cluster, session)) if self._codec else Passed(sized=self._sized)
 
     def _new_address(self) -> Address:
         self._addresses += 1

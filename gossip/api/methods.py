@@ -15,6 +15,7 @@ from msgspec import Meta, Struct
 
 from gossip.api import views
 from gossip.api.jsonrpc import NO_METHOD, RpcError, read_params
+from gossip.config.access import Scope
 from gossip.core.records import MAX_FACT_BYTES
 from gossip.core.types import NodeId
 from gossip.errors import RefusedError
@@ -35,6 +36,7 @@ __all__ = [
     "LogWatch",
     "Registration",
     "Session",
+    "is_method",
     "missing",
 ]
 
@@ -42,6 +44,7 @@ MAX_ADDRESSES = 64
 """Addresses in one `agent.join`."""
 
 
+MAX_KEY_CHARS = 256
 MAX_NOTE_CHARS = 4_096
 """Of what a program says beside its status."""
 
@@ -74,6 +77,9 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True):
 class Session(Protocol):
     """The connection that asks, as far as methods may know it."""
 
+    def need(self, scope: Scope, what: str) -> None:
+        """Refuses what whoever asks may not do. Raises `DeniedError`."""
+
     def watch_services(self, question: views.Lookup | None) -> bytes:
         """Begins a watch of a lookup, or (None) of the list of services; its answer, encoded."""
 
@@ -105,6 +111,9 @@ class Backend(Protocol):
     @property
     def node(self) -> views.Reads:
         """What may be read."""
+
+    def denied(self) -> None:
+        """Counts a request that whoever asked may not make."""
 
     def info(self) -> views.Info:
         """The answer of `agent.info`."""
@@ -153,6 +162,12 @@ class Backend(Protocol):
 
     async def set_maintenance(self, key: str, reason: str | None) -> None:
         """Returns once it is on disk and in the local view; None ends it."""
+
+    def keys(self) -> views.KeyList:
+        """The answer of `keys.list`."""
+
+    async def change_keys(self, what: str, name: str, key: str, *, insist: bool) -> object:
+        """Returns once the change (`add`, `use`, `remove`, `rotate`) is on disk here; names the key."""
 
     async def reload_files(self) -> object:
         """Reads the configuration again; the answer of `agent.reload`."""
@@ -207,6 +222,24 @@ class LogWatch(Struct, frozen=True, forbid_unknown_fields=True):
 class _Pair(Struct, frozen=True, forbid_unknown_fields=True):
     b: str
     a: str | None = None
+
+
+class _NewKey(Struct, frozen=True, forbid_unknown_fields=True):
+    key: Annotated[str, Meta(max_length=MAX_KEY_CHARS)]
+    name: str = ""
+
+
+class _KeyName(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1)]
+    """Its name, its mark or the beginning of one."""
+
+
+class _Rotate(Struct, frozen=True, forbid_unknown_fields=True):
+    name: str = ""
+    """Of a key that is here, or for the one in `key`; empty: a new key, or the change that is under way."""
+    key: Annotated[str, Meta(max_length=MAX_KEY_CHARS)] = ""
+    insist: bool = False
+    """Begin nothing: have older keys retired, whoever is away."""
 
 
 class _CheckUpdate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -280,6 +313,8 @@ async def _leave(call: Call, _: _Nothing) -> object:
 
 
 async def _register(call: Call, params: Registration) -> object:
+    if any(isinstance(check, dict) and "command" in check for check in params.checks):
+        call.session.need(Scope.ADMIN, "have the agent run commands, as its user")
     with call.session.claim(params.id or params.name):
         key, version = await call.agent.register(params)
         if params.is_held:
@@ -290,12 +325,30 @@ async def _register(call: Call, params: Registration) -> object:
 
 
 async def _set_maintenance(call: Call, params: _Maintenance) -> object:
+    if not params.id:
+        call.session.need(Scope.ADMIN, "put the whole node into maintenance")
     await call.agent.set_maintenance(params.id, params.reason if params.on else None)
     return {"id": params.id, "on": params.on}
 
 
 async def _reload(call: Call, _: _Nothing) -> object:
     return await call.agent.reload_files()
+
+
+async def _add_key(call: Call, params: _NewKey) -> object:
+    return await call.agent.change_keys("add", params.name, params.key, insist=False)
+
+
+async def _use_key(call: Call, params: _KeyName) -> object:
+    return await call.agent.change_keys("use", params.name, "", insist=False)
+
+
+async def _remove_key(call: Call, params: _KeyName) -> object:
+    return await call.agent.change_keys("remove", params.name, "", insist=False)
+
+
+async def _rotate_keys(call: Call, params: _Rotate) -> object:
+    return await call.agent.change_keys("rotate", params.name, params.key, insist=params.insist)
 
 
 async def _deregister(call: Call, params: _Key) -> object:
@@ -333,6 +386,7 @@ READS: dict[str, Method[Any, Backend, object]] = {
     "checks.list": Method(_Nothing, lambda agent, _: agent.checks()),
     "events.send": Method(_Event, _send_event),
     "rtt": Method(_Pair, _rtt),
+    "keys.list": Method(_Nothing, lambda agent, _: agent.keys()),
 }
 WATCHES: dict[str, Method[Any, Session, bytes]] = {
     "services.watch": Method(
@@ -352,11 +406,18 @@ CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "services.deregister": Method(_Key, _deregister),
     "maintenance.set": Method(_Maintenance, _set_maintenance),
     "agent.reload": Method(_Nothing, _reload),
+    "keys.add": Method(_NewKey, _add_key),
+    "keys.use": Method(_KeyName, _use_key),
+    "keys.remove": Method(_KeyName, _remove_key),
+    "keys.rotate": Method(_Rotate, _rotate_keys),
 }
+
+
+def is_method(method: str) -> bool:
+    """Whether it is there."""
+    return method in READS or method in WATCHES or method in CHANGES
 
 
 def missing(method: str) -> RpcError:
     """What to say to a method that is not there."""
-    if method.startswith("keys."):
-        return RpcError(NO_METHOD, f"{method}: not in this release", "unsupported")
     return RpcError(NO_METHOD, f"no method {method[:64]!r}", "unknown_method")

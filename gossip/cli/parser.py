@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from gossip.cli.arguments import Parser, add_command, duration, pair, patience
+from gossip.cli.face_parsers import add_faces, add_token
 from gossip.cli.service_parsers import add_services
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def build_parser() -> Parser:
     _add_cluster(commands)
     add_services(commands)
     _add_events(commands)
+    _add_keys(commands)
     _add_views(commands)
     _add_program(commands)
     return top
@@ -78,13 +80,32 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     option("--join", action="append", metavar="HOST[:PORT]", help="an agent to start from; again for more")
     option("--data-dir", metavar="DIR", help="where identity and registrations are kept")
     secrecy = agent.add_mutually_exclusive_group()
-    secrecy.add_argument("--key-file", metavar="FILE", help="the cluster's key (a later release)")
+    secrecy.add_argument(
+        "--key-file", metavar="FILE", help="the cluster's key, as 'gossip keygen' makes it (default: none)"
+    )
     secrecy.add_argument(
         "--insecure", action="store_true", default=None, help="allow to run without a key beyond loopback"
     )
-    option("--socket", metavar="PATH", help="where local programs reach this agent")
-    option("--http", metavar="HOST:PORT", help="serve HTTP there: metrics, lookups, watches (default: off)")
-    option("--dns", metavar="HOST:PORT", help="the DNS face (a later release)")
+    add_faces(agent)
+    option("--dns", metavar="HOST:PORT", help="serve DNS there, UDP and TCP (default: off)")
+    option(
+        "--dns-domain",
+        action="append",
+        metavar="NAME",
+        help="where names are looked up (default: consul and gossip); again for more",
+    )
+    option(
+        "--recursor",
+        action="append",
+        metavar="HOST[:PORT]",
+        help="another DNS server, asked what is not ours; again for more",
+    )
+    option(
+        "--accept-clear",
+        action="store_true",
+        default=None,
+        help="take what comes in clear too, while the cluster moves to its first key",
+    )
     option("--tag", action="append", metavar="K=V", help="a tag of this node; again for more")
     option(
         "--profile",
@@ -273,6 +294,43 @@ def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:
     events.add_argument("--name", help="only these")
 
 
+def _add_keys(commands: argparse._SubParsersAction[Parser]) -> None:
+    keygen = add_command(
+        commands,
+        "keygen",
+        "keys:keygen",
+        "make a key for a cluster",
+        example="gossip keygen --out cluster.key",
+        client=False,
+        json=False,
+    )
+    keygen.add_argument(
+        "--out", metavar="FILE", help="write it there, for its owner alone (default: print it)"
+    )
+    keys = add_command(
+        commands,
+        "keys",
+        "keys:keys",
+        "list the cluster's keys, or change them",
+        example="gossip keys list\n  gossip keys rotate --wait 1m\n  gossip keys rotate --key-file new.key",
+    )
+    keys.add_argument(
+        "what",
+        choices=("list", "add", "use", "remove", "rotate"),
+        help="rotate changes the key of all members; add, use and remove concern this agent alone",
+    )
+    keys.add_argument(
+        "name", nargs="?", default="", metavar="NAME", help="a key: its name, or the beginning of its mark"
+    )
+    keys.add_argument(
+        "--key-file", metavar="FILE", help="holds the key to add, or to rotate to; - reads it here"
+    )
+    keys.add_argument("--insist", action="store_true", help="retire older keys, whoever is away")
+    keys.add_argument(
+        "--wait", type=duration, metavar="TIME", help="until all live members seal with the new key"
+    )
+
+
 def _add_views(commands: argparse._SubParsersAction[Parser]) -> None:
     monitor = add_command(
         commands,
@@ -307,6 +365,7 @@ def _add_program(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip version",
         client=False,
     )
+    add_token(commands)
     completion = add_command(
         commands,
         "completion",

@@ -34,10 +34,22 @@ __all__ = [
     "read_file",
 ]
 
-SWITCHES: Final = ("dev", "insecure", "leave_on_term")
-LISTS: Final = ("bind", "join", "tags")
+SWITCHES: Final = ("dev", "insecure", "accept_clear", "leave_on_term", "http_insecure", "dns_only_passing")
+LISTS: Final = (
+    "bind",
+    "join",
+    "tags",
+    "allow_read",
+    "allow_write",
+    "allow_admin",
+    "dns_domains",
+    "recursors",
+)
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "key_file", "tags", "profile"),
+    *("socket", "socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin"),
+    *("http", "http_tokens", "http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min"),
+    *("dns", "dns_domains", "dns_ttl", "dns_negative_ttl", "dns_udp_size", "recursors"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
     *("authority", "admission", "invite"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
@@ -45,14 +57,13 @@ SETTINGS: Final = (
 """Every setting of this release, in the order of the manual."""
 
 LATER: Final = {
-    "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
-    " to be sealed",
     "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
-    "dns": "DNS is not in this release: remove it",
 }
 TABLES: Final = ("service", "check")
 """Arrays of tables, which are no settings."""
-_PATHS = ("data_dir", "socket")
+_SINGULARS = {"tag": "tags", "recursor": "recursors", "dns_domain": "dns_domains"}
+"""Flags that are given once for each."""
+_PATHS = ("data_dir", "key_file", "socket", "http_tokens", "http_cert", "http_key", "http_client_ca")
 _PREFIX = "GOSSIP_"
 
 
@@ -191,7 +202,7 @@ def flag_layer(flags: Mapping[str, object]) -> Layer:
 
 def _canonical(key: str) -> str:
     name = key.replace("-", "_")
-    return "tags" if name == "tag" else name
+    return _SINGULARS.get(name, name)
 
 
 def _add(layer: Layer, name: str, value: object, place: str) -> None:

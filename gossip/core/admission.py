@@ -17,6 +17,7 @@ from gossip.core.context import Context, refusing
 from gossip.core.conversation import Opener
 from gossip.core.effects import Resolve
 from gossip.core.events import Event, EventKind
+from gossip.core.handover import Handover
 from gossip.core.knocks import Knocks
 from gossip.core.members import MemberTable
 from gossip.core.messages import Ack, Frame, Hello, Turned, Verdict
@@ -104,6 +105,7 @@ class Admission:
         repair: Repair,
         sessions: Sessions,
         knocks: Knocks,
+        handover: Handover,
         seeds: Sequence[str],
         remembered: Sequence[Address],
         now: float,
@@ -116,6 +118,7 @@ class Admission:
         self._repair = repair
         self._sessions = sessions
         self._knocks = knocks
+        self._handover = handover
         self._seeds = {seed: Attempt(seed, asked=False) for seed in seeds}
         self._seed_addresses: dict[str, list[Address]] = {}
         self._seed_problems: dict[str, str] = {}
@@ -165,6 +168,17 @@ class Admission:
             well = self._own.me.address in known or any(map(self._table.at, known))
             found[seed] = "" if well else self._seed_problems.get(seed, "no answer yet")
         return found
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is somebody to join, and no view has been exchanged with anybody yet."""
+        if self._own.settled:
+            return False
+        return bool(self._remembered) or not all(map(self._is_own, self._seeds))
+
+    def _is_own(self, seed: str) -> bool:
+        """Whether a seed is this very node, as in a list of seeds that all have."""
+        return self._seed_addresses.get(seed) == [self._own.me.address]
 
     def _resolve(self, attempt: Attempt) -> None:
         self._under_way.begin(attempt)
@@ -274,7 +288,7 @@ class Admission:
             elif self._repair.is_full(len(self._introductions)):
                 self._sessions.write(stream, self._repair.busy())
                 self._sessions.close(stream)
-            else:
+            elif self._handover.greet(stream, hello, record):
                 self._introduce(stream, hello, record, source, now)
             return
         self._turn(stream, "the member record is malformed")

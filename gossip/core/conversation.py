@@ -17,7 +17,7 @@ from gossip.core.context import Context
 from gossip.core.detector import Detector
 from gossip.core.intake import Intake
 from gossip.core.members import MemberTable
-from gossip.core.messages import Busy, Frame, Hello, Listing, Offer, Page, Turned, Verdict
+from gossip.core.messages import Busy, Frame, Hello, KeyGrant, Listing, Offer, Page, Turned, Verdict
 from gossip.core.records import Ban, Fact, MemberRecord
 from gossip.core.sessions import Sessions
 from gossip.core.sync import Digest, Held, join_hashes, split_hashes
@@ -28,6 +28,8 @@ __all__ = ["Conversation", "Ground", "Opener", "Server"]
 PAGE_BYTES = 49_152
 """Facts per page: about 25 ms of signatures to check at the other end, and then others' turn."""
 HAVES_MAX = 32_768
+KEY_DELAY_MS = 250
+"""Until a caller that was handed a key tries again."""
 
 
 class Ground:
@@ -41,12 +43,16 @@ class Ground:
         self.detector = detector
         self.intake = intake
         self.sessions = sessions
+        self.readable: Callable[[], tuple[bytes, ...]] = tuple
+        """Marks of the keys by which this node can be answered; set by the node, as the next."""
+        self.granted: Callable[[KeyGrant, float], None]
+        """Takes a key that was handed to this node."""
         self.served = 0
         """Conversations that others opened and that are under way."""
 
     def hello(self, digest: Digest, *, joining: bool) -> Hello:
         me = self.table.me
-        return Hello(me.id, me.fact.raw, joining, self.mark(), digest.marks())
+        return Hello(me.id, me.fact.raw, joining, self.mark(), digest.marks(), self.readable())
 
     def listing(
         self,
@@ -248,6 +254,11 @@ class Opener(Conversation):
             self.problem = "busy"
         elif isinstance(frame, Turned):
             self.problem = frame.reason
+        elif isinstance(frame, KeyGrant):
+            # It can be talked to once it knows this key, which has to be put on disk first.
+            self.ground.granted(frame, now)
+            self.busy = Busy(KEY_DELAY_MS, ())
+            self.problem = "busy"
         if self.awaited <= 0 or self.problem:
             self.ground.sessions.close(self.stream)
             self._done(self, self.problem, now)

@@ -36,6 +36,8 @@ class EventKind(enum.StrEnum):
     """The examination that was asked for is done: `Node.examined` has what came of it."""
     LEAVE_DONE = "leave_done"
     """The leaving record has been handed to enough peers, or there is nobody to tell."""
+    KEYS_CHANGED = "keys_changed"
+    """A cluster key was taken, is sealed with, or was retired here; `detail` says which."""
     DUPLICATE_IDENTITY = "duplicate_identity"
     ISOLATED = "isolated"
     RECONNECTED = "reconnected"

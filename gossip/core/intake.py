@@ -23,6 +23,7 @@ from gossip.core.records import (
     Deletion,
     EventRecord,
     Fact,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
@@ -64,6 +65,8 @@ class Intake:
         self._events = events
         self.fetch: Callable[[NodeId, float], None]
         """Ask a peer for what is not known here; set by the node, since repair needs the intake."""
+        self.met_keys: Callable[[Member, KeyRecord], None]
+        """Told which cluster keys a member holds; set by the node, as `fetch` is."""
         self._recent: dict[bytes, Fact] = {}
         self._older: dict[bytes, Fact] = {}
         self._guest: NodeId = b""
@@ -247,7 +250,7 @@ class Intake:
 
     def _service(
         self,
-        body: ServiceRecord | StatusRecord | Deletion | Opaque,
+        body: ServiceRecord | StatusRecord | Deletion | KeyRecord | Opaque,
         fact: Fact,
         source: NodeId | None,
         *,
@@ -274,6 +277,8 @@ class Intake:
         if not self._verified(fact, member.record.public_key):
             return True, False
         self._roster.put(member, fact)
+        if isinstance(body, KeyRecord):
+            self.met_keys(member, body)
         if not quiet:
             self._spread.news(slot_of(fact), fact.raw, member=False, own=False, source=source)
         return True, True

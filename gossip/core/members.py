@@ -74,6 +74,10 @@ class MemberTable:
         """Live members that advertise `address`."""
         return [member for member in _holders(self._by_address, address) if member.is_live]
 
+    def anybody_at(self, address: Address) -> Member | None:
+        """A member, in whatever state, that advertises `address`."""
+        return next(iter(_holders(self._by_address, address)), None)
+
     def knows(self, address: Address) -> bool:
         """Whether any member, in whatever state, advertises `address`."""
         return address in self._by_address

@@ -10,7 +10,7 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from gossip.core.records import Host, Id, Port
+from gossip.core.records import MAX_KEYS, Host, Id, KeyMark, Port, Short
 
 __all__ = [
     "Ack",
@@ -21,6 +21,8 @@ __all__ = [
     "FullPing",
     "Gossip",
     "Hello",
+    "KeyAsk",
+    "KeyGrant",
     "Listing",
     "Message",
     "NotMe",
@@ -122,6 +124,8 @@ class Hello(Struct, frozen=True, array_like=True, tag=16, gc=False):
     joining: bool
     view: Mark
     buckets: Annotated[bytes, Meta(min_length=2_048, max_length=2_048)]
+    keys: Annotated[tuple[KeyMark, ...], Meta(max_length=MAX_KEYS)] = ()
+    """Marks of the cluster keys by which the sender can be answered."""
 
 
 class Listing(Struct, frozen=True, array_like=True, tag=17, gc=False):
@@ -222,10 +226,43 @@ class DialledBack(Struct, frozen=True, array_like=True, tag=24, gc=False):
     """Whether a datagram of the asker's arrived there meanwhile."""
 
 
+class KeyAsk(Struct, frozen=True, array_like=True, tag=25, gc=False):
+    """Please hand me the cluster key of this mark."""
+
+    sender: Id
+    record: Raw
+    mark: KeyMark
+
+
+class KeyGrant(Struct, frozen=True, array_like=True, tag=26, gc=False):
+    """A cluster key, wrapped for one node. Signed over (recipient, mark, name, box)."""
+
+    record: Raw
+    """The member record of who wrapped it."""
+    recipient: Id
+    mark: KeyMark
+    name: Short
+    box: Annotated[bytes, Meta(max_length=128)]
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
 Packet: TypeAlias = Ping | Ack | PingRequest | Report | NotMe | Gossip
 """What may be a datagram."""
 Frame: TypeAlias = (
-    Hello | Listing | Offer | Page | Busy | Verdict | Turned | DialBack | DialledBack | Ping | Ack | Gossip
+    Hello
+    | Listing
+    | Offer
+    | Page
+    | Busy
+    | Verdict
+    | Turned
+    | DialBack
+    | DialledBack
+    | KeyAsk
+    | KeyGrant
+    | Ping
+    | Ack
+    | Gossip
 )
 """What may be a frame of a stream."""
 Message: TypeAlias = Packet | Frame

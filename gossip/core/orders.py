@@ -8,10 +8,11 @@ from gossip.core.context import Context
 from gossip.core.events import EventKind
 from gossip.core.examiner import Examiner
 from gossip.core.intake import Intake
-from gossip.core.members import MemberTable
+from gossip.core.members import Member, MemberTable
 from gossip.core.own import Own
 from gossip.core.records import MAX_PAYLOAD_BYTES, Ban, EventRecord, Fact
 from gossip.core.roster import Roster
+from gossip.core.rotation import Plan, Rotation
 from gossip.core.types import NodeId, Status
 from gossip.core.user_events import UserEvents
 from gossip.errors import LimitError, NotFoundError, RefusedError, RemoteProtocolError
@@ -29,6 +30,49 @@ class Orders:
     _own: Own
     _events: UserEvents
     _examiner: Examiner
+    _rotation: Rotation
+
+    def keys_changed(self, now: float) -> None:
+        """Keys were added or removed here, by the user, and are on disk."""
+        self._now = now
+        self._rotation.publish()
+
+    @property
+    def plan(self) -> Plan:
+        """The change of keys that this node takes part in."""
+        return self._rotation.plan
+
+    @property
+    def is_rotating(self) -> bool:
+        """Whether this node has still to seal with the key of that change."""
+        return self._rotation.is_under_way
+
+    def key_lacking(self) -> list[Member]:
+        """See `Rotation.lacking`."""
+        return self._rotation.lacking()
+
+    def key_unswitched(self) -> list[Member]:
+        """See `Rotation.unswitched`."""
+        return self._rotation.unswitched()
+
+    def key_away(self) -> list[Member]:
+        """See `Rotation.away`."""
+        return self._rotation.away()
+
+    def refuse_rotation(self, mark: bytes) -> None:
+        """Raises what `rotate` would."""
+        self._rotation.refuse(mark)
+
+    def rotate(self, mark: bytes, now: float) -> None:
+        """Begin to change the cluster's key to this one; see `Rotation.rotate`."""
+        self._now = now
+        self._rotation.rotate(mark, now)
+
+    def insist(self, now: float) -> None:
+        """Have older keys retired, whoever is away; see `Rotation.insist`."""
+        self._now = now
+        self._rotation.insist()
+
     _intake: Intake
 
     def examine(

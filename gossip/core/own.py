@@ -18,6 +18,7 @@ from gossip.core.context import Context
 from gossip.core.effects import SaveCounter
 from gossip.core.events import Event, EventKind
 from gossip.core.health import Health
+from gossip.core.keys import keys_of
 from gossip.core.members import Member, MemberTable
 from gossip.core.messages import Gossip
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
@@ -27,6 +28,7 @@ from gossip.core.records import (
     Body,
     Deletion,
     Fact,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
@@ -62,6 +64,8 @@ class Self(msgspec.Struct, frozen=True):
     ephemeral: bool = False
     birth: int = 0
     """The first incarnation ever; 0 if this life is the first."""
+    exchange_key: bytes = b""
+    """By which others wrap a cluster key for it; empty if it takes none."""
     warrant: bytes = b""
     """The authority's word for this node; empty if it needs none."""
 
@@ -104,7 +108,7 @@ class Own:
             owner=ctx.notary.id,
             version=incarnation,
             public_key=ctx.notary.public_key,
-            exchange_key=b"",
+            exchange_key=who.exchange_key,
             name=who.name,
             host=who.address[0],
             port=who.address[1],
@@ -301,7 +305,7 @@ class Own:
     def publish(self, fact: Fact) -> None:
         """Make a prepared record visible here and tell the others; an older one changes nothing."""
         body = fact.body
-        assert isinstance(body, ServiceRecord | StatusRecord | Deletion)  # noqa: S101 - made by prepare_*
+        assert isinstance(body, ServiceRecord | StatusRecord | KeyRecord | Deletion)  # noqa: S101 - made here
         held = self.me.services.get(key_of(body))
         if held is not None and cast("ServiceRecord", held.body).version >= body.version:
             return
@@ -339,7 +343,16 @@ class Own:
             if isinstance(fact.body, ServiceRecord) and fact.body.version < floor:
                 raise RefusedError(f"service {fact.body.key!r} is below the floor; sign it again first")
         self.renew_statuses([key for family, key in self.me.services if family == 6], floor)
+        keys = keys_of(self.me)
+        if keys is not None and keys.version < floor:
+            self.publish_keys(keys, above=floor)
         self.restate(floor=floor)
+
+    def publish_keys(self, record: KeyRecord, above: int = 0) -> None:
+        """Sign and tell which cluster keys this node holds; owner and version are filled in."""
+        version = self.next_version(above=above)
+        record = msgspec.structs.replace(record, owner=self.me.id, version=version)
+        self.publish(self._ctx.notary.issue(record))
 
     def renew_statuses(self, keys: Iterable[str], floor: int) -> None:
         """Sign again what checks of these services say, where that is below a floor that is to come."""
@@ -350,7 +363,9 @@ class Own:
                 again = msgspec.structs.replace(body, version=self.next_version(above=floor))
                 self.publish(self._ctx.notary.issue(again))
 
-    def met_own_service(self, body: ServiceRecord | StatusRecord | Deletion | Opaque, fact: Fact) -> None:
+    def met_own_service(
+        self, body: ServiceRecord | StatusRecord | KeyRecord | Deletion | Opaque, fact: Fact
+    ) -> None:
         """A record of this node that it does not hold: deleted by it, or lost by its disk."""
         if body.version < self.me.record.floor or self.yielded or self.me.record.phase == Phase.LEAVING:
             return
@@ -360,12 +375,14 @@ class Own:
         ):
             return
         version = self.next_version(above=body.version)
-        if held is not None and isinstance(held.body, ServiceRecord | StatusRecord):
+        if held is not None and isinstance(held.body, ServiceRecord | StatusRecord | KeyRecord):
             again: Body = msgspec.structs.replace(held.body, version=version)
         elif isinstance(body, ServiceRecord):
             again = Deletion(self.me.id, version, body.key)
         elif isinstance(body, StatusRecord):
             again = StatusRecord(self.me.id, version, body.key, (), False, "")
+        elif isinstance(body, KeyRecord):
+            again = KeyRecord(self.me.id, version, "", 0, b"", False, ())
         else:
             return
         self._ctx.count("own_record_answered")

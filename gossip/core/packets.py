@@ -15,6 +15,7 @@ from gossip.core.context import Context
 from gossip.core.detector import Detector
 from gossip.core.events import Event, EventKind
 from gossip.core.examiner import Examiner
+from gossip.core.handover import Handover
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
@@ -26,6 +27,7 @@ from gossip.core.messages import (
     FullPing,
     Gossip,
     Hello,
+    KeyAsk,
     NotMe,
     Packet,
     Ping,
@@ -36,6 +38,7 @@ from gossip.core.own import Own
 from gossip.core.pings import Pings, sign_not_me
 from gossip.core.probe import Prober
 from gossip.core.repair import Repair
+from gossip.core.requests import Requests
 from gossip.core.sessions import Sessions
 from gossip.core.sizes import bare_bytes, news_bytes
 from gossip.core.spread import Spread
@@ -56,6 +59,7 @@ class Packets:
         spread: Spread,
         pings: Pings,
         prober: Prober,
+        requests: Requests,
         helping: Helping,
         detector: Detector,
         intake: Intake,
@@ -63,6 +67,7 @@ class Packets:
         admission: Admission,
         sessions: Sessions,
         examiner: Examiner,
+        handover: Handover,
     ) -> None:
         self._ctx = ctx
         self._table = table
@@ -71,6 +76,7 @@ class Packets:
         self._spread = spread
         self._pings = pings
         self._prober = prober
+        self._requests = requests
         self._helping = helping
         self._detector = detector
         self._intake = intake
@@ -78,6 +84,7 @@ class Packets:
         self._admission = admission
         self._sessions = sessions
         self._examiner = examiner
+        self._handover = handover
         self.heard_at = float("-inf")
         """When anybody was last heard."""
         self._handlers: dict[type, Callable[..., None]] = {
@@ -119,6 +126,8 @@ class Packets:
             self._gossip(frame, source, now)
         elif isinstance(frame, DialBack):
             self._examiner.asked(stream, frame, source, now)
+        elif isinstance(frame, KeyAsk):
+            self._handover.asked(stream, frame)
         else:
             self._ctx.count("frame_unexpected")
             self._sessions.close(stream)
@@ -187,7 +196,7 @@ class Packets:
     def _report(self, report: Report, _source: Address, now: float) -> None:
         self._hear(report.sender, None, now)
         if not self._examiner.reported(report):
-            self._prober.reported(report, now)
+            self._requests.reported(report, now)
 
     def _not_me(self, message: NotMe, _source: Address, now: float) -> None:
         self._pings.received_not_me(message, now)

@@ -47,7 +47,7 @@ class Params(Struct, frozen=True):
     suspicion_alpha: float = 1.0
     suspicion_beta: float = 3.0
     """Lifeguard's alpha and beta: min = alpha x max(1, log10 n) x period, max = beta x min."""
-    suspicion_k: int = 3
+    suspicion_k: int = 1
     """Accusers beyond the first that bring the suspicion down to its minimum."""
     patience_max: int = 8
     """By how much at most the clock is longer for a member that keeps coming back (1: never)."""

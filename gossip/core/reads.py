@@ -89,6 +89,11 @@ class Reads:
         return self._detector.isolated
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it has somebody to join and has seen nobody's view yet: others know what it does not."""
+        return self._admission.is_waiting
+
+    @property
     def fingerprint(self) -> int:
         """64 bits over everything live in this node's view."""
         return self._table.fingerprint

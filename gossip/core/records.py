@@ -19,8 +19,10 @@ from msgspec import Meta, Struct
 from gossip.core.types import ID_BYTES, MAX_VERSION, Address, NodeId, Verdict
 
 __all__ = [
+    "KEY_MARK_BYTES",
     "MAX_CHECKS",
     "MAX_FACT_BYTES",
+    "MAX_KEYS",
     "MAX_NAME_BYTES",
     "MAX_NOTE_BYTES",
     "MAX_PAYLOAD_BYTES",
@@ -34,6 +36,8 @@ __all__ = [
     "EventRecord",
     "Fact",
     "Key",
+    "KeyMark",
+    "KeyRecord",
     "MemberRecord",
     "Notary",
     "Opaque",
@@ -53,6 +57,10 @@ MAX_CHECKS = 16
 """Checks of one service, or of a node."""
 MAX_NOTE_BYTES = 128
 """The reason of a maintenance."""
+MAX_KEYS = 8
+"""Cluster keys that one node holds, retired ones included."""
+KEY_MARK_BYTES = 16
+"""Of the hash that names a cluster key."""
 MAX_REASON_BYTES = 128
 """The reason of a ban."""
 MAX_WARRANT_BYTES = 256
@@ -81,7 +89,7 @@ class MemberRecord(Struct, frozen=True, array_like=True, tag=1, gc=False):
     """The incarnation."""
     public_key: Annotated[bytes, Meta(min_length=32, max_length=32)]
     exchange_key: Annotated[bytes, Meta(max_length=32)]
-    """Empty today: the room for a key-exchange key, so that adding one changes no layout."""
+    """By which others wrap a cluster key for this node (X25519); empty if it takes none."""
     name: Short
     host: Host
     port: Port
@@ -177,7 +185,33 @@ class Accusation(Struct, frozen=True, array_like=True, tag=5, gc=False):
     kind: Annotated[int, Meta(ge=0, le=3)]
 
 
-class Ban(Struct, frozen=True, array_like=True, tag=7, gc=False):
+KeyMark: TypeAlias = Annotated[bytes, Meta(min_length=KEY_MARK_BYTES, max_length=KEY_MARK_BYTES)]
+
+
+class KeyRecord(Struct, frozen=True, array_like=True, tag=7, gc=False):
+    """Which cluster keys a node holds, and the change of keys that it takes part in.
+
+    What it says is on the node's disk already: others may rely on it to read what is sealed under them.
+    """
+
+    owner: Id
+    version: Version
+    key: Annotated[str, Meta(max_length=0)]
+    """Always empty: a node has one such record."""
+    epoch: Annotated[int, Meta(ge=0, le=MAX_VERSION)]
+    """Numbers the changes of keys; 0: there was none."""
+    target: Annotated[bytes, Meta(max_length=KEY_MARK_BYTES)]
+    """The mark of the key that this change is to; empty if there was none."""
+    insists: bool
+    """The operator does not want to wait for members that are away."""
+    keys: Annotated[
+        tuple[tuple[KeyMark, Annotated[int, Meta(ge=0, le=2)]], ...],
+        Meta(max_length=MAX_KEYS),
+    ]
+    """(mark, `keys.KeyState`) of each."""
+
+
+class Ban(Struct, frozen=True, array_like=True, tag=8, gc=False):
     """The authority's word that a node is no member, and never will be. Its owner is the authority's id."""
 
     owner: Id
@@ -221,7 +255,15 @@ class Opaque(Struct, frozen=True, array_like=True, gc=False):
 
 
 Body: TypeAlias = (
-    MemberRecord | ServiceRecord | StatusRecord | Deletion | EventRecord | Accusation | Ban | Opaque
+    MemberRecord
+    | ServiceRecord
+    | StatusRecord
+    | Deletion
+    | EventRecord
+    | Accusation
+    | KeyRecord
+    | Ban
+    | Opaque
 )
 Key: TypeAlias = tuple[int, str]
 """What a record is about, within its owner: (family, key). A deletion has its service's key."""
@@ -236,7 +278,7 @@ class Fact(msgspec.Struct, frozen=True, gc=False):
 
 
 def key_of(
-    body: ServiceRecord | StatusRecord | Deletion | MemberRecord | EventRecord | Ban | Opaque,
+    body: ServiceRecord | StatusRecord | Deletion | MemberRecord | EventRecord | KeyRecord | Ban | Opaque,
 ) -> Key:
     """The slot this record competes for; the newest version of an owner's key wins."""
     if isinstance(body, MemberRecord):
@@ -247,8 +289,10 @@ def key_of(
         return (6, body.key)
     if isinstance(body, EventRecord):
         return (4, str(body.version))
+    if isinstance(body, KeyRecord):
+        return (7, "")
     if isinstance(body, Ban):
-        return (7, body.subject.hex())
+        return (8, body.subject.hex())
     return (body.kind, body.key)
 
 

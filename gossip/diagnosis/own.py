@@ -29,6 +29,11 @@ _WHY_REFUSED = {
         "sealed with a key that this agent does not have",
         "Give both agents the same key, or both --insecure.",
     ),
+    "clear": (
+        "in_clear",
+        "not sealed, and this agent takes only what is",
+        "Give that agent the cluster's key (--key-file).",
+    ),
     "version": (
         "other_version",
         "in the layout of another version of the protocol, or no agent's",

@@ -6,6 +6,7 @@ One directory, mode 0700, for one agent (`lock` holds its pid and a lock):
   directory without it has never been in use.
 - `state`: counter, birth, floor and the machine id, with a checksum; replaced as a whole.
 - `records`: a log of frames, appended to in groups with one fsync and rewritten when it has grown.
+- `keys`: the cluster's keys and the change of them that is under way, mode 0600; replaced as a whole.
 - `checks`: what health checks found last, TTL deadlines, maintenance; replaced as a whole.
 - `warrant`: the authority's word for this node; `bans`: its word against others; `invitations`: who has used
   which. Each replaced as a whole.
@@ -53,7 +54,8 @@ MAX_NUMBER: Final = 2**53 - 1
 """Counters stay below it, as the versions do that they count."""
 
 _KEY, _STATE, _LOG, _REMEMBERED, _LOCK = "node.key", "state", "records", "remembered", "lock"
-_CHECKS, _WARRANT, _BANS, _USED = "checks", "warrant", "bans", "invitations"
+_CHECKS, _KEYS = "checks", "keys"
+_WARRANT, _BANS, _USED = "warrant", "bans", "invitations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Saved:
     remembered: list[tuple[str, int]] = field(default_factory=list)
     checks: object = None
     """What `save_checks` was given last, as JSON has it; None if there is nothing or it is damaged."""
+    keys: object = None
+    """What `save_keys` was given last; None if there is nothing."""
     warnings: list[str] = field(default_factory=list)
     """Lines for the log: what was found wrong, and what was done about it."""
     warrant: bytes = b""
@@ -151,6 +155,13 @@ class Store:
             StoreError: if it could not be written; the old content stands.
         """
 
+    def save_keys(self, content: object) -> None:
+        """Replace the cluster's keys; `content` is anything that JSON has.
+
+        Raises:
+            StoreError: if it could not be written; the old content stands.
+        """
+
     def save_warrant(self, warrant: bytes) -> None:
         """Replace the authority's word for this node.
 
@@ -211,14 +222,16 @@ class _DiskStore(Store):
                 " without the registrations of the old one"
             )
         remembered = _read_remembered(self._path / _REMEMBERED, warnings)
+        keys = _read_ring(self._path / _KEYS)
         bans = _read_hex(self._path / _BANS, warnings, "others tell them again")
         flat = _read_hex(self._path / _USED, warnings, "who has used which invitation is learnt anew")
         used = list(zip(flat[::2], flat[1::2], strict=False))
         if seed is None:
-            return self._begin(), Saved(remembered=remembered, bans=bans, used=used, warnings=warnings)
+            saved = Saved(remembered=remembered, keys=keys, bans=bans, used=used, warnings=warnings)
+            return self._begin(), saved
         warrant = _read_hex(self._path / _WARRANT, warnings, "this node needs a new invitation")
         saved = self._resume(state, remembered, warnings)
-        return seed, replace_fields(saved, warrant=b"".join(warrant[:1]), bans=bans, used=used)
+        return seed, replace_fields(saved, keys=keys, warrant=b"".join(warrant[:1]), bans=bans, used=used)
 
     def _begin(self) -> bytes:
         """Make a new identity. The key comes last: before it is there, nothing counts."""
@@ -261,7 +274,7 @@ class _DiskStore(Store):
         if checks is None and (self._path / _CHECKS).exists():
             warnings.append(f"{self._path / _CHECKS} is damaged: checks begin anew, maintenance has ended")
         return Saved(
-            state.counter, state.birth, state.floor, entries, lost, False, remembered, checks, warnings
+            state.counter, state.birth, state.floor, entries, lost, False, remembered, checks, None, warnings
         )
 
     # -------------------------------------------------------------------------------------- using
@@ -293,6 +306,11 @@ class _DiskStore(Store):
         data = sealed(content)
         with self._using():
             replace(self._path, _CHECKS, data)
+
+    def save_keys(self, content: object) -> None:
+        data = sealed(content)
+        with self._using():
+            replace(self._path, _KEYS, data)
 
     def save_warrant(self, warrant: bytes) -> None:
         with self._using():
@@ -363,6 +381,17 @@ def _read_key(path: Path, warnings: list[str]) -> bytes | None:
     if path.stat().st_mode & 0o077:
         warnings.append(f"{path} is open to other users: chmod 600 it")
     return seed
+
+
+def _read_ring(path: Path) -> object:
+    """The cluster's keys. Without them the node would speak in clear, so damage ends the start."""
+    content: object = unsealed(path)
+    if content is None and path.exists():
+        raise StoreError(
+            f"{path} is damaged: restore it from a backup, or move it away and give --key-file with a key"
+            " that the cluster has"
+        )
+    return content
 
 
 def _read_remembered(path: Path, warnings: list[str]) -> list[tuple[str, int]]:

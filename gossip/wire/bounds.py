@@ -16,7 +16,9 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
+from gossip.core.keys import KeyState
 from gossip.core.records import (
+    KEY_MARK_BYTES,
     MAX_NAME_BYTES,
     MAX_NOTE_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -27,6 +29,7 @@ from gossip.core.records import (
     Body,
     Deletion,
     EventRecord,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
@@ -61,7 +64,7 @@ MAX_HOST_BYTES = 255
 MAX_KIND = 65_535
 _KNOWN_KINDS = frozenset(
     kind.__struct_config__.tag
-    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord, Ban)
+    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord, KeyRecord, Ban)
 )
 
 # The C0 and C1 controls, the line separators, and the marks that reverse the text around them.
@@ -81,6 +84,8 @@ def check_body(body: Body) -> None:
         _check_service(body)
     elif isinstance(body, StatusRecord):
         _check_status(body)
+    elif isinstance(body, KeyRecord):
+        _check_keys(body)
     elif isinstance(body, Accusation):
         if body.owner == body.subject:
             raise LocalProtocolError("a node cannot accuse itself")
@@ -190,6 +195,18 @@ def _check_status(body: StatusRecord) -> None:
         raise LocalProtocolError(f"two checks of {body.key or 'the node'!r} have one name: give each its own")
     if body.note:
         _check_text("note", body.note, MAX_NOTE_BYTES)
+
+
+def _check_keys(body: KeyRecord) -> None:
+    if body.key:
+        raise LocalProtocolError("a record of keys has no key of its own")
+    if len(body.target) not in (0, KEY_MARK_BYTES) or bool(body.target) != bool(body.epoch):
+        raise LocalProtocolError("a change of keys has a number and a mark, or neither")
+    marks = [mark for mark, _ in body.keys]
+    if len(set(marks)) < len(marks):
+        raise LocalProtocolError("one key is listed twice")
+    if sum(state == KeyState.SENDING for _, state in body.keys) > 1:
+        raise LocalProtocolError("more than one key is said to be sending")
 
 
 def _check_ban(body: Ban) -> None:

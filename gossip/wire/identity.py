@@ -25,6 +25,7 @@ from gossip.core.records import (
     EventRecord,
     Fact,
     Key,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
@@ -52,7 +53,7 @@ _DATA_DOMAIN = b"gossip data 1\0"
 _GRANT_DOMAIN = b"gossip warrant 1\0"
 _CLAIM_DOMAIN = b"gossip invitee 1\0"
 
-_Known = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | StatusRecord | Ban
+_Known = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | StatusRecord | KeyRecord | Ban
 _read_known: Callable[[bytes], _Known] = msgspec.msgpack.Decoder(_Known).decode
 _read_opaque: Callable[[bytes], Opaque] = msgspec.msgpack.Decoder(Opaque).decode
 _write = msgspec.msgpack.Encoder().encode

@@ -12,6 +12,7 @@ from gossip.core.coordinates import FILTER_PEERS_MAX
 from gossip.core.detector import ACCUSERS_MAX
 from gossip.core.dialback import AT_ONCE
 from gossip.core.gate import HOLDERS_MAX, TOLD_MAX
+from gossip.core.health import ACCUSERS_MAX as ACCUSERS_OF_ONESELF_MAX
 from gossip.core.helping import FAVOURS_MAX
 from gossip.core.intake import RECENT_MAX
 from gossip.core.params import Params
@@ -68,7 +69,7 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "given": GIVEN_MAX,
         "coordinates": FILTER_PEERS_MAX,
         "recent": 2 * (RECENT_MAX + 1),
-        "accusers of this node": params.suspicion_k * 64,
+        "accusers of this node": ACCUSERS_OF_ONESELF_MAX,
         "timers": TIMERS_OWN + TIMERS_PER_MEMBER * members + favours + introductions + ATTEMPTS_MAX,
         "stale timers": STALE_TIMERS_MAX,
     }

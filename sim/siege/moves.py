@@ -83,7 +83,7 @@ def accuse_by_phantoms(rogue: Rogue, others: Sequence[Member], dice: random.Rand
     facts = []
     for phantom in dice.sample(sorted(rogue.phantoms), 8):
         accusation = Accusation(phantom, victim.id, victim.incarnation, dice.randrange(4))
-        facts += [rogue.voice(phantom), rogue.keys[phantom].issue(accusation)]
+        facts += [rogue.voice(phantom), rogue.notaries[phantom].issue(accusation)]
     _tell_all(rogue, others, facts)
 
 

@@ -37,7 +37,7 @@ class Rogue(Node):
         self.archive = archive
         self.seed = seed
         self.phantoms: dict[NodeId, MemberRecord] = {}
-        self.keys: dict[NodeId, Notary] = {}
+        self.notaries: dict[NodeId, Notary] = {}
         self.heard: deque[bytes] = deque(maxlen=KEPT)
         self.open: deque[StreamId] = deque(maxlen=64)
         """Streams that it has opened, or been called on."""
@@ -136,7 +136,7 @@ class Rogue(Node):
 
     def imagine(self, **changes: Any) -> NodeId:
         """A node that does not exist, with a key: its id."""
-        number = len(self.keys)
+        number = len(self.notaries)
         notary = StandIn(derive_bytes(self.seed, "phantom", number % PHANTOMS_MAX), self.archive)
         record = msgspec.structs.replace(
             self.me.record,
@@ -147,9 +147,9 @@ class Rogue(Node):
             **changes,
         )
         self.phantoms[notary.id] = record
-        self.keys[notary.id] = notary
+        self.notaries[notary.id] = notary
         return notary.id
 
     def voice(self, who: NodeId) -> Fact:
         """The record of a node that does not exist, signed."""
-        return self.keys[who].issue(self.phantoms[who])
+        return self.notaries[who].issue(self.phantoms[who])

@@ -40,6 +40,18 @@ WRONG = [
     ("doctor a b", "unrecognized arguments: b"),
     ("doctor --timeout 500ms", "'500ms' is not from 1s to 30s"),
     ("doctor --timeout 5", "'5' is no duration"),
+    ("keygen new.key", "unrecognized arguments: new.key"),
+    ("keys", "required: what"),
+    ("keys change", "invalid choice"),
+    ("keys list k", "list takes no NAME"),
+    ("keys use", "use needs the NAME of a key"),
+    ("keys remove", "remove needs the NAME of a key"),
+    ("keys add k", "add needs --key-file FILE"),
+    ("keys use k --key-file f", "use takes no --key-file"),
+    ("keys list --insist", "--insist and --wait go with rotate"),
+    ("keys use k --wait 5s", "--insist and --wait go with rotate"),
+    ("keys rotate k --insist", "--insist begins no change"),
+    ("keys rotate --wait 5", "'5' is no duration"),
     ("rtt", "required: B"),
     ("rtt a b c", "unrecognized arguments: c"),
     ("register --port 1", "required: NAME"),
@@ -94,6 +106,10 @@ WRONG = [
     ("event a b c", "unrecognized arguments: c"),
     ("events deploy", "unrecognized"),
     ("version please", "unrecognized"),
+    ("token", "required: action, NAME, --scope"),
+    ("token make a --scope read", "invalid choice"),
+    ("token new a --scope all", "invalid choice"),
+    ("token new a --scope read --expires 5", "'5' is no duration"),
     ("completion", "required: shell"),
     ("completion tcsh", "invalid choice"),
 ]
@@ -128,14 +144,12 @@ def test_help_lists_every_command(gossip: Run) -> None:
 
 def test_every_command_that_asks_the_agent_can_be_told_its_socket() -> None:
     with_socket = {name for name, (_, parser) in COMMANDS.items() if "--socket" in parser.format_help()}
-    assert with_socket == set(COMMANDS) - {"version", "completion", "ca", "invite"}
+    assert with_socket == set(COMMANDS) - {"version", "completion", "token", "keygen", "ca", "invite"}
 
 
 # -- gossip agent ----------------------------------------------------------------------------------
 
 LATER = [
-    ("--key-file", "k"),
-    ("--dns", "127.0.0.1:0"),
     ("--http-list-self-as", "consul"),
 ]
 

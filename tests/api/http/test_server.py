@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gossip.api.http import connection
+from gossip.api.http import connection, line
 from gossip.api.http.routes import Routes
 from gossip.api.http.server import listen
 from gossip.api.http.values import Request, Response, Send, Streamed, json
@@ -228,9 +228,9 @@ async def test_a_client_that_does_not_read_is_ended(mock_clock: MockClock) -> No
     async with serving(table) as here:
         client = await here.connect()
         await client.stream.send_all(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await advance(mock_clock, connection.STALL_SECONDS / 2)
+        await advance(mock_clock, line.STALL_SECONDS / 2)
         assert here.server.connections == 1
-        await advance(mock_clock, connection.STALL_SECONDS)
+        await advance(mock_clock, line.STALL_SECONDS)
         assert here.server.connections == 0
 
 
