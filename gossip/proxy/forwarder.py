@@ -112,7 +112,8 @@ class Forwarder:
 
     def offer(self, instances: Iterable[Target]) -> None:
         """All instances of the service, those too that are not to be called."""
-        everybody = list(instances)
+        # What has no port is only there to be seen.
+        everybody = [each for each in instances if each.port]
         self._offered = tuple(each for each in everybody if each.status not in HIDDEN)
         self._hidden = {key_of(each): each.status for each in everybody if each.status in HIDDEN}
         called = {key_of(each) for each in self._offered}

@@ -246,19 +246,8 @@ class Call:
         )
 
     def _attempt(self) -> Attempt | None:
-        options = self._options
-        try:
-            instance = self._catalog.pick(
-                self._wish.name,
-                tags=self._tags,
-                key=options.key,
-                near=options.near,
-                zone=options.zone,
-                subset=options.subset,
-                no_suspect=options.no_suspect,
-                avoid=self._instances,
-            )
-        except NotFoundError:
+        instance = self._pick()
+        if instance is None:
             return None
         self._instances.append(instance)
         timeouts = self._timeouts()
@@ -268,6 +257,27 @@ class Call:
             timeouts,
             self._catalog.begin_call(instance),
         )
+
+    def _pick(self) -> Instance | None:
+        """One that has not been tried, and has a port: one without is only there to be seen."""
+        options, avoid = self._options, list(self._instances)
+        while True:
+            try:
+                instance = self._catalog.pick(
+                    self._wish.name,
+                    tags=self._tags,
+                    key=options.key,
+                    near=options.near,
+                    zone=options.zone,
+                    subset=options.subset,
+                    no_suspect=options.no_suspect,
+                    avoid=avoid,
+                )
+            except NotFoundError:
+                return None
+            if instance.port:
+                return instance
+            avoid.append(instance)
 
     def _timeouts(self) -> _Timeouts:
         options, until = self._options, self._deadline

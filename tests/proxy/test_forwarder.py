@@ -98,14 +98,11 @@ async def test_who_does_not_read_holds_up_only_who_writes_to_it() -> None:
                 await stream.send_eof()
 
             nursery.start_soon(send)
-            before = -1
-            while sent != before:
-                before = sent
-                await trio.sleep(0.05)
+            await until(lambda: any(link.instance.backlog for link in forwarder._pump.links()))
+            await until(lambda: not forwarder._pump.links()[0].client.mask)
             assert sent < 400, "it is held up"
             assert forwarder.figures.up_bytes < 400 * 65_536
-            links = forwarder._pump.links()
-            assert 0 < len(links[0].instance.backlog) <= 131_072
+            assert 0 < len(forwarder._pump.links()[0].instance.backlog) <= 131_072
             go.set()
             total = 0
             async for data in stream:
@@ -118,6 +115,7 @@ async def test_another_instance_is_tried_before_the_client_is_turned_away() -> N
     async with instance("a") as a, forwarding(dead, a) as forwarder:
         for _ in range(20):
             assert await said(forwarder) == b"hello"
+            await until(lambda: forwarder.figures.active == 0)
         figures = forwarder.figures
         assert (figures.accepted, figures.connected, figures.unreachable) == (20, 20, 0)
         assert figures.retried == figures.attempts_failed == 5, "then it is left out"
@@ -139,6 +137,8 @@ async def test_who_gets_no_instance_is_reset_and_counted() -> None:
         forwarder.offer([T("c", status="critical"), T("m", status="maintenance")])
         assert await said(forwarder) == b""
         assert (forwarder.figures.no_instance, forwarder.counted()["hidden"]) == (2, 2)
+        forwarder.offer([T("worker", port=0)])
+        assert forwarder.counted()["callable"] == 0
 
 
 async def test_connections_go_where_there_are_fewest() -> None:
@@ -302,16 +302,16 @@ async def test_a_changed_definition_holds_for_what_comes() -> None:
             await old.aclose()
 
 
-async def test_a_thousand_connections() -> None:
+async def test_hundreds_of_connections() -> None:
     raise_descriptors()
     async with instance("a") as a, forwarding(a) as forwarder, contextlib.AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(await open_to(forwarder)) for _ in range(1_000)]
+        streams = [await stack.enter_async_context(await open_to(forwarder)) for _ in range(500)]
         for turn in range(2):
             for stream in streams:
                 await stream.send_all(b"%d" % turn)
             for stream in streams:
                 assert await stream.receive_some() == b"%d" % turn
-        assert forwarder.figures.active == 1_000
+        assert forwarder.figures.active == 500
 
 
 def test_a_port_that_is_taken_is_told() -> None:
