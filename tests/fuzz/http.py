@@ -8,6 +8,7 @@ import h11
 import trio
 
 from gossip.api.http.connection import Conversation
+from gossip.api.http.shortcuts import Shortcuts
 from tests.fuzz import bend
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ class _Server:
         self.answers = 0
         self.gossip_first: Callable[[], None] = lambda: None
         self.count: Callable[[str], None] = _fail
+        self.shortcuts = Shortcuts(self.answered)
 
     def answered(self, route: str, status: int) -> None:  # noqa: ARG002 - as `Server` has it
         self.answers += 1

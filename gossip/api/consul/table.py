@@ -55,7 +55,8 @@ class Table:
         if "//" in raw_path and method in ("GET", "HEAD"):
             clean = _SLASHES.sub("/", raw_path)
             if clean.startswith("/v1/"):
-                return Match(Route(method, "/v1/", _moved(clean), waits=False), {}, (), is_plain=True)
+                moved = Route(method, "/v1/", _moved(clean), waits=False, scope=Scope.NONE)
+                return Match(moved, {}, (), is_plain=True)
         if not raw_path.startswith("/v1/") and raw_path != "/v1":
             return None
         methods, params = self._find(raw_path)
