@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from gossip.core.catalog import ZONE
 from gossip.core.records import MAX_NAME_BYTES, ServiceRecord
 from gossip.core.types import Status, show_address
 
@@ -30,6 +31,7 @@ __all__ = [
     "Lookup",
     "MemberView",
     "Members",
+    "Places",
     "Reads",
     "ServiceView",
     "Services",
@@ -41,12 +43,16 @@ __all__ = [
     "member",
     "members",
     "milliseconds",
+    "places",
     "reachable",
     "rfc3339",
     "service",
     "services",
     "tally",
 ]
+
+MAX_PLACES = 16_384
+"""Distances in one answer: far below a line of 1 MiB."""
 
 
 class Reads(Protocol):
@@ -102,6 +108,8 @@ class InstanceView(Struct, frozen=True, gc=False, omit_defaults=True):
     """Name of each check, and what it found. Absent where there is none."""
     note: str = ""
     """Why it is in maintenance."""
+    zone: str = ""
+    """Where it is. Absent where nobody says."""
 
 
 class ServiceView(Struct, frozen=True, gc=False):
@@ -163,6 +171,17 @@ class Instances(Struct, frozen=True, omit_defaults=True):
     """The node that is asked hears nobody, so that this may be old. Absent while it does."""
 
 
+class Places(Struct, frozen=True):
+    """The answer of `members.places`: what a caller here needs to prefer what is near."""
+
+    zone: str
+    """This node's; empty if it has no such tag."""
+    zones: dict[str, int]
+    """How many live members each zone has; under the empty name, those without one."""
+    rtt_ms: dict[str, float]
+    """Estimated milliseconds to live members, by their id; to the nearest, if there are very many."""
+
+
 class Services(Struct, frozen=True):
     """The answer of `services.list`."""
 
@@ -207,6 +226,56 @@ class Info(Struct, frozen=True):
     queue: int
     rss_bytes: int | None
     counters: dict[str, int]
+    sealing: str = "clear"
+    """How it speaks to others."""
+    authority: str = ""
+    """The public key of the cluster's authority; empty if there is none."""
+    admission: str = "open"
+    """`invited` if only whom it has invited is let in."""
+    bans: int = 0
+
+
+class KeyView(Struct, frozen=True):
+    """One cluster key of this agent, without its secret."""
+
+    name: str
+    mark: str
+    state: str
+    target: bool
+    """Whether it is the one that the last change of keys was to."""
+
+
+class MemberKeys(Struct, frozen=True):
+    """What a member says of its cluster keys."""
+
+    name: str
+    id: str
+    status: str
+    keys: dict[str, str] | None
+    """State by mark; None: it says nothing, since it speaks in clear or is of an older version."""
+
+
+class KeyChange(Struct, frozen=True):
+    """How the last change of the cluster's key stands, as this agent sees it."""
+
+    target: str
+    stage: str
+    """`distributing`: members lack the key; `switching`: some seal with an older one; `done`."""
+    waiting: list[str]
+    """Live members that it waits for."""
+    away: list[str]
+    """Dead members without the key: older keys wait for them."""
+    insists: bool
+
+
+class KeyList(Struct, frozen=True):
+    """The answer of `keys.list`."""
+
+    keys: list[KeyView]
+    members: list[MemberKeys]
+    change: KeyChange | None
+    sealing: str
+    clear_accepted: int
 
 
 def rfc3339(wall: float) -> str:
@@ -265,6 +334,7 @@ def instance(each: Instance) -> InstanceView:
         each.status,
         dict(each.checks),
         each.note,
+        each.zone,
     )
 
 
@@ -294,6 +364,22 @@ def services(node: Reads) -> Services:
     """Every service that some live member offers."""
     rows = [service(node, name) for name in node.catalog.names()]
     return Services([row for row in rows if row is not None], node.catalog.index)
+
+
+def places(node: Reads) -> Places:
+    """Where everybody is."""
+    me = node.members.me
+    zones: dict[str, int] = {}
+    away = [(0.0, me.id)]
+    for each in (me, *(member for member in node.members if member.is_live)):
+        zone = each.record.tags.get(ZONE, "")
+        zones[zone] = zones.get(zone, 0) + 1
+        if each is not me and (rtt := node.rtt(None, each.id)) is not None:
+            away.append((rtt, each.id))
+    nearest = sorted(away)[:MAX_PLACES]
+    return Places(
+        me.record.tags.get(ZONE, ""), zones, {id.hex(): round(rtt * 1000, 3) for rtt, id in nearest}
+    )
 
 
 def tally(node: Reads) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gossip.core.catalog import NODE, Catalog, state_of, status_key
+from gossip.core.catalog import NODE, ZONE, Catalog, state_of, status_key
 from gossip.core.context import Context
 from gossip.core.events import Event, EventKind
 from gossip.core.members import Member, MemberTable
@@ -20,6 +20,9 @@ from gossip.core.records import (
 from gossip.core.types import Address, Phase, Status
 
 __all__ = ["Roster"]
+
+CONFLICTS = frozenset({"name_conflict", "address_conflict"})
+"""Flags of the living: who is gone has no conflict."""
 
 
 class Roster:
@@ -121,7 +124,7 @@ class Roster:
                     self._tell_service(EventKind.SERVICE_CHANGED, member, record, state_of(member, record))
 
     def flag(self, member: Member, word: str, *, on: bool) -> None:
-        """Raise or lower one of the conflict flags, `degraded` or `unstable`."""
+        """Raise or lower one of the conflict flags, `banned`, `degraded` or `unstable`."""
         if word == "degraded":
             if member.degraded is on:
                 return
@@ -177,7 +180,8 @@ class Roster:
         for member in self._table.named(name):
             if not member.is_live:
                 for word in member.conflicts:
-                    self.flag(member, word, on=False)
+                    if word in CONFLICTS:
+                        self.flag(member, word, on=False)
 
     def _flag_all(self, group: Iterable[Member], word: str) -> None:
         members = list(group)
@@ -208,7 +212,7 @@ def _said(fact: Fact | None) -> tuple[object, ...]:
 
 def _shown_part(record: MemberRecord) -> tuple[object, ...]:
     """What a lookup shows of a living owner."""
-    return (record.name, record.host, record.phase == Phase.RESTARTING)
+    return (record.name, record.host, record.phase == Phase.RESTARTING, record.tags.get(ZONE))
 
 
 def _content(record: ServiceRecord | Deletion) -> tuple[object, ...]:

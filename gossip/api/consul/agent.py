@@ -116,7 +116,7 @@ class AgentReading:
                 "queue": str(info.queue),
             },
             "serf_lan": {
-                "encrypted": "false" if agent.keyring() is None else "true",
+                "encrypted": "true" if agent.keys().keys else "false",
                 "failed": str(counts["dead"]),
                 "health_score": str(info.health),
                 "left": str(counts["left"]),

@@ -47,9 +47,6 @@ class Backend(methods.Backend, Protocol):
     def node_tags(self) -> Mapping[str, str]:
         """The node's own."""
 
-    def keyring(self) -> list[str] | None:
-        """The keys of the key ring, the one in use first; None while nothing is sealed."""
-
     def own_service(self, key: str) -> ServiceRecord | None:
         """The record of a service of this node."""
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from gossip.api.consul.words import Refusal, parse_duration
 
-__all__ = ["CATALOG_DEREGISTRATION", "CATALOG_REGISTRATION", "CHECK", "SERVICE", "UPDATE", "decode"]
+__all__ = ["CATALOG_DEREGISTRATION", "CATALOG_REGISTRATION", "CHECK", "KEY", "SERVICE", "UPDATE", "decode"]
 
 STRING, INT, BOOL, DURATION = "string", "int", "bool", "duration"
 STRINGS, TEXTS, HEADER, ANY = "[]string", "map[string]string", "map[string][]string", "any"
@@ -100,6 +100,7 @@ SERVICE: Final = _fields(
     }
 )
 UPDATE: Final = _fields({"Status": STRING, "Output": STRING})
+KEY: Final = _fields({"Key": STRING})
 _CATALOG_CHECK: Final = Object(
     "structs.HealthCheck",
     _fields(

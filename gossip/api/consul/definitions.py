@@ -16,6 +16,7 @@ from gossip.api.consul import carried
 from gossip.api.consul.words import Refusal
 from gossip.api.methods import Registration
 from gossip.config import read_checks
+from gossip.config.access import Scope
 from gossip.config.check_values import show_duration
 from gossip.config.consul import translate_check
 from gossip.errors import ConfigError
@@ -23,7 +24,14 @@ from gossip.errors import ConfigError
 if TYPE_CHECKING:
     from gossip.config import CheckDefinition
 
-__all__ = ["check_definition", "is_default_name", "merged_checks", "service_registration", "show_name"]
+__all__ = [
+    "check_definition",
+    "command_policy",
+    "is_default_name",
+    "merged_checks",
+    "service_registration",
+    "show_name",
+]
 
 MAX_META: Final = 64
 MAX_META_KEY: Final = 128
@@ -256,8 +264,19 @@ def _argv(given: Mapping[str, Any]) -> Sequence[str]:
     return given.get("Args") or given.get("ScriptArgs") or ()
 
 
+DENIED: Final = "denied"
+"""In place of the setting, for who may not have this agent run anything."""
+
+
+def command_policy(setting: str, grant: Scope) -> str:
+    """What holds for a request: commands run as the agent's user, so only admins bring some."""
+    return setting if setting != "http" or grant >= Scope.ADMIN else DENIED
+
+
 def refuse_commands(given: Mapping[str, Any], policy: str) -> None:
     """Raises `Refusal` if it is a command, and those do not come over HTTP here."""
+    if _argv(given) and policy == DENIED:
+        raise Refusal(403, "Permission denied")
     if _argv(given) and policy != "http":
         raise Refusal(
             500,

@@ -64,7 +64,9 @@ class External:
         meta = carried.put(node=node)
         wanted.setdefault(bare, Registration(carried.BARE, 0, bare, node.address, (), meta, 1, []))
         if given.get("Service"):
-            new = _service(given["Service"], node, self._agent.command_checks)
+            new = _service(
+                given["Service"], node, definitions.command_policy(self._agent.command_checks, asked.grant)
+            )
             old = wanted.get(new.id)
             wanted[new.id] = new if old is None else msgspec.structs.replace(new, checks=old.checks)
         reports = self._add_checks(given, name, wanted, bare)

@@ -60,7 +60,7 @@ class Registering:
     async def register(self, asked: Request) -> Response:
         """A service with its checks; of those that it has, the ones that are not named stay, unless said."""
         given = bodies.decode(asked.body, bodies.SERVICE)
-        wanted = definitions.service_registration(given, self._agent.command_checks)
+        wanted = definitions.service_registration(given, self._commands(asked))
         held = self._agent.own_service(wanted.id)
         if held is not None and carried.read(held).node is not None:
             raise Refusal(400, f"The ID {wanted.id!r} is that of a service of an external node")
@@ -85,6 +85,9 @@ class Registering:
         except NotFoundError:
             raise Refusal(404, _unknown_service(id)) from None
         return DONE
+
+    def _commands(self, asked: Request) -> str:
+        return definitions.command_policy(self._agent.command_checks, asked.grant)
 
     def _own(self, id: str, problem: str) -> ServiceRecord:
         record = self._agent.own_service(id)
@@ -112,7 +115,7 @@ class Registering:
     async def register_check(self, asked: Request) -> Response:
         """A check of a service that is there, or of the node."""
         given = bodies.decode(asked.body, bodies.CHECK)
-        table = definitions.check_definition(given, self._agent.command_checks)
+        table = definitions.check_definition(given, self._commands(asked))
         service = given.get("ServiceID", "")
         if not service:
             await self._agent.add_check(definitions.read_one(table, NODE))

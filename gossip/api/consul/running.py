@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import platform
@@ -12,12 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from gossip import log
+from gossip.api.consul import bodies
 from gossip.api.consul.questions import switch
 from gossip.api.consul.registering import DONE
 from gossip.api.consul.words import Refusal
+from gossip.api.http.routes import READING
 from gossip.api.http.values import JSON, Later, Response, Streamed
+from gossip.config.keyfile import parse_key
+from gossip.core.keys import KeyState
 from gossip.core.types import Status
-from gossip.errors import GossipError, NotFoundError
+from gossip.errors import CryptoError, GossipError, NotFoundError
+from gossip.wire.keyring import mark_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -41,6 +47,8 @@ LEVELS: Final = {
 MAX_LINES: Final = 1_024
 """Of the log that wait for a reader; what it does not read in time it is told the number of."""
 MAX_MONITORS: Final = 16
+SENDING, RETIRED = KeyState.SENDING.label, KeyState.RETIRED.label
+LIVE: Final = (Status.ALIVE.label, Status.SUSPECT.label)
 NO_WAN: Final = "There is one network: this agent joins no others"
 NO_KEYS: Final = "Keyring is empty (encryption not enabled)"
 
@@ -130,21 +138,47 @@ class Running:
 
     async def keyring(self, asked: Request) -> Response:
         """The keys that seal what travels."""
-        keys = self._agent.keyring()
-        if keys is None:
+        ring = self._agent.keys()
+        if not ring.keys:
             raise Refusal(500, NO_KEYS)
-        if asked.method not in ("GET", "HEAD"):
-            raise Refusal(501, "Keys are not changed over HTTP: use 'gossip keys'")
-        count = self._agent.node.members.n
+        if asked.method not in READING:
+            await self._change_keys(asked)
+            return DONE
+        live = [member for member in ring.members if member.status in LIVE]
+        states = [member.keys or {} for member in live]
         row = {
             "WAN": False,
             "Datacenter": self._agent.cluster,
             "Segment": "",
-            "Keys": dict.fromkeys(keys, count),
-            "PrimaryKeys": dict.fromkeys(keys[:1], count),
-            "NumNodes": count,
+            "Keys": {
+                key.mark: sum(held.get(key.mark, RETIRED) != RETIRED for held in states)
+                for key in ring.keys
+                if key.state != RETIRED
+            },
+            "PrimaryKeys": {
+                key.mark: sum(held.get(key.mark) == key.state for held in states)
+                for key in ring.keys
+                if key.state == SENDING
+            },
+            "NumNodes": len(live),
         }
         return self._context.kept(asked, [row])
+
+    async def _change_keys(self, asked: Request) -> None:
+        """Consul names a key by itself. Here that is asked only of one that is new: marks name the others."""
+        given = bodies.decode(asked.body, bodies.KEY).get("Key", "")
+        what = {"POST": "add", "PUT": "use", "DELETE": "remove"}[asked.method]
+        name = given
+        if what != "add":
+            with contextlib.suppress(CryptoError):
+                name = mark_of(parse_key(given)).hex()
+        try:
+            if what == "add":
+                await self._agent.change_keys(what, "", given, insist=False)
+            else:
+                await self._agent.change_keys(what, name, "", insist=False)
+        except GossipError as error:
+            raise Refusal(400 if isinstance(error, CryptoError) else 500, str(error)) from error
 
     # --------------------------------------------------------------------------------- what it looks like
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlencode
 
 from gossip.api.consul.words import PLAIN
-from gossip.api.http.routes import Match, Route
+from gossip.api.http.routes import Match, Route, usual_scope
 from gossip.api.http.values import Response
+from gossip.config.access import Scope
 
 if TYPE_CHECKING:
     from gossip.api.http.values import Handler, Request
@@ -22,6 +23,11 @@ __all__ = ["Table"]
 
 METHODS: Final = ("GET", "POST", "PUT", "DELETE")
 MAX_SEGMENTS: Final = 6
+FOR_ADMINS: Final = (
+    *("agent/join/", "agent/leave", "agent/force-leave/", "agent/reload", "agent/maintenance"),
+    "operator/keyring",
+)
+"""What concerns the agent or the cluster, and no service."""
 
 _SLASHES = re.compile("//+")
 
@@ -37,7 +43,8 @@ class Table:
         methods = self._rows.setdefault("/v1/" + path, {})
         if method in methods:
             raise ValueError(f"{method} {path} is there already")
-        methods[method] = Route(method, "/v1/" + path, handler, waits=False)
+        scope = Scope.ADMIN if path in FOR_ADMINS else usual_scope(method)
+        methods[method] = Route(method, "/v1/" + path, handler, waits=False, scope=scope)
 
     def has(self, method: str, path: str) -> bool:
         """Whether something answers there already."""
@@ -48,7 +55,8 @@ class Table:
         if "//" in raw_path and method in ("GET", "HEAD"):
             clean = _SLASHES.sub("/", raw_path)
             if clean.startswith("/v1/"):
-                return Match(Route(method, "/v1/", _moved(clean), waits=False), {}, (), is_plain=True)
+                moved = Route(method, "/v1/", _moved(clean), waits=False, scope=Scope.NONE)
+                return Match(moved, {}, (), is_plain=True)
         if not raw_path.startswith("/v1/") and raw_path != "/v1":
             return None
         methods, params = self._find(raw_path)

@@ -1,10 +1,10 @@
 """One HTTP connection: requests in, answers out, each step with its time.
 
 h11 keeps the protocol's rules; this reads and writes the socket for it. One cancel scope covers the whole
-connection, and its deadline says what is waited for: a further request (`IDLE_SECONDS`), the rest of a header
-(`HEADER_SECONDS`, counted once, so that a byte now and then buys nothing), the rest of a body
-(`BODY_SECONDS`), or that the client reads (`STALL_SECONDS`). A handler has no deadline; one that may wait is
-ended when the client goes.
+connection, and its deadline says what is waited for: a handshake (`HANDSHAKE_SECONDS`), a further request
+(`IDLE_SECONDS`), the rest of a header (`HEADER_SECONDS`, counted once, so that a byte now and then buys
+nothing), the rest of a body (`BODY_SECONDS`), or that the client reads (`line.STALL_SECONDS`). A handler has
+no deadline; one that may wait is ended when the client goes.
 
 A request is answered before the next one is looked at, and between two requests that came together other
 tasks run: so each connection has one request a round of trio's, however much it sends. A header is taken
@@ -18,7 +18,6 @@ import contextlib
 import json
 import logging
 import math
-import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -47,14 +46,16 @@ from gossip.errors import GossipError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gossip.api.http.guard import Guard, Pass
+    from gossip.api.http.line import Line
     from gossip.api.http.routes import Match, Route, Routes
 
 __all__ = ["Conversation", "Server"]
 
 IDLE_SECONDS: Final = 60.0
+HANDSHAKE_SECONDS: Final = 10.0
 HEADER_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
-STALL_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 1.0
 HEAD_BYTES: Final = 4_096
 """Read at once where a header is to come: 20 KiB of short lines already cost 20 ms."""
@@ -79,6 +80,7 @@ class Server(Protocol):
     is_draining: bool
     checks_host: bool
     host: str
+    guard: Guard
     gossip_first: Callable[[], None]
     count: Callable[[str], None]
     shortcuts: Shortcuts
@@ -94,8 +96,8 @@ class _Gone(Exception):  # noqa: N818 - nothing is wrong: the client has what it
 class Conversation:
     """Serves one client until it goes."""
 
-    def __init__(self, sock: socket.socket, server: Server) -> None:
-        self._sock = sock
+    def __init__(self, line: Line, server: Server) -> None:
+        self._line = line
         self._server = server
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._scope = trio.CancelScope()
@@ -112,18 +114,19 @@ class Conversation:
     # ------------------------------------------------------------------------------ from beginning to end
 
     async def run(self) -> None:
-        """Returns when the client has gone, or was dropped; closes the socket."""
-        self._scope.deadline = trio.current_time() + HEADER_SECONDS
+        """Returns when the client has gone, or was dropped; closes the line."""
+        self._wait(HANDSHAKE_SECONDS)
         try:
             with self._scope, contextlib.suppress(OSError, _Gone):
+                await self._line.begin()
+                self._wait(HEADER_SECONDS)
                 while await self._exchange():
                     self._wait(IDLE_SECONDS)
                 await self._end()
             if self._scope.cancelled_caught and not self._idle:
                 self._too_slow()
         finally:
-            trio.lowlevel.notify_closing(self._sock)
-            self._sock.close()
+            self._line.close()
 
     def drain(self) -> None:
         """The server stops: a connection without a request ends now, one that streams ends its body."""
@@ -162,7 +165,7 @@ class Conversation:
         if self._http.trailing_data[0]:
             return True
         while True:
-            data = await self._receive(HEAD_BYTES)
+            data = await self._line.receive(HEAD_BYTES)
             answer = self._server.shortcuts.answer(data)
             if answer is None or self._server.is_draining:
                 break
@@ -196,16 +199,13 @@ class Conversation:
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             late = problem(408, "timeout", "the request did not come in time")
             self._server.answered(OTHER, 408)
-            with contextlib.suppress(OSError):
-                self._sock.send(self._head(late, len(late.body)) + late.body)
+            self._line.last_word(self._head(late, len(late.body)) + late.body)
 
     async def _end(self) -> None:
         """Half close, and read away what still comes for a moment: a reset would take the answer back."""
         self._wait(LINGER_SECONDS)
         self._idle = True
-        self._sock.shutdown(socket.SHUT_WR)
-        while await self._receive():
-            pass
+        await self._line.hang_up()
 
     # ---------------------------------------------------------------------------------------- one request
 
@@ -225,11 +225,12 @@ class Conversation:
         except BadRequestError as error:
             await self._finish(OTHER, answer_error(error))
             return
+        admitted = self._server.guard.admit(asked)
         match = self._server.routes.find(method, asked.path)
         route = match.route
         name = match.name or OTHER if route is None else route.pattern
         self._takes_gzip = wants_gzip(headers.get("accept-encoding", ""))
-        refusal = self._objection(asked, match)
+        refusal = self._objection(admitted, match)
         if refusal is None and body is None:
             body = await self._body(method)
         if refusal is not None or route is None:
@@ -237,10 +238,15 @@ class Conversation:
         elif body is None:
             await self._finish(name, _as_wanted(too_large(MAX_BODY_BYTES), match))
         else:
-            asked = Request(method, asked.path, asked.query, headers, body, match.params)
-            self._wait(math.inf)
+            clean = admitted.asked
+            asked = Request(
+                method, clean.path, clean.query, clean.headers, body, match.params, admitted.grant
+            )
+            self._wait(None)
             answer = await self._call(route, asked)
-            self._remember(route, asked, answer)
+            if not admitted.bearer:
+                # A token may expire or be withdrawn, and is not to be kept.
+                self._remember(route, asked, answer)
             await self._finish(name, answer)
 
     def _remember(self, route: Route, asked: Request, answer: Response | Streamed) -> None:
@@ -258,9 +264,9 @@ class Conversation:
         ):
             self._server.shortcuts.remember(self._came, route.pattern, answer, gzip=self._takes_gzip)
 
-    def _objection(self, asked: Request, match: Match) -> Response | None:
+    def _objection(self, admitted: Pass, match: Match) -> Response | None:
         """Why this request is not taken, as far as its head tells."""
-        server = self._server
+        server, asked = self._server, admitted.asked
         host = asked.headers.get("host")
         if server.checks_host and host is not None and not is_welcome(host, server.host):
             text = f"the host {host[:100]!r} is not this agent: ask for localhost or an IP address"
@@ -273,6 +279,8 @@ class Conversation:
             allow = ", ".join(match.allow)
             text = f"{asked.path[:100]} takes {allow}"
             return problem(405, "method_not_allowed", text, [("allow", allow)])
+        if (denied := server.guard.objection(admitted, match.route)) is not None:
+            return denied
         # h11 has seen to it that it is a number of at most twenty digits.
         if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
             return _as_wanted(too_large(MAX_BODY_BYTES), match)
@@ -328,7 +336,7 @@ class Conversation:
             held = 0
             while held < READ_BYTES:
                 try:
-                    data = await self._receive(HEAD_BYTES)
+                    data = await self._line.receive(HEAD_BYTES)
                 except OSError:
                     data = b""
                 if not data:
@@ -413,15 +421,15 @@ class Conversation:
 
     # ------------------------------------------------------------------------------------------ the socket
 
-    def _wait(self, seconds: float) -> None:
-        self._scope.deadline = trio.current_time() + seconds
+    def _wait(self, seconds: float | None) -> None:
+        self._scope.deadline = math.inf if seconds is None else trio.current_time() + seconds
 
     async def _next(self, *, is_head: bool = False) -> object:
         """The next event; a header must come whole within `HEADER_SECONDS`, idleness before it aside."""
         http = self._http
         begun = not (is_head and self._idle)
         while (event := http.next_event()) is h11.NEED_DATA:
-            data = await self._receive(HEAD_BYTES if is_head else READ_BYTES)
+            data = await self._line.receive(HEAD_BYTES if is_head else READ_BYTES)
             if data and not begun:
                 begun = True
                 self._idle = False
@@ -429,28 +437,11 @@ class Conversation:
             http.receive_data(data)
         return event
 
-    async def _receive(self, size: int = READ_BYTES) -> bytes:
-        while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            with contextlib.suppress(BlockingIOError, InterruptedError):
-                return self._sock.recv(size)
-
     async def _send(self, data: bytes | None) -> None:
-        if not data:
-            return
-        try:
-            sent = self._sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        rest = memoryview(data)[sent:]
-        self._is_cut = bool(rest)
-        while rest:
-            self._wait(STALL_SECONDS)
-            await trio.lowlevel.wait_writable(self._sock)
-            with contextlib.suppress(BlockingIOError, InterruptedError):
-                rest = rest[self._sock.send(rest) :]
-            self._wait(math.inf)
-        self._is_cut = False
+        if data:
+            self._is_cut = True
+            await self._line.send(data, self._wait)
+            self._is_cut = False
 
 
 def _as_wanted(answer: Response, match: Match) -> Response:

@@ -9,7 +9,8 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from gossip.errors import GossipError, LocalProtocolError, NotFoundError, RefusedError
+from gossip.config.access import Scope
+from gossip.errors import DeniedError, GossipError, LocalProtocolError, NotFoundError, RefusedError
 
 __all__ = [
     "JSON",
@@ -57,6 +58,19 @@ class Request:
     body: bytes = b""
     params: Mapping[str, str] = field(default_factory=dict)
     """What stands in the path where the route has a name in braces."""
+    grant: Scope = Scope.ADMIN
+    """What whoever asks may do; what the route asks for is seen to already."""
+
+    def need(self, scope: Scope, what: str) -> None:
+        """Refuse what needs more than the route does.
+
+        Raises:
+            DeniedError: whoever asks may not do `what`.
+        """
+        if self.grant < scope:
+            raise DeniedError(
+                f"{what} needs the scope {scope.label}: bring a token that has it (http_tokens)"
+            )
 
     def only(self, *names: str) -> None:
         """Refuse a query that has other names than these.
@@ -165,6 +179,8 @@ def answer_error(error: GossipError) -> Response:
         status = 404
     elif isinstance(error, RefusedError):
         status = 409
+    elif isinstance(error, DeniedError):
+        status = 403
     elif isinstance(error, LocalProtocolError):
         status = 400
     else:
