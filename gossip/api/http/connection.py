@@ -315,6 +315,8 @@ class Conversation:
             answer, error = await _outcome(route.handler(asked))
         if isinstance(answer, Later):
             answer, error = await self._while_there(answer.work())
+            # A thousand that waited for the same are answered in one round.
+            self._server.gossip_first()
         if isinstance(error, GossipError):
             return answer_error(error)
         if error is not None:
