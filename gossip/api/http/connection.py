@@ -223,7 +223,9 @@ class Conversation:
         try:
             asked = request(method, event.target.decode("ascii"), headers)
         except BadRequestError as error:
-            await self._finish(OTHER, answer_error(error))
+            path = event.target.decode("ascii").partition("?")[0]
+            match = self._server.routes.find(method, path)
+            await self._finish(OTHER, _as_wanted(answer_error(error), match))
             return
         admitted = self._server.guard.admit(asked)
         match = self._server.routes.find(method, asked.path)
