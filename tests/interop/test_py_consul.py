@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.interop.worlds import World
 
+pytestmark = pytest.mark.slow
+
 
 def client(world: World, place: int) -> consul.Consul:
     host, _, port = world.http(place).partition(":")
