@@ -22,6 +22,7 @@ COMMANDS = (
     "gap",
     "detection",
     "rotation",
+    "calling",
 )
 
 

@@ -38,8 +38,8 @@ SUMMARY = (
 )
 HTTP_OFFSET = 1_000
 """An agent's HTTP port stands so far above its gossip port."""
-PATH = f"/gossip/v1/services/{SERVICE}"
 DNS_OFFSET = 2_000
+PATH = f"/gossip/v1/services/{SERVICE}"
 SETTLE_SECONDS = 3.0
 DEADLINE = 60.0
 DEPTH = 8

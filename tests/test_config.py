@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gossip import armour, config
 from gossip.config import (
     Config,
+    ProxyDefinition,
     ServiceDefinition,
     load,
     parse_address,
@@ -34,6 +35,7 @@ LOCAL: dict[str, object] = {"bind": ["127.0.0.1:0"], "name": "n"}
 KEY_FILE = Path(__file__).with_name("example.key")
 NO_FILE = "/nowhere/k: cannot be read: No such file or directory"
 NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
+BASE = 'bind = "127.0.0.1:0"\n'
 NOT_SEALED = (
     "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
 )
@@ -229,7 +231,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
 def test_the_table_of_settings_is_complete() -> None:
     assert {*EVERYWHERE, *GUARDS} == set(config.SETTINGS)
     fields = set(Config.__dataclass_fields__)
-    assert fields == {*config.SETTINGS, "services", "checks"}
+    assert fields == {*config.SETTINGS, "services", "checks", "proxies"}
 
 
 @pytest.mark.parametrize("setting", EVERYWHERE)
@@ -850,3 +852,78 @@ def test_what_is_no_key_is_refused_and_not_repeated(tmp_path: Path, content: byt
     assert reason in str(failure.value)
     assert "secret" not in str(failure.value)
     assert failure.value.__cause__ is None or "secret" not in str(failure.value.__cause__)
+
+
+# -------------------------------------------------------------------------------------------- proxies
+
+
+def test_proxies_have_defaults_and_all_settings(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        BASE
+        + """
+[[proxy]]
+listen = ":5432"
+service = "postgres"
+
+[[proxy]]
+listen = "[::1]:80"
+service = "web"
+tags = ["v2"]
+near = true
+zone = false
+subset = 5
+send_proxy = "v2"
+connect_timeout = "500ms"
+attempts = 2
+drain = "0s"
+max_connections = 9
+
+[[proxy]]
+listen = 0
+service = "web"
+sticky = true
+""",
+    )
+    plain, full, free = load([path], ENV).proxies
+    assert plain == ProxyDefinition(("127.0.0.1", 5432), "postgres")
+    assert (plain.zone, plain.connect_timeout, plain.attempts, plain.drain) == (True, 1.0, 3, 60.0)
+    assert full == ProxyDefinition(("::1", 80), "web", ("v2",), True, False, 5, False, "v2", 0.5, 2, 0.0, 9)
+    assert free == ProxyDefinition(("127.0.0.1", 0), "web", sticky=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("service = 'web'", 2, "needs listen"),
+        ("listen = 80", 2, "needs service"),
+        ("listen = 80\nservice = ''", 4, "it is empty"),
+        ("listen = 'web:80'\nservice = 'web'", 3, "is a name"),
+        ("listen = '127.0.0.1'\nservice = 'web'", 3, "has no port"),
+        ("listen = true\nservice = 'web'", 3, "text in quotes"),
+        ("listen = 80\nservice = 'web'\ntags = [1]", 5, "text in quotes"),
+        ("listen = 80\nservice = 'web'\nport = 1", 5, "unknown; there are listen"),
+        ("listen = 80\nservice = 'web'\nnear = 1", 5, "true or false"),
+        ("listen = 80\nservice = 'web'\nsubset = -1", 5, "from 0 to"),
+        ("listen = 80\nservice = 'web'\nattempts = 0", 5, "from 1 to 16"),
+        ("listen = 80\nservice = 'web'\ndrain = 5", 5, "text in quotes"),
+        ("listen = 80\nservice = 'web'\nconnect_timeout = '0s'", 5, "not within 10ms to 1m"),
+        ("listen = 80\nservice = 'web'\nsend_proxy = 'v3'", 5, "neither v1 nor v2"),
+        ("listen = 80\nservice = 'web'\nnear = true\nsticky = true", 5, "sticky decides"),
+        ("listen = 80\nservice = 'a'\n[[proxy]]\nlisten = 80\nservice = 'b'", 6, "given twice"),
+    ],
+)
+def test_a_bad_proxy_is_refused_with_its_line(tmp_path: Path, text: str, line: int, reason: str) -> None:
+    path = write(tmp_path, f"{BASE}[[proxy]]\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        load([path], {})
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert reason in str(caught.value)
+
+
+def test_too_many_proxies(tmp_path: Path) -> None:
+    text = "".join(f"[[proxy]]\nlisten = {9000 + n}\nservice = 'web'\n" for n in range(65))
+    with pytest.raises(ConfigError, match="more than 64 proxies"):
+        load([write(tmp_path, BASE + text)], {})
+    with pytest.raises(ConfigError, match=r"write it as \[\[proxy\]\] tables"):
+        load([write(tmp_path, BASE + "proxy = 1\n")], {})

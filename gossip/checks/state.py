@@ -47,7 +47,7 @@ GRACE_SECONDS: Final = 30.0
 """What a TTL has left at least after a restart, as a share of it and at most: nobody could report
 meanwhile, and a program that reports in time has done so twice within its TTL."""
 TELL_SECONDS: Final = 0.5
-TELL_AT_ONCE: Final = 4
+TELL_AT_ONCE: Final = 8
 """Changes after a quiet time that are told without delay: a program that reports, and looks, sees itself."""
 NOT_YET: Final = "not checked yet"
 """What a check says before anything was found."""

@@ -23,6 +23,7 @@ from gossip.config.dns import (
 from gossip.config.faces import DEV_HTTP, Faces, read_faces
 from gossip.config.keyfile import read_key_file
 from gossip.config.paths import RING_FILE, default_data_dir, default_socket
+from gossip.config.proxies import ProxyDefinition, read_proxies
 from gossip.config.raw import number
 from gossip.config.raw import switch as _switch
 from gossip.config.raw import text as _text
@@ -152,6 +153,7 @@ class Config(Faces):
     services: tuple[ServiceDefinition, ...] = ()
     checks: tuple[CheckDefinition, ...] = ()
     """Of the node itself."""
+    proxies: tuple[ProxyDefinition, ...] = ()
 
 
 def load(
@@ -186,7 +188,9 @@ def load(
                 raise ConfigError(f"{part.key_place(key)}: files in services.d hold [[service]] tables only")
     foreign = [entry for path in found if path.suffix == ".json" for entry in read_json(path)]
     services = read_services(tables + parts, foreign)
-    return _assemble(_Settings(layers), env, services, read_node_checks(tables, services))
+    return _assemble(
+        _Settings(layers), env, services, read_node_checks(tables, services), read_proxies(tables)
+    )
 
 
 def choose_advertise(bind: Sequence[Address]) -> Address:
@@ -248,6 +252,7 @@ def _assemble(
     env: Mapping[str, str],
     services: tuple[ServiceDefinition, ...],
     checks: tuple[CheckDefinition, ...],
+    proxies: tuple[ProxyDefinition, ...],
 ) -> Config:
     take = settings.take
     command_checks = take("command_checks", _choice(COMMAND_CHECKS), "local")
@@ -297,6 +302,7 @@ def _assemble(
         services=services,
         checks=checks,
         **read_faces(settings, dev=dev),
+        proxies=proxies,
     )
 
 

@@ -15,10 +15,12 @@ from gossip.core.members import Member
 from gossip.core.records import Key, ServiceRecord, StatusRecord
 from gossip.core.types import NodeId, Phase, Status, Verdict
 
-__all__ = ["NODE", "Catalog", "Instance", "state_of", "status_key"]
+__all__ = ["NODE", "ZONE", "Catalog", "Instance", "state_of", "status_key"]
 
 NODE = ""
 """The key of a node's status as a whole."""
+ZONE = "zone"
+"""The tag of a member, or the meta of a service, that says where it is."""
 
 
 class Instance(Struct, frozen=True):
@@ -40,6 +42,8 @@ class Instance(Struct, frozen=True):
     """(name, word) of its checks, and of its owner's own, whose names begin with `node:`."""
     note: str = ""
     """Why it is in maintenance."""
+    zone: str = ""
+    """What its own meta says, else the tags of its owner; empty: nothing."""
 
 
 _ORDER = {
@@ -202,4 +206,5 @@ def _instance(member: Member, record: ServiceRecord, status: str) -> Instance:
         status=status,
         checks=tuple(checks),
         note=(own and own.note) or (whole and whole.note) or "",
+        zone=record.meta.get(ZONE) or member.record.tags.get(ZONE, ""),
     )

@@ -27,7 +27,7 @@ of others did, a cluster that was stopped as a whole could not start again witho
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from gossip.core.context import Context
 from gossip.core.detector import Detector
@@ -204,6 +204,19 @@ class Gate:
         return self._stranger[2]
 
     # -- bans ---------------------------------------------------------------------------------
+
+    def may_obey(self, body: Ban, fact: Fact) -> bool:
+        """Whether a ban would change something here, were it signed by the authority."""
+        if not self._ctx.notary.authority:
+            self._ctx.count("ban_unauthorised")
+            return False
+        held = self._table.bans.get(body.subject)
+        if held is not None:
+            return (body.version, fact.hash) > (cast("Ban", held.body).version, held.hash)
+        if len(self._table.bans) >= self._ctx.params.bans_max:
+            self._ctx.count("bans_full")
+            return False
+        return True
 
     def ban(self, body: Ban, fact: Fact, now: float) -> None:
         """Obey the authority's word, whose signature is good: what the banned node said counts no more."""

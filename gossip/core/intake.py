@@ -346,17 +346,9 @@ class Intake:
         return self._detector.confirm(member, fact, source, now)
 
     def _ban(self, body: Ban, fact: Fact, source: NodeId | None, now: float) -> tuple[bool, bool]:
-        authority = self._ctx.notary.authority
-        if not authority:
-            self._ctx.count("ban_unauthorised")
-            return True, False
-        held = self._table.bans.get(body.subject)
-        if held is not None and not _beats(body.version, fact, held):
-            return True, False
-        if held is None and len(self._table.bans) >= self._ctx.params.bans_max:
-            self._ctx.count("bans_full")
+        if not self._ctx.gate.may_obey(body, fact):
             return False, False
-        if not self._verified(fact, authority):
+        if not self._verified(fact, self._ctx.notary.authority):
             return True, False
         self._ctx.gate.ban(body, fact, now)
         member = self._table.get(body.subject)

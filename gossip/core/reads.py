@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gossip.core.admission import Admission
-from gossip.core.catalog import Catalog, Instance
+from gossip.core.catalog import ZONE, Catalog, Instance
 from gossip.core.context import Context
 from gossip.core.coordinates import Coordinate, Coordinates, distance
 from gossip.core.detector import Detector
@@ -182,11 +182,12 @@ class Reads:
         return 0.0 if (a or self.id) == b else distance(first, second)
 
     def near(self, instances: Sequence[Instance]) -> list[Instance]:
-        """The same instances, nearest first; those of unknown distance last, in their order."""
+        """The same instances: this node's zone first, then the nearest; unknown distances last, in order."""
+        zone = self.me.record.tags.get(ZONE)
 
-        def away(instance: Instance) -> float:
+        def away(instance: Instance) -> tuple[bool, float]:
             rtt = self.rtt(None, instance.owner)
-            return float("inf") if rtt is None else rtt
+            return bool(zone) and instance.zone != zone, float("inf") if rtt is None else rtt
 
         return sorted(instances, key=away)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gossip.core.catalog import NODE, Catalog, state_of, status_key
+from gossip.core.catalog import NODE, ZONE, Catalog, state_of, status_key
 from gossip.core.context import Context
 from gossip.core.events import Event, EventKind
 from gossip.core.members import Member, MemberTable
@@ -212,7 +212,7 @@ def _said(fact: Fact | None) -> tuple[object, ...]:
 
 def _shown_part(record: MemberRecord) -> tuple[object, ...]:
     """What a lookup shows of a living owner."""
-    return (record.name, record.host, record.phase == Phase.RESTARTING)
+    return (record.name, record.host, record.phase == Phase.RESTARTING, record.tags.get(ZONE))
 
 
 def _content(record: ServiceRecord | Deletion) -> tuple[object, ...]:

@@ -58,6 +58,13 @@ def _identity(me: Me) -> Iterator[Finding]:
             "Another process runs with the key of this agent, which has stopped to announce itself.",
             "Stop one of them, or give this one a data directory of its own.",
         )
+    if "banned" in me.flags:
+        yield problem(
+            "banned",
+            "The cluster's authority has banned this node: no other agent listens to it.",
+            "Ask who holds the authority's key why; as a new node (another --data-dir, a new invitation) this"
+            " machine may come back.",
+        )
     if me.same_name:
         yield problem(
             "name_conflict",

@@ -180,7 +180,7 @@ def test_first_changes_are_told_at_once_and_more_twice_a_second() -> None:
     assert telling.due("b") == float("-inf")
     telling.tell("b", 10.0)
     assert telling.due("b") is None
-    for number, word in enumerate("aba"):
+    for number, word in enumerate("abababa"):
         due = telling.due(word)
         assert due is not None
         assert due <= 10.0 + number * 0.1

@@ -41,5 +41,6 @@ def test_each_fact_once(checked: dict[NodeId, Counter[bytes]], loss: float, invi
     world.resume(world.hosts[5])
     world.run(10)
     assert sum(sum(each.values()) for each in checked.values()) > 12 * 25
-    often = [(raw, times) for each in checked.values() for raw, times in each.items() if times > 1]
-    assert often == []
+    again = sum(times - 1 for each in checked.values() for times in each.values())
+    # A joiner that calls again, since what it was told was lost, is still a stranger.
+    assert again <= (2 if loss else 0)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from gossip.core.records import ServiceRecord
 
-__all__ = ["PREFIX", "Carried", "Foreign", "key_of", "put", "read"]
+__all__ = ["BARE", "PREFIX", "Carried", "Foreign", "key_of", "put", "read"]
 
 PREFIX: Final = "consul-"
 WARNING: Final = "consul-warning-weight"
@@ -23,6 +23,8 @@ TAGGED: Final = "consul-tagged-addresses"
 OVERRIDE: Final = "consul-tag-override"
 NATIVE: Final = "consul-native"
 NODE: Final = "consul-node"
+BARE: Final = "consul-external-node"
+"""The service as which a machine without an agent stands here by itself. Consul's API hides it."""
 
 
 class Foreign(NamedTuple):

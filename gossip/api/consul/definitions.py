@@ -127,7 +127,11 @@ def _refuse_mesh(given: Mapping[str, Any]) -> None:
     if connect is not None and not isinstance(connect, dict):
         raise Refusal(400, "Request decode failed: json: cannot unmarshal into Go struct field .Connect")
     asked = {key.lower(): value for key, value in (connect or {}).items()}
-    if given.get("Kind") or given.get("Proxy") or any(asked[key] for key in asked if key != "native"):
+    if (
+        given.get("Kind")
+        or given.get("Proxy")
+        or any(asked[key] is not None for key in asked if key != "native")
+    ):
         raise Refusal(400, f"{NO_MESH}: remove Kind, Proxy and Connect.SidecarService")
     if connect:
         # One spelling for whoever reads it later.

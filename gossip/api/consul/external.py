@@ -1,9 +1,10 @@
 """`catalog/register` and `deregister`: services of machines without an agent.
 
 Such a service is one of this agent's, with the machine's name and address carried in its record: every agent
-lists it under that machine, and it lives as long as this agent does. Nobody runs its checks; their status
-is what was registered last. A machine that runs an agent speaks for itself, and a machine without any
-service is nothing that there is a record for: both are refused.
+lists it under that machine, and it lives as long as this agent does. The machine by itself, which may have
+no service at all, stands here as a service of a name of its own that Consul's API does not show
+(`carried.BARE`). Nobody runs its checks; their status is what was registered last. A machine that runs an
+agent speaks for itself: what others say of it is refused.
 """
 
 from __future__ import annotations
@@ -59,23 +60,19 @@ class External:
         held = self._held(name)
         node = self._described(name, given, held)
         wanted = {record.key: self._again(record, node) for record in held}
+        bare = carried.key_of(name, "")
+        meta = carried.put(node=node)
+        wanted.setdefault(bare, Registration(carried.BARE, 0, bare, node.address, (), meta, 1, []))
         if given.get("Service"):
             new = _service(
                 given["Service"], node, definitions.command_policy(self._agent.command_checks, asked.grant)
             )
             old = wanted.get(new.id)
             wanted[new.id] = new if old is None else msgspec.structs.replace(new, checks=old.checks)
-            target = new.id
-        elif wanted:
-            target = min(wanted)
-        else:
-            raise Refusal(
-                501, f"The node {name!r} cannot be kept by this agent without a service: register it with one"
-            )
-        reports = self._add_checks(given, name, wanted, target)
-        for key, registration in wanted.items():
-            if key == target or _differs(registration, held) or any(each[0] == key for each in reports):
-                await self._agent.register(registration)
+        reports = self._add_checks(given, name, wanted, bare)
+        for registration in wanted.values():
+            # What is registered already in the same words costs nothing.
+            await self._agent.register(registration)
         for _, id, status, output in reports:
             self._agent.update_check(id, status, output)
         return self._context.kept(asked, True)
@@ -109,7 +106,7 @@ class External:
         return msgspec.structs.replace(registration, meta=meta, address=host)
 
     def _add_checks(
-        self, given: Mapping[str, Any], name: str, wanted: dict[str, Registration], target: str
+        self, given: Mapping[str, Any], name: str, wanted: dict[str, Registration], bare: str
     ) -> list[tuple[str, str, str, str]]:
         """Adds the checks to the registrations; (service, check, status, output) of each."""
         reports = []
@@ -125,7 +122,7 @@ class External:
             if status not in ("passing", "warning", "critical"):
                 raise Refusal(400, f"Invalid check status: '{status[:64]}'")
             service = check.get("ServiceID", "")
-            key = carried.key_of(name, service) if service else target
+            key = carried.key_of(name, service) if service else bare
             if key not in wanted:
                 raise Refusal(400, f"ServiceID {service!r} does not exist on node {name!r}")
             label = definitions.short(("" if service else NODE_CHECK) + (check.get("Name") or shown))
@@ -214,11 +211,4 @@ def _service(given: Mapping[str, Any], node: Foreign, command_checks: str) -> Re
         id=carried.key_of(node.name, plain.id),
         address=plain.address or node.address,
         meta={**plain.meta, **carried.put(node=node)},
-    )
-
-
-def _differs(wanted: Registration, held: list[ServiceRecord]) -> bool:
-    return not any(
-        record.key == wanted.id and (record.host, record.meta) == (wanted.address, wanted.meta)
-        for record in held
     )

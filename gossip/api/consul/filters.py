@@ -271,7 +271,7 @@ class _Selector:
             absent = None if is_map or not isinstance(place, str) else _ABSENT[place]
             for each in found:
                 ones = each if isinstance(each, list) else (each,)
-                following += [one.get(name, absent) if isinstance(one, Mapping) else None for one in ones]
+                following += [one.get(name, absent) if isinstance(one, Mapping) else absent for one in ones]
             found = following
         return found
 

@@ -78,6 +78,11 @@ class Instance(Struct, frozen=True):
     """None: the agents themselves, listed as a service."""
 
     @property
+    def is_bare(self) -> bool:
+        """Whether it is no service, but the node itself: a machine without an agent."""
+        return self.node.is_foreign and not self.id
+
+    @property
     def host(self) -> str:
         """Where it is called."""
         return self.address or self.node.address
@@ -165,20 +170,21 @@ class Holdings:
             for member, record in catalog.held(spelling)
             if member.status is not Status.LEFT
         ]
+        found = [each for each in found if not each.is_bare]
         if self.is_self(name):
             found += [self._agent(self.node(member)) for member in self.members()]
         return sorted(found, key=_place)
 
     def on(self, node: Node) -> list[Instance]:
         """Those of a node, by id."""
-        found = [each for each in self._of(node.member) if each.node.name == node.name]
+        found = [each for each in self._of(node.member) if each.node.name == node.name and not each.is_bare]
         if self._self_as and not node.is_foreign:
             found.append(self._agent(node))
         return sorted(found, key=_place)
 
     def all(self) -> list[Instance]:
         """Every one, by node and id."""
-        found = [each for member in self.members() for each in self._of(member)]
+        found = [each for member in self.members() for each in self._of(member) if not each.is_bare]
         if self._self_as:
             found += [self._agent(self.node(member)) for member in self.members()]
         return sorted(found, key=_place)
@@ -192,7 +198,8 @@ class Holdings:
         found: dict[str, dict[str, None]] = {}
         for member in self.members():
             for record in _services(member):
-                found.setdefault(record.name, {}).update(dict.fromkeys(record.tags))
+                if record.name != carried.BARE:
+                    found.setdefault(record.name, {}).update(dict.fromkeys(record.tags))
         if self._self_as:
             found.setdefault(self._self_as, {})
         return {name: list(tags) for name, tags in sorted(found.items())}

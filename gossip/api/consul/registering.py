@@ -131,7 +131,7 @@ class Registering:
         """A check goes; its service stays."""
         id = asked.params["rest"]
         if not id:
-            raise Refusal(400, "Missing check ID")
+            raise Refusal(400, "CheckID missing")
         owner = self._agent.monitor.owner(id)
         if owner is None:
             raise Refusal(404, _unknown_check(id))

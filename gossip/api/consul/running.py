@@ -232,10 +232,10 @@ class Running:
         for family, labels, value in self._metrics.samples():
             row: dict[str, Any] = {"Name": f"gossip.{family.name}", "Labels": labels}
             if family.is_counter:
-                sums = dict.fromkeys(("Count", "Sum", "Min", "Max", "Mean"), value)
+                sums = dict.fromkeys(("Sum", "Min", "Max", "Mean"), float(value))
                 counters.append({**row, **sums, "Count": int(value), "Rate": 0.0, "Stddev": 0.0})
             else:
-                gauges.append({**row, "Value": value})
+                gauges.append({**row, "Value": float(value)})
         whole = {
             "Timestamp": time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime()),
             "Gauges": gauges,

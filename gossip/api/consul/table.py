@@ -7,8 +7,9 @@ is.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 from gossip.api.consul.words import PLAIN
 from gossip.api.http.routes import Match, Route, usual_scope
@@ -16,7 +17,7 @@ from gossip.api.http.values import Response
 from gossip.config.access import Scope
 
 if TYPE_CHECKING:
-    from gossip.api.http.values import Handler
+    from gossip.api.http.values import Handler, Request
 
 __all__ = ["Table"]
 
@@ -27,6 +28,8 @@ FOR_ADMINS: Final = (
     "operator/keyring",
 )
 """What concerns the agent or the cluster, and no service."""
+
+_SLASHES = re.compile("//+")
 
 
 class Table:
@@ -49,6 +52,11 @@ class Table:
 
     def find(self, method: str, raw_path: str) -> Match | None:
         """What answers; None if it is no path of Consul's."""
+        if "//" in raw_path and method in ("GET", "HEAD"):
+            clean = _SLASHES.sub("/", raw_path)
+            if clean.startswith("/v1/"):
+                moved = Route(method, "/v1/", _moved(clean), waits=False, scope=Scope.NONE)
+                return Match(moved, {}, (), is_plain=True)
         if not raw_path.startswith("/v1/") and raw_path != "/v1":
             return None
         methods, params = self._find(raw_path)
@@ -77,3 +85,13 @@ class Table:
             if methods is not None:
                 return methods, {"rest": unquote(raw_path[len(prefix) :])}
         return {}, {}
+
+
+def _moved(path: str) -> Handler:
+    """Clients that join an address and a path by one slash too many are led to the clean path."""
+
+    async def handler(asked: Request) -> Response:
+        query = urlencode(asked.query, doseq=True)
+        return Response(301, b"", "", [("Location", f"{path}?{query}" if query else path)])
+
+    return handler

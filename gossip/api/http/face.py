@@ -25,9 +25,11 @@ from gossip.errors import TransportError
 if TYPE_CHECKING:
     import socket
     import ssl
+    from collections.abc import Callable, Iterable
 
     from gossip.api.consul.backend import Backend
     from gossip.api.dns.face import DnsFace
+    from gossip.api.http.proxies import Forwarding
     from gossip.api.socket import LocalSocket
     from gossip.config.faces import Faces
     from gossip.core.events import Event
@@ -79,6 +81,7 @@ class HttpFace:
         faces: who may ask, and with which certificate it answers.
         self_as: the service as which Consul's API lists every agent; empty: none.
         dns: the other face, if there is one; what it counts is told by metrics.
+        proxies: gives the forwarders that there are, for the same.
 
     Raises:
         ConfigError: what `faces` names is no certificate and its key.
@@ -94,6 +97,7 @@ class HttpFace:
         faces: Faces,
         self_as: str = "",
         dns: DnsFace | None = None,
+        proxies: Callable[[], Iterable[Forwarding]] = tuple,
     ) -> None:
         routes = Routes()
         lookups = Lookups(local.agent)
@@ -107,7 +111,9 @@ class HttpFace:
         )
         self.reload(faces)
         answers = Answers(trio.current_time, time.time())
-        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams, answers, dns))
+        self._metrics = Metrics(
+            Sources(node, driver, local, self.server, lookups, streams, answers, dns, proxies)
+        )
         self._consul = ConsulFace(agent, answers, self._metrics, self_as)
         routes.mount(self._consul.table)
         routes.add("GET", "/", self._serve_root)

@@ -41,8 +41,8 @@ MAX_LEAVING: Final = 32
 LEAVING_SECONDS: Final = 1.0
 BACKLOG: Final = 1_024
 AT_ONCE: Final = 64
-"""Connections taken in one turn of the loop: were it one, a newcomer would wait until all who are served have
-had an answer, once for each who came before it."""
+"""Connections taken in one turn of the loop: were it one, a newcomer would wait until all who are served
+already have had an answer, once for each who came before it."""
 PAUSE_SECONDS: Final = 0.1
 """After an accept that failed for want of descriptors: they are not back at once."""
 

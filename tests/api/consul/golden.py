@@ -110,8 +110,13 @@ def _compare(request: Golden, place: str, consul: Any, ours: Any) -> Iterator[Di
             return
         for number, pair in enumerate(zip(consul, ours, strict=True)):
             yield from _compare(request, f"{place}[{number}]", *pair)
-    elif consul != ours or type(consul) is not type(ours):
+    elif consul != ours or _kind(consul) is not _kind(ours):
         yield Difference(request, place, consul, ours)
+
+
+def _kind(value: Any) -> type:
+    """JSON has one kind of number."""
+    return float if type(value) is int else type(value)
 
 
 def _is_chance(key: str, where: dict[str, Any]) -> bool:

@@ -181,7 +181,7 @@ async def test_over_the_cap_a_client_is_told_why() -> None:
 
 
 async def test_those_who_come_together_are_taken_in_a_few_turns_of_the_loop() -> None:
-    """In one turn each who is served has an answer: a newcomer would wait for all, times their number."""
+    """In one turn each who is served has an answer: a newcomer would wait for all of them."""
     async with serving(routes()) as here:
         # At once: no turn of the loop passes meanwhile.
         socks = [socket.create_connection(here.server.address) for _ in range(200)]
