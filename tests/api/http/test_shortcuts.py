@@ -1,0 +1,178 @@
+"""Requests that came before are answered as they were, and nothing else is; bodies in gzip."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gossip.api.http import shortcuts
+from gossip.api.http.packing import wants_gzip
+from gossip.api.http.routes import Routes
+from gossip.api.http.values import JSON, Kept, Request, Response
+from tests.api.http.served import serving
+
+if TYPE_CHECKING:
+    from tests.api.http.served import Client
+
+GET = b"GET /v?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+class Value:
+    """A value that a handler promises to be all that its answer is made of."""
+
+    def __init__(self, text: str) -> None:
+        self.kept = Kept(text.encode())
+        self.asked = 0
+        self.lives = True
+
+    def routes(self) -> Routes:
+        table = Routes()
+        table.add("GET", "/v", self.handle)
+        table.add("POST", "/v", self.handle)
+        return table
+
+    def set(self, text: str) -> None:
+        self.kept = Kept(text.encode())
+
+    async def handle(self, _asked: Request) -> Response:
+        self.asked += 1
+        return self.answer()
+
+    def answer(self) -> Response:
+        return Response(200, self.kept.body, JSON, [("X-Index", "7")], self.kept, self.again)
+
+    def again(self) -> Response | None:
+        return self.answer() if self.lives else None
+
+
+async def whole(client: Client, request: bytes, end: bytes) -> bytes:
+    await client.send(request)
+    seen = b""
+    while not seen.endswith(end):
+        more = await client.read()
+        assert more, seen
+        seen += more
+    return seen
+
+
+async def test_the_same_bytes_are_answered_the_same_without_being_read_again() -> None:
+    value = Value("one")
+    async with serving(value.routes()) as here:
+        client = await here.connect()
+        first = await whole(client, GET, b"one")
+        assert first.startswith(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Index: 7\r\n")
+        before = len(here.before)
+        assert await whole(client, GET, b"one") == first
+        assert (value.asked, len(here.before) - before) == (1, 1), "gossip goes first all the same"
+        value.set("two")
+        assert await whole(client, GET, b"two") == first.replace(b"one", b"two")
+        assert await whole(await here.connect(), GET, b"two") == first.replace(b"one", b"two")
+        assert value.asked == 1
+        assert here.server.requests["/v", 200] == 4
+        value.lives = False
+        await whole(client, GET, b"two")
+        assert value.asked == 2, "what cannot be told again is asked for"
+        value.lives = True
+        here.server.shortcuts.forget()
+        await whole(client, GET, b"two")
+        assert value.asked == 3
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"HEAD /v HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"POST /v HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n",
+        b"GET /v HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+        b"GET /v HTTP/1.0\r\nHost: localhost\r\n\r\n",
+        b"GET /v HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n\r\nab",
+        b"GET /v HTTP/1.1\r\nHost: evil.example\r\n\r\n",
+        b"GET /v HTTP/1.1\r\n\r\n",
+        b"GET /v HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n",
+        b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        GET + GET,
+        b"GET /v HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 2_048 + b"\r\n\r\n",
+    ],
+)
+async def test_nothing_else_is_remembered(request_: bytes) -> None:
+    value = Value("one")
+    async with serving(value.routes()) as here:
+        for _ in range(2):
+            client = await here.connect()
+            await client.send(request_)
+            await client.read()
+        assert len(here.server.shortcuts) == 0
+
+
+async def test_what_comes_in_pieces_or_rows_is_read_as_ever() -> None:
+    value = Value("one")
+    async with serving(value.routes()) as here:
+        client = await here.connect()
+        one = await whole(client, GET, b"one")
+        assert len(here.server.shortcuts) == 1
+        await client.send(GET[:20])
+        assert await whole(client, GET[20:], b"one") == one
+        seen = await whole(client, GET * 3, b"one")
+        while len(seen) < 3 * len(one):
+            seen += await client.read()
+        assert seen == one * 3
+        assert await whole(client, GET, b"one") == one
+
+
+async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shortcuts, "MAX_REMEMBERED", 3)
+    value = Value("one")
+    async with serving(value.routes()) as here:
+        client = await here.connect()
+        for number in range(10):
+            await whole(client, GET.replace(b"1 HTTP", b"%d HTTP" % number), b"one")
+        assert len(here.server.shortcuts) == 3
+
+
+async def test_a_draining_server_says_that_it_closes() -> None:
+    value = Value("one")
+    async with serving(value.routes()) as here:
+        client = await here.connect()
+        await whole(client, GET, b"one")
+        here.server.is_draining = True
+        assert b"Connection: close" in await whole(client, GET, b"one")
+
+
+async def test_long_bodies_are_sent_in_gzip_to_who_takes_it() -> None:
+    value = Value("x" * 200_000)
+    async with serving(value.routes()) as here:
+        client = await here.connect()
+        plain = await client.ask("GET", "/v")
+        assert plain.headers["vary"] == "Accept-Encoding"
+        assert plain.body == value.kept.body
+        for _ in range(3):
+            # The second is a shortcut.
+            packed = await client.ask("GET", "/v", accept_encoding="gzip")
+            assert packed.headers["content-encoding"] == "gzip"
+            assert len(packed.body) < 2_000
+            assert gzip.decompress(packed.body) == value.kept.body
+        value.set("y" * 1_024)
+        again = await client.ask("GET", "/v", accept_encoding="gzip")
+        assert gzip.decompress(again.body) == b"y" * 1_024
+        value.set("short")
+        assert "content-encoding" not in (await client.ask("GET", "/v", accept_encoding="gzip")).headers
+        head = await client.ask("GET", "/v", accept_encoding="gzip;q=0")
+        assert "content-encoding" not in head.headers
+
+
+@pytest.mark.parametrize(
+    ("header", "wanted"),
+    [
+        ("", False),
+        ("gzip", True),
+        ("br, GZIP;q=0.5", True),
+        ("gzip; q=0", False),
+        ("*", True),
+        ("identity", False),
+        ("x-gzip-not", False),
+    ],
+)
+def test_who_takes_gzip(header: str, wanted: bool) -> None:
+    assert wants_gzip(header) is wanted
