@@ -18,8 +18,6 @@ from gossip.host import rss_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from gossip.api.dns.face import DnsFace
-    from gossip.api.http.face import HttpFace
     from gossip.api.methods import Registration
     from gossip.checking import Checking
     from gossip.checks.monitor import Monitor
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from gossip.keeping import Keeping
     from gossip.net.driver import Driver
     from gossip.registrar import Registrar
+    from gossip.serving import Serving
 
 __all__ = ["Answers"]
 
@@ -48,8 +47,7 @@ class Answers:
     _diagnosing: Diagnosing
     _driver: Driver
     _has_left: bool
-    _dns: DnsFace | None
-    _http: HttpFace | None
+    _serving: Serving
     _keeping: Keeping
     _journal: Journal
     _new_bans: dict[NodeId, bytes]
@@ -137,10 +135,12 @@ class Answers:
         )
 
     def _http_address(self) -> str | None:
-        return None if self._http is None else show_address(self._http.address)
+        http = self._serving.http
+        return None if http is None else show_address(http.address)
 
     def _dns_address(self) -> str | None:
-        return None if self._dns is None else show_address(self._dns.address)
+        dns = self._serving.dns
+        return None if dns is None else show_address(dns.address)
 
     def members(self) -> views.Members:
         """All members, this node first."""

@@ -101,7 +101,7 @@ async def test_under_dev_a_taken_port_is_left_for_a_free_one(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = taken.getsockname()
-        monkeypatch.setattr("gossip.agent.DEV_DNS", where)
+        monkeypatch.setattr("gossip.serving.DEV_DNS", where)
         async with Agent(config(tmp_path, dns=where, dev=True)) as agent:
             assert agent.info().addresses.dns not in (None, f"127.0.0.1:{where[1]}")
 

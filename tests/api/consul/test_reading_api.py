@@ -145,7 +145,7 @@ async def test_who_waits_is_woken_by_what_he_waits_for(
 
 
 def _blocked(consul: Consul) -> int:
-    face = consul.agent._http
+    face = consul.agent._serving.http
     assert face is not None
     return face._consul._answers.waiting
 
