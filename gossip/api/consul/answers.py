@@ -32,6 +32,7 @@ __all__ = ["Answer", "Answers"]
 
 PAUSE_SECONDS: Final = 0.020
 COST_FACTOR: Final = 20
+TURN_SECONDS: Final = 0.001
 MAX_KEPT: Final = 4_096
 MAX_KEPT_BYTES: Final = 32 * 1_048_576
 
@@ -61,9 +62,13 @@ class Answers:
     Args:
         now: seconds, of the clock that `run` sleeps by.
         wall: seconds since 1970, to begin the index with.
+        gossip_first: called before each answer that is made for those who wait.
     """
 
-    def __init__(self, now: Callable[[], float], wall: float) -> None:
+    def __init__(
+        self, now: Callable[[], float], wall: float, gossip_first: Callable[[], None] = lambda: None
+    ) -> None:
+        self._gossip_first = gossip_first
         self.index = max(1, int(wall)) << 20
         self.waiting = 0
         """Questions that wait."""
@@ -112,9 +117,11 @@ class Answers:
                 if answer.waiting:
                     self._schedule(answer)
 
-    def touch_all(self) -> None:
-        """Anything may have changed."""
-        self.touch(tuple(self._by_topic))
+    def doubt_all(self) -> None:
+        """Anything may have changed, unseen: whoever asks is told, and who waits when his time is over."""
+        self.index += 1
+        for answer in self._kept.values():
+            answer.is_dirty = True
 
     async def wait(self, answer: Answer, index: int, seconds: float) -> None:
         """Returns when the answer's index is another than that, or the time is over: ask again then."""
@@ -132,12 +139,15 @@ class Answers:
             self._wakes_at = self._heap[0][0] if self._heap else math.inf
             with trio.move_on_at(self._wakes_at):
                 await self._sooner.park()
-            self.tell_due()
+            while self._tell_some():
+                # A node with a thousand services that is gone changes a thousand answers.
+                await trio.lowlevel.checkpoint()
 
-    def tell_due(self) -> None:
-        """Tell what is due by now."""
-        now = self._now()
-        while self._heap and self._heap[0][0] <= now:
+    def _tell_some(self) -> bool:
+        """Tell what is due by now, as far as a turn's time goes; whether there is more."""
+        begun = perf_counter()
+        while self._heap and self._heap[0][0] <= self._now():
+            self._gossip_first()
             _, _, answer = heappop(self._heap)
             self._scheduled.discard(answer)
             if answer.is_dirty and answer.waiting:
@@ -146,6 +156,9 @@ class Answers:
                 except Exception:  # noqa: BLE001 - whoever waits asks for it again, and is told what is wrong
                     self._drop(answer)
                     answer.waiting.unpark_all()
+            if perf_counter() - begun > TURN_SECONDS:
+                return True
+        return False
 
     def _schedule(self, answer: Answer) -> None:
         if answer in self._scheduled:

@@ -256,7 +256,7 @@ class Context:
         """Members that were dead for long are forgotten without an event."""
         if (count := len(self.agent.node.members)) != self._members:
             self._members = count
-            self.answers.touch_all()
+            self.answers.doubt_all()
 
     def kept(self, asked: Request, value: object) -> Response:
         """A value without an index."""

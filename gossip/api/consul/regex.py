@@ -12,6 +12,7 @@ captures, so laziness changes nothing.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from typing import Final, NoReturn, TypeAlias
 
@@ -43,6 +44,7 @@ _CLASSES: Final[dict[str, Test]] = {
     "w": lambda c: c.isascii() and (c.isalnum() or c == "_"),
     "s": lambda c: c in "\t\n\f\r ",
 }
+_NUMBER = re.compile(r"[0-9]{1,6}")
 _ESCAPES: Final = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "v": "\v", "a": "\a"}
 _NAMED: Final[dict[str, Test]] = {
     "alpha": lambda c: c.isascii() and c.isalpha(),
@@ -253,7 +255,7 @@ class _Parser:
             return None
         text, brace, _ = self._pattern[self._at + 1 :].partition("}")
         low, comma, high = text.partition(",")
-        if not brace or not _is_number(low) or not (high == "" or _is_number(high)):
+        if not brace or not _NUMBER.fullmatch(low) or (high and not _NUMBER.fullmatch(high)):
             return None  # then it is a brace
         least = int(low)
         most = (int(high) if high else -1) if comma else least
@@ -396,7 +398,3 @@ def _union(
 
     found = folded if folds else has
     return (lambda c: not found(c)) if negated else found
-
-
-def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 6

@@ -223,7 +223,9 @@ class Conversation:
         try:
             asked = request(method, event.target.decode("ascii"), headers)
         except BadRequestError as error:
-            await self._finish(OTHER, answer_error(error))
+            path = event.target.decode("ascii").partition("?")[0]
+            match = self._server.routes.find(method, path)
+            await self._finish(OTHER, _as_wanted(answer_error(error), match))
             return
         admitted = self._server.guard.admit(asked)
         match = self._server.routes.find(method, asked.path)
@@ -315,6 +317,8 @@ class Conversation:
             answer, error = await _outcome(route.handler(asked))
         if isinstance(answer, Later):
             answer, error = await self._while_there(answer.work())
+            # A thousand that waited for the same are answered in one round.
+            self._server.gossip_first()
         if isinstance(error, GossipError):
             return answer_error(error)
         if error is not None:

@@ -110,7 +110,7 @@ class HttpFace:
             count=driver.node.count,
         )
         self.reload(faces)
-        answers = Answers(trio.current_time, time.time())
+        answers = Answers(trio.current_time, time.time(), driver.gossip_first)
         self._metrics = Metrics(
             Sources(node, driver, local, self.server, lookups, streams, answers, dns, proxies)
         )

@@ -203,6 +203,22 @@ async def test_what_is_refused_is_refused_in_a_sentence(
         assert said.headers.get("content-type", "text/plain; charset=utf-8") == "text/plain; charset=utf-8"
 
 
+async def test_a_query_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (consul,):
+        said = await consul.get("health/service/web?filter=%ff")
+        assert (said.status, said.headers["content-type"]) == (400, "text/plain; charset=utf-8")
+        assert said.text.startswith("the query cannot be read")
+
+
+async def test_ids_have_any_characters(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (consul,):
+        await consul.register(id="a/b c#d:80", Check={"TTL": "1h"})
+        for path in ("a/b%20c%23d:80", "a%2Fb%20c%23d%3A80"):
+            assert (await consul.get(f"agent/service/{path}")).json["ID"] == "a/b c#d:80"
+            assert (await consul.put(f"agent/check/pass/service:{path}")).status == 200
+        assert (await consul.put("agent/service/deregister/a/b%20c%23d:80")).status == 200
+
+
 async def test_the_agent_leaves_after_it_has_answered(tmp_path: Path) -> None:
     async with cluster(tmp_path) as (consul,):
         assert (await consul.put("agent/leave")).status == 200

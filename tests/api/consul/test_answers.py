@@ -23,10 +23,14 @@ class World:
     """Values that change, each in a topic of its own name."""
 
     def __init__(self, now: Callable[[], float] = trio.current_time) -> None:
-        self.answers = Answers(now, WALL)
+        self.turns = 0
+        self.answers = Answers(now, WALL, self.gossip)
         self.values: dict[str, str] = {}
         self.made = 0
         self.woken: list[tuple[str, float]] = []
+
+    def gossip(self) -> None:
+        self.turns += 1
 
     def read(self, name: str) -> bytes:
         self.made += 1
@@ -110,6 +114,36 @@ async def test_a_thousand_that_wait_cost_nothing_and_are_told_once(autojump_cloc
         world.set("a", "x")
         await trio.sleep(0.01)
         assert (len(world.woken), world.made) == (1_000, made + 1), "once for all"
+
+
+async def test_gossip_goes_before_each_of_a_thousand_answers(autojump_clock: MockClock) -> None:
+    world = World()
+    async with running(world) as nursery:
+        for number in range(1_000):
+            nursery.start_soon(world.wait, str(number))
+        await wait_all_tasks_blocked()
+        for number in range(1_000):
+            world.set(str(number), "x")
+        await trio.sleep(0.1)
+        assert len(world.woken) == 1_000
+        assert world.turns >= 1_000
+
+
+async def test_what_may_have_changed_unseen_is_looked_at_when_somebody_asks(
+    autojump_clock: MockClock,
+) -> None:
+    world = World()
+    async with running(world) as nursery:
+        first = world.get("a")
+        nursery.start_soon(world.wait, "a", 5.0)
+        await wait_all_tasks_blocked()
+        world.values["a"] = "x"
+        world.answers.doubt_all()
+        await trio.sleep(1.0)
+        assert world.woken == []
+        assert world.get("a") > first
+        await trio.sleep(0.1)
+        assert len(world.woken) == 1
 
 
 async def test_what_changes_in_a_row_is_told_with_a_pause(autojump_clock: MockClock) -> None:
