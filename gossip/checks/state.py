@@ -201,8 +201,9 @@ class CheckState:
         if self.deadline is None or now < self.deadline:
             return False
         self.deadline = None
-        last = f"; the last one said: {self.output}" if self.output else ""
-        self.output = cut(f"no report for {self.definition.ttl:g} s{last}")
+        said = self.output not in ("", NOT_YET)
+        last = f" (last output before timeout follows): {self.output}" if said else ""
+        self.output = cut(f"TTL expired{last}")
         return self._become(Verdict.CRITICAL, now)
 
     def passes_wanted(self, now: float) -> int:

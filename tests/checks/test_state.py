@@ -110,7 +110,10 @@ def test_a_ttl_begins_with_the_first_report_and_lapses() -> None:
     assert not state.set(PASSING, "well", 20.0)
     assert not state.lapse(34.9)
     assert state.lapse(35.0)
-    assert (state.status, state.output) == (CRITICAL, "no report for 15 s; the last one said: well")
+    assert (state.status, state.output) == (
+        CRITICAL,
+        "TTL expired (last output before timeout follows): well",
+    )
     assert state.wake_at is None
     assert state.set(WARNING, "slow", 40.0)
     assert state.set(CRITICAL, "down", 41.0)

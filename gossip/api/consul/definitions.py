@@ -49,8 +49,12 @@ NO_REASON: Final = {
     " This is a default message.",
 }
 """What a maintenance without a reason is shown with."""
-THRESHOLDS: Final = ("SuccessBeforePassing", "FailuresBeforeWarning", "FailuresBeforeCritical")
+OF_RUNS: Final = (
+    *("SuccessBeforePassing", "FailuresBeforeWarning", "FailuresBeforeCritical"),
+    *("Timeout", "Interval", "OutputMaxSize"),
+)
 """Without meaning where a program reports or another check is followed."""
+OF_HTTP: Final = ("Method", "Body", "Header", "DisableRedirects")
 RUNS: Final = ("HTTP", "TCP", "UDP", "GRPC", "H2PING", "DockerContainerID", "OSService")
 
 _META_KEY = re.compile(r"[A-Za-z0-9_-]+")
@@ -115,7 +119,8 @@ def service_registration(given: Mapping[str, Any], allow_commands: str) -> Regis
         port,
         key,
         address,
-        tuple(given.get("Tags", ())),
+        # An empty text, split at commas, is a list of one empty text: nobody means a tag by it.
+        tuple(tag for tag in given.get("Tags", ()) if tag),
         {**given.get("Meta", {}), **extra},
         passing,
         [each.mapping() for each in read_checks(unlike(tables), key, "check{}".format)],
@@ -239,7 +244,7 @@ def check_table(given: Mapping[str, Any], service: str, bad_status: str) -> dict
         raise Refusal(400, "Invalid check: Interval must be > 0 for Script, HTTP, or TCP checks")
     if not is_run and not is_alias and ttl <= 0:
         raise Refusal(400, "Invalid check: TTL must be > 0 for TTL checks")
-    unused = {"ServiceID", *(THRESHOLDS if is_alias or not is_run else ())}
+    unused = {"ServiceID", *_without_meaning(given, is_run=is_run and not is_alias)}
     content = {key: _in_words(key, value) for key, value in given.items() if key not in unused}
     table = translate_check(content, lambda key: f"Invalid check: {key or 'check'}").content
     if table.get("name"):
@@ -248,6 +253,18 @@ def check_table(given: Mapping[str, Any], service: str, bad_status: str) -> dict
         # What Consul calls a check without a name; several may not be called the same here.
         del table["name"]
     return table
+
+
+def _without_meaning(given: Mapping[str, Any], *, is_run: bool) -> set[str]:
+    """Keys that say nothing to a check of this kind: clients fill one structure for all kinds."""
+    unused: set[str] = set() if is_run else set(OF_RUNS)
+    if not given.get("HTTP"):
+        unused |= set(OF_HTTP)
+    if not given.get("GRPC"):
+        unused.add("GRPCUseTLS")
+    if not (given.get("HTTP") or given.get("GRPC")):
+        unused |= {"TLSSkipVerify", "TLSServerName"}
+    return unused
 
 
 def _in_words(key: str, value: Any) -> Any:

@@ -25,6 +25,8 @@ __all__ = ["MAX_REMEMBERED", "Shortcuts", "head_of"]
 
 MAX_REMEMBERED: Final = 1_024
 MAX_HEAD_BYTES: Final = 2_048
+MAX_ANSWER_BYTES: Final = 65_536
+"""Each shortcut keeps its answer ready; beside a longer one, reading the request costs nothing."""
 
 
 class _Shortcut:
@@ -40,6 +42,9 @@ class _Shortcut:
     def answer(self) -> bytes | None:
         answer = self._again()
         if answer is None or answer.kept is None or answer.status != HTTPStatus.OK:
+            return None
+        if len(answer.body) > MAX_ANSWER_BYTES:
+            self._kept, self._raw = None, b""
             return None
         if answer.kept is not self._kept:
             gzip = self._gzip and is_worth_packing(answer)

@@ -96,6 +96,7 @@ async def test_a_ttl_is_told_by_its_program_and_lapses_without(tmp_path: Path) -
         await consul.register(Check={"TTL": "100ms"})
         assert (await consul.put("agent/check/pass/service:web")).status == 200
         await until(lambda: _is_critical(consul))
+        assert (await checks(consul))["service:web"]["Output"] == "TTL expired"
         update = {"Status": "warning", "Output": "o"}
         assert (await consul.put("agent/check/update/service:web", update)).status == 200
         assert (await checks(consul))["service:web"]["Output"] == "o"
@@ -208,6 +209,24 @@ async def test_a_query_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path)
         said = await consul.get("health/service/web?filter=%ff")
         assert (said.status, said.headers["content-type"]) == (400, "text/plain; charset=utf-8")
         assert said.text.startswith("the query cannot be read")
+
+
+async def test_one_structure_is_filled_for_all_kinds_of_checks(tmp_path: Path) -> None:
+    async with cluster(tmp_path) as (consul,):
+        more = {"Timeout": "5s", "OutputMaxSize": 100, "Method": "GET", "TLSSkipVerify": True, "Notes": "n"}
+        await consul.register(
+            Tags=["", "a"],
+            Checks=[
+                {"TTL": "1h", **more},
+                {"TCP": "127.0.0.1:9", "Interval": "1h", **more},
+                {"AliasService": "web", **more},
+                {"HTTP": "http://127.0.0.1:9/", "Interval": "1h", **more},
+            ],
+        )
+        found = (await checks(consul)).values()
+        assert [row["Type"] for row in found] == ["ttl", "tcp", "alias", "http"]
+        assert [row["Timeout"] for row in found] == ["", "5s", "", "5s"]
+        assert (await consul.get("catalog/services")).json == {"web": ["a"]}
 
 
 async def test_ids_have_any_characters(tmp_path: Path) -> None:
