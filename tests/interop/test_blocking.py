@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.agent.processes import until
 from tests.interop.api import Answer, get, put
 
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.interop.worlds import World
+
+pytestmark = pytest.mark.slow
 
 WATCHED = {
     "instances": "health/service/alpha",

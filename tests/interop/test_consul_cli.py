@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.interop.worlds import World
 
+pytestmark = pytest.mark.slow
+
 
 def program() -> str:
     return requires_peer("consul", "consul", optional=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from tests.interop.worlds import World
 
+pytestmark = pytest.mark.slow
+
 
 def curl(world: World, path: str, *words: str, place: int = 0) -> str:
     """What it prints, whatever the status; a line ends as Python's do, and no configuration is read."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.interop.worlds import World
 
+pytestmark = pytest.mark.slow
+
 
 class Watch:
     """What a watch has said."""

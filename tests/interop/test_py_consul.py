@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.interop.worlds import World
 
+pytestmark = pytest.mark.slow
+
 
 def client(world: World, place: int) -> consul.Consul:
     host, _, port = world.http(place).partition(":")
@@ -209,6 +211,10 @@ def payloads(one: consul.Consul) -> list[bytes]:
 
 def test_a_node_that_runs_no_agent(world: World) -> None:
     one = client(world, 0)
+    assert one.catalog.register("office", "127.0.0.9")
+    for place in range(3):
+        other = client(world, place)
+        until("it is listed", lambda other=other: "office" in nodes(other))
     service = {"Service": "printer", "ID": "printer-1", "Port": 9_100, "Tags": ["a4"]}
     check = {"CheckID": "service:printer-1", "Name": "paper", "Status": "passing", "ServiceID": "printer-1"}
     assert one.catalog.register("office", "127.0.0.9", service=service, check=check)
@@ -218,6 +224,11 @@ def test_a_node_that_runs_no_agent(world: World) -> None:
     assert one.catalog.deregister("office", service_id="printer-1")
     until("it is gone", lambda: not client(world, 1).health.service("printer")[1])
     assert one.catalog.deregister("office")
+    until("so is its node", lambda: "office" not in nodes(client(world, 1)))
+
+
+def nodes(one: consul.Consul) -> set[str]:
+    return {each["Node"] for each in one.catalog.nodes()[1]}
 
 
 def test_what_needs_consensus_is_refused(world: World) -> None:
