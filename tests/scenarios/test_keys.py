@@ -302,6 +302,15 @@ def test_who_has_begun_since_retires_nothing_that_others_keep() -> None:
     assert sum(host.node.counters["sealed"] for host in world.hosts if host is not away) == 0
 
 
+def test_nobody_goes_back_to_a_key_that_others_have_retired() -> None:
+    world = cluster(4)
+    rotate(world, world.hosts[0])
+    world.run_until(lambda: is_over(world), 60)
+    world.run(3)
+    with pytest.raises(RefusedError, match="has retired that key"):
+        world.hosts[1].do(lambda node, now: node.rotate(FIRST, now))
+
+
 def test_one_node_alone_changes_its_key() -> None:
     world = World(1, codec=False, keys=marks())
     host = world.add()
