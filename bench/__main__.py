@@ -23,6 +23,7 @@ COMMANDS = (
     "detection",
     "rotation",
     "calling",
+    "sealing",
 )
 
 

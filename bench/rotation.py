@@ -2,6 +2,7 @@
 
     scripts/bench rotation                          an hour of fifty agents, in virtual time
     scripts/bench rotation --nodes 20 --minutes 4
+    scripts/bench rotation --real 8 --minutes 5     the same with real agents on loopback, which lose nothing
 
 A share of the agents is killed again and again, each away for up to 15 s, as agents are that are upgraded or
 crash. What may not happen: that an agent which never ended is held dead, or that one cannot read what it is
@@ -12,10 +13,14 @@ takes a part of a second; those are counted apart.
 from __future__ import annotations
 
 import argparse
+import random
+import tempfile
 import time
+from pathlib import Path
 
 from msgspec import Struct
 
+from bench.fleet import Fleet, until
 from gossip.core.events import Event, EventKind
 from gossip.errors import GossipError
 from sim.host import Host
@@ -121,17 +126,75 @@ def _rotate(host: Host, name: str) -> bool:
     return True
 
 
+def churned_for_real(*, agents: int, minutes: int, seed: int, every: float) -> Outcome:
+    """The same with processes: a change every so often, and a quarter of the agents killed in between."""
+    rng = random.Random(seed)
+    outcome = Outcome(agents, minutes)
+    with tempfile.TemporaryDirectory(prefix="gossip-bench-") as name:
+        folder = Path(name) / "fleet"
+        with Fleet(agents, folder, rng.randbytes(32)) as fleet:
+            restless = rng.sample(range(agents), max(1, agents // 4))
+            steady = [index for index in range(agents) if index not in restless]
+            end = time.monotonic() + minutes * MINUTE
+            while time.monotonic() < end:
+                made = fleet.ask(rng.choice(steady), "keys.rotate")
+                outcome.begun += 1
+                later = time.monotonic() + every
+                while time.monotonic() < later:
+                    victim = rng.choice(restless)
+                    fleet.kill(victim)
+                    time.sleep(0.2 + rng.random() * every / 4)
+                    fleet.start(victim)
+                    fleet.await_all(victim)
+                    outcome.restarts += 1
+                _await_key(fleet, made["mark"])
+            for index in range(agents):
+                unread = fleet.ask(index, "agent.info")["counters"].get("sealed", 0)
+                if index in steady:
+                    outcome.unread_steady += unread
+                else:
+                    outcome.unread_returned += unread
+            outcome.keys = len({fleet.ask(index, "agent.info")["sealing"] for index in range(agents)})
+        for log in folder.glob("*.log"):
+            for line in log.read_text().splitlines():
+                words = line.split()
+                outcome.false_deaths += "member_failed" in words and any(
+                    f"name=n{n}" in words for n in steady
+                )
+    return outcome
+
+
+def _await_key(fleet: Fleet, wanted: str) -> None:
+    def all_send() -> bool:
+        for index in range(fleet.size):
+            held = {key["mark"]: key["state"] for key in fleet.ask(index, "keys.list")["keys"]}
+            if held.get(wanted) != "sending" or "receiving" in held.values():
+                return False
+        return True
+
+    until(f"all seal with {wanted[:8]} and have retired the others", all_send, every=0.2, patience=120.0)
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be chosen."""
     parser.add_argument("--nodes", type=int, default=50)
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--seed", type=int, default=11)
+    parser.add_argument("--real", type=int, default=0, help="so many real agents instead")
+    parser.add_argument(
+        "--every", type=float, default=30.0, help="seconds between changes of real agents' key"
+    )
 
 
 def main(arguments: argparse.Namespace) -> int:
     """Prints what came of it; 1 if something did that may not."""
     begun = time.perf_counter()
-    outcome = churned(seed=arguments.seed, nodes=arguments.nodes, minutes=arguments.minutes)
+    if arguments.real:
+        outcome = churned_for_real(
+            agents=arguments.real, minutes=arguments.minutes, seed=arguments.seed, every=arguments.every
+        )
+    else:
+        outcome = churned(seed=arguments.seed, nodes=arguments.nodes, minutes=arguments.minutes)
     for name in outcome.__struct_fields__:
         print(f"{name:16} {getattr(outcome, name)}")
     print(f"{'wall_s':16} {time.perf_counter() - begun:.0f}")

@@ -123,6 +123,9 @@ class Rotation:
         """Raises what `rotate` would."""
         if self._keys.sending() == mark and not self.plan.replaced:
             raise RefusedError(f"this agent seals with key {self._keys.name(mark)} already")
+        retired = [member.name for member in self._others() if _has_retired(member, mark)]
+        if retired:
+            raise RefusedError(f"{', '.join(retired)} has retired that key: rotate to another one")
         if self.is_under_way and mark != self.plan.target:
             waiting = ", ".join(member.name for member in self.lacking()) or "its next look"
             name = self._keys.name(self.plan.target)
@@ -241,13 +244,7 @@ class Rotation:
         others = list(self._others())
         if self._was_there or not others or now >= self._knows_all_from:
             return True
-        old = self.plan.replaced
-        return any(
-            mark in old and state == KeyState.RETIRED
-            for member in others
-            if (record := keys_of(member)) is not None
-            for mark, state in record.keys
-        )
+        return any(_has_retired(member, mark) for member in others for mark in self.plan.replaced)
 
     def _retire(self, plan: Plan) -> None:
         assert self._keys.locksmith is not None  # noqa: S101 - the caller has looked
@@ -283,3 +280,8 @@ class Rotation:
         if changes and max(changes) > (self.plan.epoch, self.plan.target):
             epoch, target = max(changes)
             self._adopt(epoch, target, insists=self._wanted[epoch, target], now=now)
+
+
+def _has_retired(member: Member, mark: bytes) -> bool:
+    record = keys_of(member)
+    return record is not None and (mark, KeyState.RETIRED) in record.keys

@@ -15,6 +15,7 @@ from gossip.core.records import (
     Accusation,
     Deletion,
     EventRecord,
+    KeyRecord,
     MemberRecord,
     ServiceRecord,
     StatusRecord,
@@ -39,7 +40,7 @@ ODD: Final[tuple[Address, ...]] = (
     HOME, ("127.0.0.1", 7_946), ("::1", 1), ("2001:db8::1", 65_535), ("0.0.0.0", 1), ("10.0.0.9", 1),
     ("255.255.255.255", 7_946), ("localhost", 7_946), ("10.0.0.2", 0), ("", 1), ("fe80::1%eth0", 7_946),
 )  # fmt: skip
-RECORDS: Final = (MemberRecord, ServiceRecord, StatusRecord, Deletion, EventRecord, Accusation)
+RECORDS: Final = (MemberRecord, ServiceRecord, StatusRecord, Deletion, EventRecord, Accusation, KeyRecord)
 SIGNATURE: Final = 64
 
 
@@ -143,6 +144,9 @@ class World:
                 version=self.number(rng), phase=rng.randrange(4), floor=record.floor, boot=record.boot,
                 tags=record.tags if rng.random() < 0.3 else {}, protocol_min=record.protocol_min,
             )  # fmt: skip
+        elif isinstance(record, KeyRecord) and rng.random() < 0.8:
+            # Number and mark of a change go together.
+            record = msgspec.structs.replace(record, epoch=self.number(rng), target=rng.randbytes(16))
         record = msgspec.structs.replace(record, owner=owner.id)
         try:
             return owner.issue(record).raw

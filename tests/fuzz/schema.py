@@ -58,6 +58,9 @@ _described = cache(inspect.type_info)
 
 def _struct(kind: inspect.StructType, pool: Pool, rng: random.Random) -> msgspec.Struct:
     made = {field.name: make(field.type, pool, rng) for field in kind.fields}
+    if "life" in made and rng.random() < 0.9:
+        # What is meant for another life of its receiver comes to an end early.
+        made["life"] = 0
     return kind.cls(**made)
 
 

@@ -286,6 +286,31 @@ def test_a_node_that_has_just_begun_does_not_take_itself_for_the_cluster() -> No
     assert ring(world.hosts[1])["next"] == "receiving"
 
 
+def test_who_has_begun_since_retires_nothing_that_others_keep() -> None:
+    """A joiner is not told of those who were dead by then, and may come back with the older key."""
+    world = cluster(6)
+    away, fresh = world.hosts[5], world.hosts[2]
+    world.crash(away, machine=True)
+    world.run(15)
+    rotate(world, world.hosts[0])
+    world.run_until(lambda: all_send(world), 20)
+    world.restart(fresh)
+    world.run(60)
+    assert ring(fresh)["first"] == "receiving"
+    world.restart(away)
+    world.run_until(lambda: is_over(world), 60)
+    assert sum(host.node.counters["sealed"] for host in world.hosts if host is not away) == 0
+
+
+def test_nobody_goes_back_to_a_key_that_others_have_retired() -> None:
+    world = cluster(4)
+    rotate(world, world.hosts[0])
+    world.run_until(lambda: is_over(world), 60)
+    world.run(3)
+    with pytest.raises(RefusedError, match="has retired that key"):
+        world.hosts[1].do(lambda node, now: node.rotate(FIRST, now))
+
+
 def test_one_node_alone_changes_its_key() -> None:
     world = World(1, codec=False, keys=marks())
     host = world.add()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gossip.errors import LimitError, RemoteProtocolError
-from gossip.wire.frames import FrameReader
+from gossip.wire.frames import FIRST_MAX, FrameReader
 from gossip.wire.seal import FRAME_MAX, FRAME_OVERHEAD_BYTES, LENGTH_BYTES, ClearSealer, StreamSealer
 from tests.wire.samples import mutate, refusal
 
@@ -217,3 +217,14 @@ def test_after_a_refusal_nothing_more_is_read() -> None:
     assert refusal(reader.feed, first) == "order"
     with pytest.raises(RemoteProtocolError, match="order"):
         reader.ended()
+
+
+def test_a_strangers_first_frame_is_small() -> None:
+    """Until one frame was opened anybody may have sent it, and a length is all that is known of it."""
+    one, other = pair()
+    reader = FrameReader(other, FIRST_MAX)
+    assert refusal(reader.feed, (FIRST_MAX + 1).to_bytes(LENGTH_BYTES, "big")) == "oversized"
+    one, other = pair()
+    reader = FrameReader(other, FIRST_MAX)
+    first, second = one.seal(b"hello"), one.seal(bytes(2 * FIRST_MAX))
+    assert reader.feed(first + second) == [b"hello", bytes(2 * FIRST_MAX)]
