@@ -16,11 +16,13 @@ COMMANDS = (
     "repair",
     "misses",
     "lookups",
+    "http",
     "dns",
     "faces",
     "gap",
     "detection",
     "rotation",
+    "calling",
 )
 
 

@@ -39,6 +39,7 @@ SUMMARY = (
 HTTP_OFFSET = 1_000
 """An agent's HTTP port stands so far above its gossip port."""
 DNS_OFFSET = 2_000
+PATH = f"/gossip/v1/services/{SERVICE}"
 SETTLE_SECONDS = 3.0
 DEADLINE = 60.0
 DEPTH = 8
@@ -52,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds", type=int, default=5, help="crashes each, idle and under load (default: 5)"
     )
-    parser.add_argument("--connections", type=int, default=100, help="clients of each face (default: 100)")
+    parser.add_argument("--connections", type=int, default=100, help="clients over HTTP (default: 100)")
+    parser.add_argument(
+        "--programs", type=int, default=100, help="clients of the local socket (default: 100)"
+    )
+    parser.add_argument("--path", default=PATH, help=f"what is asked over HTTP (default: {PATH})")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -69,7 +74,7 @@ def main(arguments: argparse.Namespace) -> int:
             cluster.start(seeded=True)
             _await_all(cluster)
             cluster.agents[-1].change("web-1")
-            _report(cluster, arguments.rounds, arguments.connections, directory)
+            _report(cluster, arguments, directory)
     return 0
 
 
@@ -85,10 +90,11 @@ def _await_all(cluster: Cluster) -> None:
     cluster.loop.rest(SETTLE_SECONDS)
 
 
-def _report(cluster: Cluster, rounds: int, connections: int, directory: Path) -> None:
+def _report(cluster: Cluster, arguments: argparse.Namespace, directory: Path) -> None:
+    rounds = arguments.rounds
     idle = _crashes(cluster, rounds)
     before, since = [_lag(agent) for agent in cluster.agents[:2]], time.time()
-    with _load(cluster.agents[0], connections, directory) as answered:
+    with _load(cluster.agents[0], arguments, directory) as answered:
         cluster.loop.rest(SETTLE_SECONDS)
         loaded = _crashes(cluster, rounds)
         after = [_lag(agent) for agent in cluster.agents[:2]]
@@ -161,19 +167,27 @@ def _suspicions(agent: Agent, name: str, since: float) -> int:
 
 
 @contextlib.contextmanager
-def _load(agent: Agent, connections: int, directory: Path) -> Iterator[dict[str, float]]:
+def _load(agent: Agent, arguments: argparse.Namespace, directory: Path) -> Iterator[dict[str, float]]:
     """Clients of both faces, as long as the block lasts; what they got is told when it has ended."""
     answered: dict[str, float] = {}
     asked = directory / "asked"
     asked.write_bytes(requests(SERVICE, DEPTH))
-    path = directory / f"{agent.name}.sock"
-    url = f"http://127.0.0.1:{agent.port + HTTP_OFFSET}/gossip/v1/services/{SERVICE}"
+    local_socket = directory / f"{agent.name}.sock"
+    url = f"http://127.0.0.1:{agent.port + HTTP_OFFSET}{arguments.path}"
     local = proc.spawn(
-        [sys.executable, str(_HERE / "socket_load.py"), str(path), str(asked), str(connections)],
+        [
+            sys.executable,
+            str(_HERE / "socket_load.py"),
+            str(local_socket),
+            str(asked),
+            str(arguments.programs),
+        ],
         None,
         piped=True,
     )
-    web = proc.spawn(["wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", url], None, piped=True)
+    web = proc.spawn(
+        ["wrk", "-t1", f"-c{arguments.connections}", "-d3600s", "--timeout", "30s", url], None, piped=True
+    )
     names = _ask_names(agent, directory)
     try:
         yield answered

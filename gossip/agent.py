@@ -38,7 +38,7 @@ from gossip.core.records import ServiceRecord
 from gossip.core.types import show_address
 from gossip.diagnosing import Diagnosing
 from gossip.errors import RefusedError
-from gossip.host import machine_id
+from gossip.host import machine_id, raise_descriptors
 from gossip.journal import Journal
 from gossip.keeping import Keeping, content_of, open_ring
 from gossip.log import note
@@ -59,10 +59,12 @@ if TYPE_CHECKING:
 
     from gossip.api.dns.face import DnsFace
     from gossip.api.http.face import HttpFace
-    from gossip.config import Config
+    from gossip.api.http.proxies import Forwarding
+    from gossip.config import Config, ProxyDefinition
     from gossip.core.params import Params
     from gossip.core.types import Address
     from gossip.net.bind import Endpoint
+    from gossip.proxying import Proxying
     from gossip.store import StoredRecord
     from gossip.wire.seal import Sealer
 
@@ -80,7 +82,7 @@ GUARDS = (
     *("http_cert", "http_key", "http_client_ca", "http_tls_min"),
 )
 """Settings that say who may use the faces, and may change while they serve."""
-KEEP = ("services", "checks", "command_checks", "tags", "log_level", "log_format", *GUARDS)
+KEEP = ("services", "checks", "proxies", "command_checks", "tags", "log_level", "log_format", *GUARDS)
 """Settings that a reload takes over."""
 
 _MOVES = frozenset(
@@ -271,6 +273,10 @@ class Agent(Answers):
         self._socket = LocalSocket(self, sock, config.socket, self._driver.gossip_first, config.allowed)
         parts.callback(self._socket.close)
         self._dns = self._build_dns(parts)
+        self._proxying: Proxying | None = None
+        if config.proxies:
+            self._proxying = self._build_proxying(config.proxies)
+            parts.callback(self._proxying.close)
         self._http = self._build_http(parts)
         self._driver.subscribe(self._happened)
 
@@ -283,7 +289,17 @@ class Agent(Answers):
 
         sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
         parts.callback(sock.close)
-        return HttpFace(sock, self.node, self._driver, self._socket, config, self._dns)
+        return HttpFace(
+            sock,
+            self.node,
+            self._driver,
+            self._socket,
+            self,
+            config,
+            config.http_list_self_as,
+            self._dns,
+            self._forwarders,
+        )
 
     def _build_dns(self, parts: contextlib.AsyncExitStack) -> DnsFace | None:
         config = self.config
@@ -310,6 +326,18 @@ class Agent(Answers):
             count=self.node.count,
         )
 
+    def _build_proxying(self, wanted: Sequence[ProxyDefinition]) -> Proxying:
+        """Listens at once: a port that is taken stops the start."""
+        from gossip.proxying import Proxying
+
+        made = Proxying(self.node, self._driver.gossip_first)
+        made.bind(wanted)
+        raise_descriptors()
+        return made
+
+    def _forwarders(self) -> Sequence[Forwarding]:
+        return () if self._proxying is None else self._proxying.forwarders()
+
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
             with self._scope:
@@ -324,6 +352,9 @@ class Agent(Answers):
                         parts.start_soon(self._http.serve)
                     if self._dns is not None:
                         parts.start_soon(self._dns.serve)
+                    self._tasks = parts
+                    if self._proxying is not None:
+                        await parts.start(self._proxying.run)
                     parts.start_soon(self._remember)
                     parts.start_soon(self._registrar.run)
                     parts.start_soon(self._checking.run)
@@ -387,6 +418,8 @@ class Agent(Answers):
                 faces.start_soon(self._socket.settle)
                 if self._http is not None:
                     faces.start_soon(self._http.drain)
+                if self._proxying is not None:
+                    faces.start_soon(self._proxying.drain)
         self._journal.save_remembered(self.node.remembered())
         self._journal.keep_checks()
         with trio.move_on_after(DISK_SECONDS):
@@ -427,7 +460,11 @@ class Agent(Answers):
             self._has_moved = True
             self._moved.unpark()
         self._checking.happened(event)
+        if self._proxying is not None:
+            self._proxying.happened(event)
         self._socket.happened(event)
+        if self._http is not None:
+            self._http.happened(event)
 
     async def _remember(self) -> None:
         """Keep the addresses of others on disk. Wakes up only after somebody came, went or moved."""
@@ -480,8 +517,17 @@ class Agent(Answers):
         self._checking.set_command_checks(config.command_checks)
         done = await self._registrar.reconcile(config.services)
         self._checking.set_own(config.checks)
+        await self._reload_proxies(config.proxies)
         note(logging.INFO, "reloaded", **done._asdict())
         return done
+
+    async def _reload_proxies(self, wanted: Sequence[ProxyDefinition]) -> None:
+        if self._proxying is None:
+            if not wanted:
+                return
+            self._proxying = self._build_proxying(())
+            await self._tasks.start(self._proxying.run)
+        self._proxying.reload(wanted)
 
 
 def _params(config: Config) -> Params:

@@ -16,14 +16,16 @@ from gossip.core.types import show_address
 from gossip.host import rss_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from gossip.api.dns.face import DnsFace
     from gossip.api.http.face import HttpFace
     from gossip.api.methods import Registration
     from gossip.checking import Checking
-    from gossip.config import Config
+    from gossip.checks.monitor import Monitor
+    from gossip.config import CheckDefinition, Config
     from gossip.core.node import Node
+    from gossip.core.records import ServiceRecord
     from gossip.core.types import Address, NodeId
     from gossip.diagnosing import Diagnosing, Diagnosis
     from gossip.journal import Journal
@@ -66,6 +68,38 @@ class Answers:
     def denied(self) -> None:
         """Count a request that whoever asked may not make."""
         self.node.count("denied")
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name."""
+        return self.config.cluster
+
+    @property
+    def command_checks(self) -> str:
+        """Who may have commands run as checks."""
+        return self.config.command_checks
+
+    @property
+    def monitor(self) -> Monitor:
+        """The checks of this node."""
+        return self._checking.monitor
+
+    @property
+    def node_tags(self) -> Mapping[str, str]:
+        """This node's own."""
+        return self.config.tags
+
+    def own_service(self, key: str) -> ServiceRecord | None:
+        """See `Registrar.held`."""
+        return self._registrar.held(key)
+
+    async def add_check(self, definition: CheckDefinition) -> None:
+        """See `Checking.add`."""
+        await self._checking.add(definition)
+
+    async def remove_check(self, id: str) -> bool:
+        """See `Checking.remove`."""
+        return await self._checking.remove(id)
 
     def info(self) -> views.Info:
         """What this agent says of itself."""

@@ -55,18 +55,13 @@ class Post(Protocol):
 class Encoded:
     """Real bytes."""
 
-    __slots__ = ("_body", "_message", "_sealer")
+    __slots__ = ("_sealer",)
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
-        self._message: Packet | None = None
-        self._body = b""
 
     def pack(self, message: Packet) -> tuple[bytes, int]:
-        # As the driver does: what goes to several peers in a row is encoded once, and sealed for each.
-        if message is not self._message:
-            self._message, self._body = message, encode(message)
-        datagram = self._sealer.seal(self._body)
+        datagram = self._sealer.seal(encode(message))
         return datagram, len(datagram)
 
     def unpack(self, payload: bytes) -> Packet:

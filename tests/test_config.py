@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from gossip import armour, config
 from gossip.config import (
     Config,
+    ProxyDefinition,
     ServiceDefinition,
     load,
     parse_address,
     parse_duration,
     parse_size,
     route,
-    sources,
     values,
 )
 from gossip.config.settings import MAX_SOCKET_BYTES
@@ -35,6 +35,10 @@ LOCAL: dict[str, object] = {"bind": ["127.0.0.1:0"], "name": "n"}
 KEY_FILE = Path(__file__).with_name("example.key")
 NO_FILE = "/nowhere/k: cannot be read: No such file or directory"
 NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
+BASE = 'bind = "127.0.0.1:0"\n'
+NOT_SEALED = (
+    "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
+)
 SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
 GUARDS = (
     *("socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin", "http_tokens"),
@@ -205,6 +209,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "recursors": ('["10.0.0.1"]', "10.0.0.1", ["10.0.0.1"], (("10.0.0.1", 53),)),
     "tags": ('{ k = "v", l = "w=x" }', "k=v,l=w=x", ["k=v", "l=w=x"], {"k": "v", "l": "w=x"}),
     "profile": ('"wan"', "wan", "wan", "wan"),
+    "http_list_self_as": ('"consul"', "consul", "consul", "consul"),
     "probe_period": ('"500ms"', "0.5s", "500ms", 0.5),
     "retention": ('"72h"', "72h", "72h", 259_200.0),
     "restart_grace": ('"1m"', "60s", "1m", 60.0),
@@ -226,7 +231,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
 def test_the_table_of_settings_is_complete() -> None:
     assert {*EVERYWHERE, *GUARDS} == set(config.SETTINGS)
     fields = set(Config.__dataclass_fields__)
-    assert fields == {*config.SETTINGS, "services", "checks"}
+    assert fields == {*config.SETTINGS, "services", "checks", "proxies"}
 
 
 @pytest.mark.parametrize("setting", EVERYWHERE)
@@ -421,6 +426,8 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
          "recursors: '::1' is ambiguous: put an IPv6 address in brackets, as in [::1]:53"),
         ('recursors = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]', 1,
          "recursors: 5 recursors: the limit is 4"),
+        ('http-list-self-as = ""', 1, "http-list-self-as: it is empty"),
+        ('dns = "127.0.0.1:8600"', 1, "dns: DNS is not in this release: remove it"),
         ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
         ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
         ("check = 1", 1, "check: write it as [[check]] tables"),
@@ -524,6 +531,8 @@ def test_variables_that_are_somebody_elses_or_empty_are_left_alone() -> None:
         ({"dev": True, "recursor": ["a.b"]}, "--recursor: 'a.b': 'a.b' is a name: give an IP address here"),
         ({"key_file": "/nowhere/k"}, f"--key-file: {NO_FILE}"),
         ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
+        ({"key_file": "/k"}, f"--key-file: {NOT_SEALED}"),
+        ({"dns": "127.0.0.1:1"}, "--dns: DNS is not in this release: remove it"),
         ({"dev": True, "http": "0.0.0.0"}, f"--http: {no_tokens('0.0.0.0:8500', 8500)}"),
         ({"tag": ["a=b"], "tags": ["a=b"]}, "--tags: given twice, also as --tag"),
         ({"seeds": ["a"]}, "--seeds: unknown setting"),
@@ -781,7 +790,6 @@ def test_the_limits_are_those_of_the_protocol() -> None:
     assert values.MAX_NAME_BYTES == records.MAX_NAME_BYTES
     assert values.MAX_TAGS_BYTES == records.MAX_TAGS_BYTES
     assert set(config.PROFILES) == set(PROFILES)
-    assert not set(sources.LATER) & set(config.SETTINGS)
 
 
 def test_a_client_that_asks_for_the_socket_loads_next_to_nothing() -> None:
@@ -844,3 +852,78 @@ def test_what_is_no_key_is_refused_and_not_repeated(tmp_path: Path, content: byt
     assert reason in str(failure.value)
     assert "secret" not in str(failure.value)
     assert failure.value.__cause__ is None or "secret" not in str(failure.value.__cause__)
+
+
+# -------------------------------------------------------------------------------------------- proxies
+
+
+def test_proxies_have_defaults_and_all_settings(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        BASE
+        + """
+[[proxy]]
+listen = ":5432"
+service = "postgres"
+
+[[proxy]]
+listen = "[::1]:80"
+service = "web"
+tags = ["v2"]
+near = true
+zone = false
+subset = 5
+send_proxy = "v2"
+connect_timeout = "500ms"
+attempts = 2
+drain = "0s"
+max_connections = 9
+
+[[proxy]]
+listen = 0
+service = "web"
+sticky = true
+""",
+    )
+    plain, full, free = load([path], ENV).proxies
+    assert plain == ProxyDefinition(("127.0.0.1", 5432), "postgres")
+    assert (plain.zone, plain.connect_timeout, plain.attempts, plain.drain) == (True, 1.0, 3, 60.0)
+    assert full == ProxyDefinition(("::1", 80), "web", ("v2",), True, False, 5, False, "v2", 0.5, 2, 0.0, 9)
+    assert free == ProxyDefinition(("127.0.0.1", 0), "web", sticky=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason"),
+    [
+        ("service = 'web'", 2, "needs listen"),
+        ("listen = 80", 2, "needs service"),
+        ("listen = 80\nservice = ''", 4, "it is empty"),
+        ("listen = 'web:80'\nservice = 'web'", 3, "is a name"),
+        ("listen = '127.0.0.1'\nservice = 'web'", 3, "has no port"),
+        ("listen = true\nservice = 'web'", 3, "text in quotes"),
+        ("listen = 80\nservice = 'web'\ntags = [1]", 5, "text in quotes"),
+        ("listen = 80\nservice = 'web'\nport = 1", 5, "unknown; there are listen"),
+        ("listen = 80\nservice = 'web'\nnear = 1", 5, "true or false"),
+        ("listen = 80\nservice = 'web'\nsubset = -1", 5, "from 0 to"),
+        ("listen = 80\nservice = 'web'\nattempts = 0", 5, "from 1 to 16"),
+        ("listen = 80\nservice = 'web'\ndrain = 5", 5, "text in quotes"),
+        ("listen = 80\nservice = 'web'\nconnect_timeout = '0s'", 5, "not within 10ms to 1m"),
+        ("listen = 80\nservice = 'web'\nsend_proxy = 'v3'", 5, "neither v1 nor v2"),
+        ("listen = 80\nservice = 'web'\nnear = true\nsticky = true", 5, "sticky decides"),
+        ("listen = 80\nservice = 'a'\n[[proxy]]\nlisten = 80\nservice = 'b'", 6, "given twice"),
+    ],
+)
+def test_a_bad_proxy_is_refused_with_its_line(tmp_path: Path, text: str, line: int, reason: str) -> None:
+    path = write(tmp_path, f"{BASE}[[proxy]]\n{text}\n")
+    with pytest.raises(ConfigError) as caught:
+        load([path], {})
+    assert str(caught.value).startswith(f"{path}:{line}: ")
+    assert reason in str(caught.value)
+
+
+def test_too_many_proxies(tmp_path: Path) -> None:
+    text = "".join(f"[[proxy]]\nlisten = {9000 + n}\nservice = 'web'\n" for n in range(65))
+    with pytest.raises(ConfigError, match="more than 64 proxies"):
+        load([write(tmp_path, BASE + text)], {})
+    with pytest.raises(ConfigError, match=r"write it as \[\[proxy\]\] tables"):
+        load([write(tmp_path, BASE + "proxy = 1\n")], {})

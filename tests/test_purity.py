@@ -83,7 +83,9 @@ def loaded_by(modules: list[str], forbidden: frozenset[str], root: Path = ROOT) 
 # --------------------------------------------------------------------------------- what imports load
 
 
-@pytest.mark.parametrize("package", ["gossip.errors", "gossip.core", "gossip.wire", "gossip.diagnosis"])
+@pytest.mark.parametrize(
+    "package", ["gossip.errors", "gossip.core", "gossip.wire", "gossip.diagnosis", "gossip.calling"]
+)
 def test_importing_core_and_wire_loads_nothing_of_the_world(package: str) -> None:
     assert loaded_by(modules_of(package), WORLD) == []
 
@@ -216,7 +218,7 @@ def impure(source: str) -> list[str]:
 
 
 def sources() -> Iterator[Path]:
-    for layer in ("core", "wire"):
+    for layer in ("core", "wire", "calling"):
         yield from sorted((ROOT / "gossip" / layer).rglob("*.py"))
 
 

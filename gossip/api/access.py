@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import os
+import pwd
 import socket
 import struct
 from typing import Final, NamedTuple
@@ -45,8 +47,8 @@ SCOPES: Final = {
 
 SO_PEERGROUPS: Final = 59
 """Linux's, which Python has no name for: the supplementary groups of who connected, at that moment."""
-MAX_GROUPS: Final = 65_536
-"""The kernel's own limit."""
+GROUPS_BYTES: Final = (256, 1_024)
+"""Room for 64 of them, then for as many as Python asks for."""
 
 
 class Caller(NamedTuple):
@@ -79,20 +81,22 @@ def caller_of(sock: socket.socket, allowed: Allowed) -> Caller:
     _, user, group = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     # Numbers above 2^31 are users too.
     user, group = user & 0xFFFF_FFFF, group & 0xFFFF_FFFF
-    return Caller(user, allowed.scope_of(user, (group, *_further_groups(sock))), allowed)
+    return Caller(user, allowed.scope_of(user, (group, *_further_groups(sock, user, group))), allowed)
 
 
-def _further_groups(sock: socket.socket) -> tuple[int, ...]:
-    size = 64 * 4
-    while True:
+def _further_groups(sock: socket.socket, user: int, group: int) -> tuple[int, ...]:
+    for size in GROUPS_BYTES:
         try:
             data = sock.getsockopt(socket.SOL_SOCKET, SO_PEERGROUPS, size)
         except OSError as error:
-            if error.errno == errno.ERANGE and size < MAX_GROUPS * 4:
-                # It says how many there are only where the caller's length can be read back.
-                size *= 4
-                continue
             if error.errno == errno.ENOPROTOOPT:
                 return ()  # a kernel that knows nothing of them: his own group counts alone
-            raise
-        return struct.unpack(f"{len(data) // 4}I", data)
+            if error.errno != errno.ERANGE:
+                raise
+        else:
+            return struct.unpack(f"{len(data) // 4}I", data)
+    # More than Python lets the kernel tell. What the host's files say of him may take a moment.
+    try:
+        return tuple(os.getgrouplist(pwd.getpwuid(user).pw_name, group))
+    except KeyError:
+        return ()

@@ -380,6 +380,7 @@ READS: dict[str, Method[Any, Backend, object]] = {
     "agent.info": Method(_Nothing, lambda agent, _: agent.info()),
     "agent.evict": Method(_Evict, _evict),
     "members.list": Method(_Nothing, lambda agent, _: agent.members()),
+    "members.places": Method(_Nothing, lambda agent, _: views.places(agent.node)),
     "services.list": Method(_Nothing, lambda agent, _: views.services(agent.node)),
     "services.lookup": Method(views.Lookup, lambda agent, question: views.instances(agent.node, question)),
     "checks.update": Method(_CheckUpdate, _update_check),

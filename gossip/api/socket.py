@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CONNECTIONS", "LocalSocket", "listen"]
 
 MAX_CONNECTIONS = 1_024
+AT_ONCE = 64
+"""Programs taken in one turn of the loop, so that a newcomer need not wait for all who came before it."""
 BACKLOG = 128
 SHARE = 2
 """One user may have one in so many of them, so that others get in whatever he does; root may have all."""
@@ -203,11 +205,17 @@ class LocalSocket:
         self._sock.close()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
+        taken = 0
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
+            if taken % AT_ONCE == 0:
+                await trio.lowlevel.wait_readable(self._sock)
+            taken += 1
             try:
                 sock, _ = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
+                taken = 0
+                continue
+            except ConnectionAbortedError:
                 continue
             except OSError as problem:
                 _log.warning("local_socket", extra={"fields": {"detail": f"cannot accept: {problem}"}})

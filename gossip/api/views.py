@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from gossip.core.catalog import ZONE
 from gossip.core.records import MAX_NAME_BYTES, ServiceRecord
 from gossip.core.types import Status, show_address
 
@@ -30,6 +31,7 @@ __all__ = [
     "Lookup",
     "MemberView",
     "Members",
+    "Places",
     "Reads",
     "ServiceView",
     "Services",
@@ -41,12 +43,16 @@ __all__ = [
     "member",
     "members",
     "milliseconds",
+    "places",
     "reachable",
     "rfc3339",
     "service",
     "services",
     "tally",
 ]
+
+MAX_PLACES = 16_384
+"""Distances in one answer: far below a line of 1 MiB."""
 
 
 class Reads(Protocol):
@@ -102,6 +108,8 @@ class InstanceView(Struct, frozen=True, gc=False, omit_defaults=True):
     """Name of each check, and what it found. Absent where there is none."""
     note: str = ""
     """Why it is in maintenance."""
+    zone: str = ""
+    """Where it is. Absent where nobody says."""
 
 
 class ServiceView(Struct, frozen=True, gc=False):
@@ -161,6 +169,17 @@ class Instances(Struct, frozen=True, omit_defaults=True):
     index: int
     isolated: bool = False
     """The node that is asked hears nobody, so that this may be old. Absent while it does."""
+
+
+class Places(Struct, frozen=True):
+    """The answer of `members.places`: what a caller here needs to prefer what is near."""
+
+    zone: str
+    """This node's; empty if it has no such tag."""
+    zones: dict[str, int]
+    """How many live members each zone has; under the empty name, those without one."""
+    rtt_ms: dict[str, float]
+    """Estimated milliseconds to live members, by their id; to the nearest, if there are very many."""
 
 
 class Services(Struct, frozen=True):
@@ -315,6 +334,7 @@ def instance(each: Instance) -> InstanceView:
         each.status,
         dict(each.checks),
         each.note,
+        each.zone,
     )
 
 
@@ -344,6 +364,22 @@ def services(node: Reads) -> Services:
     """Every service that some live member offers."""
     rows = [service(node, name) for name in node.catalog.names()]
     return Services([row for row in rows if row is not None], node.catalog.index)
+
+
+def places(node: Reads) -> Places:
+    """Where everybody is."""
+    me = node.members.me
+    zones: dict[str, int] = {}
+    away = [(0.0, me.id)]
+    for each in (me, *(member for member in node.members if member.is_live)):
+        zone = each.record.tags.get(ZONE, "")
+        zones[zone] = zones.get(zone, 0) + 1
+        if each is not me and (rtt := node.rtt(None, each.id)) is not None:
+            away.append((rtt, each.id))
+    nearest = sorted(away)[:MAX_PLACES]
+    return Places(
+        me.record.tags.get(ZONE, ""), zones, {id.hex(): round(rtt * 1000, 3) for rtt, id in nearest}
+    )
 
 
 def tally(node: Reads) -> dict[str, int]:

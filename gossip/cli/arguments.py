@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Parser", "add_command", "duration", "natural", "pair", "patience", "port", "service", "span"]
+__all__ = [
+    "Parser",
+    "add_command",
+    "count",
+    "duration",
+    "listen",
+    "natural",
+    "pair",
+    "patience",
+    "port",
+    "service",
+    "span",
+]
 
 
 class Formatter(argparse.RawDescriptionHelpFormatter):
@@ -114,6 +126,14 @@ def natural(text: str) -> int:
     return int(text)
 
 
+@_typed("a whole number, 1 or more")
+def count(text: str) -> int:
+    """A whole number that is not 0."""
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
 def duration(text: str) -> float:
     """Seconds of `500ms`, `30s`, `5m` or `1h`."""
     from gossip.config import parse_duration
@@ -121,6 +141,17 @@ def duration(text: str) -> float:
 
     try:
         return parse_duration(text)
+    except ConfigError as problem:
+        raise argparse.ArgumentTypeError(str(problem)) from None
+
+
+def listen(text: str) -> tuple[str, int]:
+    """The parts of `HOST:PORT`; a port alone is one on 127.0.0.1."""
+    from gossip.config import parse_listen
+    from gossip.errors import ConfigError
+
+    try:
+        return parse_listen(text)
     except ConfigError as problem:
         raise argparse.ArgumentTypeError(str(problem)) from None
 

@@ -129,7 +129,11 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
         choices=("off", "local", "http"),
         help="who may have commands run as checks: nobody; files and the local socket; the HTTP face as well",
     )
-    option("--http-list-self-as", metavar="NAME", help="list each agent as this service (a later release)")
+    option(
+        "--http-list-self-as",
+        metavar="NAME",
+        help="list each agent as this service over HTTP, as Consul's servers are listed as consul",
+    )
     option(
         "--leave-on-term",
         action="store_true",

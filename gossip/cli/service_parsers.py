@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gossip.cli.arguments import add_command, duration, natural, pair, port, service
+from gossip.cli.arguments import add_command, count, duration, listen, natural, pair, port, service
 from gossip.cli.check_options import add_check_options
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def add_services(commands: argparse._SubParsersAction[Parser]) -> None:
     )
     lookup.add_argument("name", metavar="NAME", help="the service")
     _add_filters(lookup)
-    lookup.add_argument("--one", action="store_true", help="one of them: by weight, with --near the nearest")
+    lookup.add_argument(
+        "--one", action="store_true", help="one of them: by weight and zone, with --near the nearest"
+    )
     lookup.add_argument("--near", action="store_true", help="nearest first")
     lookup.add_argument(
         "--wait",
@@ -51,6 +53,57 @@ def add_services(commands: argparse._SubParsersAction[Parser]) -> None:
         help="wait this long for the first instance to appear, like 30s",
     )
     _add_watch(commands)
+    _add_proxy(commands)
+
+
+def _add_proxy(commands: argparse._SubParsersAction[Parser]) -> None:
+    proxy = add_command(
+        commands,
+        "proxy",
+        "proxy:proxy",
+        "forward connections to instances of a service that are well",
+        example="gossip proxy 127.0.0.1:5432 postgres --tag primary\n  gossip proxy 8080 web --metrics 9100",
+    )
+    proxy.add_argument("listen", metavar="LISTEN", type=listen, help="HOST:PORT, or a port on 127.0.0.1")
+    proxy.add_argument("name", metavar="NAME", help="the service")
+    proxy.add_argument(
+        "--tag", action="append", default=[], metavar="T", help="only with this tag; again: with all of them"
+    )
+    proxy.add_argument("--near", action="store_true", help="only to the nearest")
+    proxy.add_argument("--no-zone", action="store_true", help="do not prefer the zone of this node")
+    proxy.add_argument(
+        "--subset", type=natural, default=0, metavar="N", help="only to so many of the instances"
+    )
+    proxy.add_argument("--sticky", action="store_true", help="the same client address to the same instance")
+    proxy.add_argument(
+        "--send-proxy",
+        choices=("v1", "v2"),
+        help="tell instances the client's address by the PROXY protocol: v1 or v2",
+    )
+    proxy.add_argument(
+        "--connect-timeout",
+        type=duration,
+        default=1.0,
+        metavar="DURATION",
+        help="how long an instance has to take a connection, before another is tried (default: 1s)",
+    )
+    proxy.add_argument(
+        "--attempts", type=count, default=3, metavar="N", help="instances that are tried (default: 3)"
+    )
+    proxy.add_argument(
+        "--drain",
+        type=duration,
+        default=60.0,
+        metavar="DURATION",
+        help="what connections of a deregistered instance, or of an ended proxy, have left"
+        " (default: 60s; 0s: for ever)",
+    )
+    proxy.add_argument(
+        "--max-connections", type=count, default=16_384, metavar="N", help="at once (default: 16384)"
+    )
+    proxy.add_argument(
+        "--metrics", type=listen, metavar="LISTEN", help="serve its own figures here, at /metrics"
+    )
 
 
 def _add_watch(commands: argparse._SubParsersAction[Parser]) -> None:

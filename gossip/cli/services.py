@@ -124,7 +124,7 @@ def lookup(options: Namespace) -> int:
         else:
             found = _await_instances(channel, asked, options.wait)
     if options.one and found:
-        found = [found[0] if options.near else _pick(found)]
+        found = [found[0] if options.near else _pick(options, found)]
     if options.json:
         say_json(found)
     else:
@@ -163,10 +163,31 @@ def _await_instances(channel: Channel, asked: Message, patience: float) -> list[
             return found
 
 
-def _pick(found: list[Message]) -> Message:
-    """One by weight, of those that are best."""
+def _prefer_zone(options: Namespace, found: list[Message]) -> list[Message]:
+    """The instances with the weights that a caller in this agent's zone gives them."""
+    weights: dict[str, float] = {}
+    for each in found:
+        zone = each.get("zone", "")
+        weights[zone] = weights.get(zone, 0.0) + each["weight"]
+    if len(weights) < 2 or not any(weights.values()):
+        return found
+    from gossip.calling.zones import shares
+
+    with Channel(options.socket) as channel:
+        places = channel.call("members.places")
+    if not weights.get(places["zone"]):
+        return found
+    parts = shares(places["zone"], places["zones"], weights)
+    return [
+        each | {"weight": each["weight"] * parts.get(zone, 0.0) / (weights[zone] or 1.0)}
+        for each, zone in ((each, each.get("zone", "")) for each in found)
+    ]
+
+
+def _pick(options: Namespace, found: list[Message]) -> Message:
+    """One by weight and zone, of those that are best."""
     import random
 
-    best = [each for each in found if each["status"] == "passing"] or found
+    best = _prefer_zone(options, [each for each in found if each["status"] == "passing"] or found)
     weights = [each["weight"] for each in best]
     return random.choices(best, weights if any(weights) else None)[0]  # noqa: S311 - balancing, no secret

@@ -3,7 +3,7 @@
 Nothing here waits or reads a socket: `requests` says what to ask on a new connection, `begin`, `take` and
 `lost` are told what came of it. A whole value that comes in parts is put together beside the copy and
 replaces it in one assignment; so does each single service. Readers in other threads see a service as it
-was or as it is, and while the agent is away, as it was last.
+was or as it is, and while the agent is away, as it was last. `picking` chooses among what is held.
 """
 
 from __future__ import annotations
@@ -12,16 +12,25 @@ import math
 import time
 from typing import TYPE_CHECKING, Any
 
+from gossip.calling.balancer import Places, Question
+from gossip.client.picking import Balance, Picking, places_of
 from gossip.client.questions import texts
 from gossip.client.values import Instance, ServiceSummary, decode
 from gossip.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from contextlib import AbstractContextManager
 
     from gossip.client.framing import Message
 
-__all__ = ["Mirror"]
+__all__ = ["PLACES", "PLACES_SECONDS", "Mirror"]
+
+PLACES: tuple[str, Message] = ("members.places", {})
+"""What to ask for what `placed` is told."""
+PLACES_SECONDS = 30.0
+"""How old the places may be: round trips drift, and nodes come and go."""
+_PLAIN = Question()
 
 
 class Mirror:
@@ -29,10 +38,16 @@ class Mirror:
 
     Args:
         names: the services to follow; none for all.
-        clock: seconds, for `staleness`.
+        clock: seconds, for `staleness` and for picks.
+        chance: gives numbers from 0 to below 1, for picks; None for the interpreter's own.
     """
 
-    def __init__(self, names: Iterable[str] = (), clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        names: Iterable[str] = (),
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] | None = None,
+    ) -> None:
         self._names = tuple(dict.fromkeys(names))
         self._clock = clock
         self._held: dict[str, tuple[Instance, ...]] = {}
@@ -42,6 +57,8 @@ class Mirror:
         self._numbers: dict[object, str] = {}
         self._in_step = False
         self._known_at = -math.inf
+        self._places = Places()
+        self._picking = Picking(chance, clock)
 
     # -- reading ------------------------------------------------------------------------------------------
 
@@ -69,6 +86,97 @@ class Mirror:
             for each in found
             if wanted.issubset(each.tags) and not (no_suspect and each.status == "suspect")
         )
+
+    # -- choosing -----------------------------------------------------------------------------------------
+
+    def pick(
+        self,
+        name: str,
+        *,
+        tags: Iterable[str] = (),
+        key: str | None = None,
+        near: bool = False,
+        zone: bool = True,
+        subset: int = 0,
+        no_suspect: bool = False,
+        avoid: Iterable[Instance] = (),
+    ) -> Instance:
+        """The instance of service `name` to call now.
+
+        Of two that are drawn by weight, the one with less to do; those that failed of late, and those whose
+        node is suspect, are left out, as long as most of the others are well. How calls went, and how many
+        are under way, it knows from `call` and `report`.
+
+        Args:
+            name: the service.
+            tags: only with all of them.
+            key: the same key gets the same instance, at every caller, as long as that one may be called.
+            near: only the nearest, and those that are as near.
+            zone: prefer the zone of this node, if it has one, as long as its instances can answer its calls.
+            subset: only so many of the instances, always the same: keeps connections few.
+            no_suspect: never one whose node is suspect.
+            avoid: those that have been tried already.
+
+        Raises:
+            NotFoundError: there is none, or only such as are to be avoided.
+        """
+        question = _PLAIN
+        if tags or near or not zone or subset or no_suspect:
+            question = Question(frozenset(texts(tags)), near, zone, subset, no_suspect)
+        found = self._picking.pick(name, self.lookup(name), question, self._places, avoid, key)
+        if found is None:
+            raise NotFoundError(
+                f"no instance of {name!r} may be called: see 'gossip lookup {name} --any --json'"
+            )
+        return found
+
+    def call(
+        self,
+        name: str,
+        *,
+        tags: Iterable[str] = (),
+        key: str | None = None,
+        near: bool = False,
+        zone: bool = True,
+        subset: int = 0,
+        no_suspect: bool = False,
+        avoid: Iterable[Instance] = (),
+    ) -> AbstractContextManager[Instance]:
+        """Picks, as `pick` does, and counts the block as the call: its time, and an exception as a failure.
+
+        Raises:
+            NotFoundError: as `pick`.
+        """
+        instance = self.pick(
+            name, tags=tags, key=key, near=near, zone=zone, subset=subset, no_suspect=no_suspect, avoid=avoid
+        )
+        return self._picking.calling(instance)
+
+    def report(self, instance: Instance, *, ok: bool, seconds: float | None = None) -> None:
+        """How a call of a picked instance went, and how long it took; not for what `call` counts."""
+        self._picking.report(instance, ok, seconds)
+
+    def begin_call(self, instance: Instance) -> Callable[[bool | None, float | None], bool]:
+        """Counts a call that is no block. What is returned is to be called once, at its end.
+
+        It takes whether the call went well (None: nothing can be said) and its seconds, and tells whether
+        the instance is left out from now on.
+        """
+        return self._picking.begin(instance)
+
+    def balance(self, name: str) -> Balance:
+        """How this program's calls of a service are spread, and who is left out."""
+        return self._picking.balance(name, self.lookup(name))
+
+    def placed(self, answer: Message) -> None:
+        """What `members.places` answered.
+
+        Raises:
+            LocalProtocolError: it has another shape.
+        """
+        places = decode(places_of, answer)
+        if places != self._places:
+            self._places = places
 
     def services(self) -> list[ServiceSummary]:
         """The services that have an instance which may be called, by name."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gossip.client.backoff import Backoff
 from gossip.client.channel import Channel
 from gossip.client.framing import TIMEOUT
-from gossip.client.mirror import Mirror
+from gossip.client.mirror import PLACES, PLACES_SECONDS, Mirror
 from gossip.errors import GossipError, UnreachableError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Replica(Mirror):
     def __init__(
         self, path: str, timeout: float, names: Sequence[str], chance: Callable[[], float] | None
     ) -> None:
-        super().__init__(names)
+        super().__init__(names, chance=chance)
         self._path = path
         self._timeout = timeout
         self._chance = chance
@@ -36,6 +36,7 @@ class Replica(Mirror):
         self._stop = threading.Event()
         self._channel: Channel | None = None
         self._problem: GossipError | None = None
+        self._places_at = 0.0
         self._thread = threading.Thread(target=self._follow, name="gossip-replica", daemon=True)
         self._thread.start()
 
@@ -107,11 +108,23 @@ class Replica(Mirror):
                 return
             self._channel = channel
         self.begin(channel.call_all(self.requests()))
+        self._ask_places(channel)
         while True:
-            params = channel.notification()
+            params = channel.notification(PLACES_SECONDS)
             backoff.reset()
             if params is not None:
                 self.take(params)
+            if time.monotonic() >= self._places_at:
+                self._ask_places(channel)
+
+    def _ask_places(self, channel: Channel) -> None:
+        self._places_at = time.monotonic() + PLACES_SECONDS
+        try:
+            self.placed(channel.call(*PLACES))
+        except UnreachableError:
+            raise
+        except GossipError:
+            pass  # the agent is older than the question
 
 
 class Changes:

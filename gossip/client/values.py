@@ -146,6 +146,8 @@ class Instance:
     """The verdict of each check by its name; those of the node itself begin with `node:`."""
     note: str = ""
     """Why it is in maintenance."""
+    zone: str = ""
+    """Its own meta `zone`, else its node's tag `zone`; empty where nobody says."""
 
     @property
     def endpoint(self) -> str:
@@ -169,6 +171,7 @@ class Instance:
             # Absent from an agent that is older than checks.
             checks=dict(value.get("checks", ())),
             note=value.get("note", ""),
+            zone=value.get("zone", ""),
         )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gossip.config.checks import CheckDefinition, read_checks, refuse_commands
     from gossip.config.paths import default_data_dir, default_socket
+    from gossip.config.proxies import ProxyDefinition, parse_listen
     from gossip.config.route import default_route_address, local_addresses
     from gossip.config.services import ServiceDefinition
     from gossip.config.settings import (
@@ -54,6 +55,7 @@ __all__ = [
     "Address",
     "CheckDefinition",
     "Config",
+    "ProxyDefinition",
     "ServiceDefinition",
     "check_name",
     "choose_advertise",
@@ -65,6 +67,7 @@ __all__ = [
     "parse_address",
     "parse_duration",
     "parse_ip_address",
+    "parse_listen",
     "parse_pairs",
     "parse_size",
     "read_checks",
@@ -75,6 +78,7 @@ __all__ = [
 _HOMES = {
     "checks": ("CheckDefinition", "read_checks", "refuse_commands"),
     "paths": ("default_data_dir", "default_socket"),
+    "proxies": ("ProxyDefinition", "parse_listen"),
     "route": ("default_route_address", "local_addresses"),
     "services": ("ServiceDefinition",),
     "settings": (

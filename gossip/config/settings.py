@@ -23,6 +23,7 @@ from gossip.config.dns import (
 from gossip.config.faces import DEV_HTTP, Faces, read_faces
 from gossip.config.keyfile import read_key_file
 from gossip.config.paths import RING_FILE, default_data_dir, default_socket
+from gossip.config.proxies import ProxyDefinition, read_proxies
 from gossip.config.raw import number
 from gossip.config.raw import switch as _switch
 from gossip.config.raw import text as _text
@@ -124,6 +125,8 @@ class Config(Faces):
     """Bytes of one answer over UDP to another host; what is longer is cut, and asked for again over TCP."""
     recursors: tuple[Address, ...] = ()
     """Other DNS servers, which are asked what is in no domain of ours."""
+    http_list_self_as: str = ""
+    """The service as which each agent is listed over HTTP; empty: as none."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
     probe_period: float | None = None
@@ -150,6 +153,7 @@ class Config(Faces):
     services: tuple[ServiceDefinition, ...] = ()
     checks: tuple[CheckDefinition, ...] = ()
     """Of the node itself."""
+    proxies: tuple[ProxyDefinition, ...] = ()
 
 
 def load(
@@ -184,7 +188,9 @@ def load(
                 raise ConfigError(f"{part.key_place(key)}: files in services.d hold [[service]] tables only")
     foreign = [entry for path in found if path.suffix == ".json" for entry in read_json(path)]
     services = read_services(tables + parts, foreign)
-    return _assemble(_Settings(layers), env, services, read_node_checks(tables, services))
+    return _assemble(
+        _Settings(layers), env, services, read_node_checks(tables, services), read_proxies(tables)
+    )
 
 
 def choose_advertise(bind: Sequence[Address]) -> Address:
@@ -246,6 +252,7 @@ def _assemble(
     env: Mapping[str, str],
     services: tuple[ServiceDefinition, ...],
     checks: tuple[CheckDefinition, ...],
+    proxies: tuple[ProxyDefinition, ...],
 ) -> Config:
     take = settings.take
     command_checks = take("command_checks", _choice(COMMAND_CHECKS), "local")
@@ -278,6 +285,7 @@ def _assemble(
         dns_only_passing=take("dns_only_passing", _switch, default=False),
         dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(number(value)), DNS_UDP_SIZE),
         recursors=take("recursors", lambda value: parse_recursors(_texts(value)), ()),
+        http_list_self_as=take("http_list_self_as", _name, ""),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
         probe_period=take("probe_period", _duration(0.1, 60.0), None),
@@ -294,6 +302,7 @@ def _assemble(
         services=services,
         checks=checks,
         **read_faces(settings, dev=dev),
+        proxies=proxies,
     )
 
 

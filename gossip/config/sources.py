@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
-    "LATER",
     "LISTS",
     "SETTINGS",
     "SWITCHES",
@@ -49,6 +48,7 @@ SETTINGS: Final = (
     *("name", "cluster", "bind", "advertise", "join", "data_dir", "key_file", "tags", "profile"),
     *("socket", "socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin"),
     *("http", "http_tokens", "http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min"),
+    "http_list_self_as",
     *("dns", "dns_domains", "dns_ttl", "dns_negative_ttl", "dns_udp_size", "recursors"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
     *("authority", "admission", "invite"),
@@ -57,9 +57,13 @@ SETTINGS: Final = (
 """Every setting of this release, in the order of the manual."""
 
 LATER: Final = {
+    "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
+    " to be sealed",
     "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
+    "dns": "DNS is not in this release: remove it",
+    "invite": "invitations are not in this release: remove it",
 }
-TABLES: Final = ("service", "check")
+TABLES: Final = ("service", "check", "proxy")
 """Arrays of tables, which are no settings."""
 _SINGULARS = {"tag": "tags", "recursor": "recursors", "dns_domain": "dns_domains"}
 """Flags that are given once for each."""
@@ -183,7 +187,7 @@ def environment_layer(env: Mapping[str, str]) -> Layer:
         name = _canonical(variable.removeprefix(_PREFIX).lower())
         # Beside a service named `gossip`, Kubernetes puts GOSSIP_PORT and more into every container:
         # what looks like no setting is somebody else's.
-        if name == "config" or not (name in LATER or difflib.get_close_matches(name, SETTINGS, 1, 0.8)):
+        if name == "config" or not difflib.get_close_matches(name, SETTINGS, 1, 0.8):
             continue
         _add(layer, name, text.split(",") if name in LISTS else text, variable)
     return layer
@@ -206,8 +210,6 @@ def _canonical(key: str) -> str:
 
 
 def _add(layer: Layer, name: str, value: object, place: str) -> None:
-    if name in LATER:
-        raise ConfigError(f"{place}: {LATER[name]}")
     if name not in SETTINGS:
         near = difflib.get_close_matches(name, SETTINGS, 1)
         raise ConfigError(f"{place}: unknown setting" + (f": did you mean {near[0]}?" if near else ""))

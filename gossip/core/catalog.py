@@ -15,10 +15,12 @@ from gossip.core.members import Member
 from gossip.core.records import Key, ServiceRecord, StatusRecord
 from gossip.core.types import NodeId, Phase, Status, Verdict
 
-__all__ = ["NODE", "Catalog", "Instance", "state_of", "status_key"]
+__all__ = ["NODE", "ZONE", "Catalog", "Instance", "state_of", "status_key"]
 
 NODE = ""
 """The key of a node's status as a whole."""
+ZONE = "zone"
+"""The tag of a member, or the meta of a service, that says where it is."""
 
 
 class Instance(Struct, frozen=True):
@@ -40,6 +42,8 @@ class Instance(Struct, frozen=True):
     """(name, word) of its checks, and of its owner's own, whose names begin with `node:`."""
     note: str = ""
     """Why it is in maintenance."""
+    zone: str = ""
+    """What its own meta says, else the tags of its owner; empty: nothing."""
 
 
 _ORDER = {
@@ -68,9 +72,10 @@ class Catalog:
         """The index of the last visible change of the service `name`; 0 if it never had one."""
         return self._changed.get(name, 0)
 
-    def spellings(self, folded: str) -> list[str]:
-        """The names that are `folded` in lower case, as far as there are any: DNS knows no case."""
-        return [folded, *self._spelled.get(folded, ())]
+    def spellings(self, name: str) -> list[str]:
+        """Names that somebody offers, whoever, that differ from `name` in the case of letters at most."""
+        folded = name.lower()
+        return [known for known in (folded, *self._spelled.get(folded, ())) if known in self._by_name]
 
     def folded_index(self, folded: str) -> int:
         """As `index_of`, of all names that are `folded` in lower case."""
@@ -120,6 +125,10 @@ class Catalog:
         return sorted(
             name for name, group in self._by_name.items() if any(m.is_live for m, _ in group.values())
         )
+
+    def held(self, name: str) -> Iterable[tuple[Member, ServiceRecord]]:
+        """Every record of the service `name` with its owner, in whatever health, in no order."""
+        return self._by_name.get(name, {}).values()
 
     def lookup(
         self,
@@ -197,4 +206,5 @@ def _instance(member: Member, record: ServiceRecord, status: str) -> Instance:
         status=status,
         checks=tuple(checks),
         note=(own and own.note) or (whole and whole.note) or "",
+        zone=record.meta.get(ZONE) or member.record.tags.get(ZONE, ""),
     )

@@ -105,4 +105,6 @@ class Helping:
         self._answer(favour.request, favour.asker, outcome)
 
     def _answer(self, request: PingRequest, asker: Address, outcome: Outcome) -> None:
-        self._ctx.send(asker, Report(request.seq, self._ctx.notary.id, int(outcome)))
+        self._ctx.send(
+            asker, Report(request.seq, self._ctx.notary.id, int(outcome), self._table.life_of(request.sender))
+        )

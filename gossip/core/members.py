@@ -74,6 +74,11 @@ class MemberTable:
         """Live members that advertise `address`."""
         return [member for member in _holders(self._by_address, address) if member.is_live]
 
+    def life_of(self, id: NodeId) -> int:
+        """The `boot` of a member's record: which life of its this node knows; 0 if it is not known."""
+        member = self.get(id)
+        return 0 if member is None else member.record.boot
+
     def anybody_at(self, address: Address) -> Member | None:
         """A member, in whatever state, that advertises `address`."""
         return next(iter(_holders(self._by_address, address)), None)

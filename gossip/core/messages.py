@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from gossip.core.records import MAX_KEYS, Host, Id, KeyMark, Port, Short
 
 __all__ = [
+    "LIFE_MAX",
     "Ack",
     "Busy",
     "DialBack",
@@ -44,6 +45,10 @@ Position: TypeAlias = Annotated[bytes, Meta(max_length=64)]
 Raw: TypeAlias = Annotated[bytes, Meta(min_length=65, max_length=1_100)]
 News: TypeAlias = Annotated[tuple[Raw, ...], Meta(max_length=64)]
 Target: TypeAlias = tuple[Host, Port]
+LIFE_MAX = 2**63 - 1
+Life: TypeAlias = Annotated[int, Meta(ge=0, le=LIFE_MAX)]
+"""The `boot` of whom a message is meant for, as its sender knows it; 0 if it does not. What was recorded
+before a node's present life is told by it: windows say nothing of sessions that were never met."""
 Way: TypeAlias = Annotated[int, Meta(ge=0, le=8)]
 """A `types.Reach`."""
 
@@ -59,6 +64,7 @@ class Ping(Struct, frozen=True, array_like=True, tag=1, gc=False):
     view: Mark
     position: Position
     news: News
+    life: Life = 0
 
 
 class FullPing(Ping, frozen=True, array_like=True, tag=1, gc=False):
@@ -79,6 +85,7 @@ class Ack(Struct, frozen=True, array_like=True, tag=2, gc=False):
     view: Mark
     position: Position
     news: News
+    life: Life = 0
 
 
 class PingRequest(Struct, frozen=True, array_like=True, tag=3, gc=False):
@@ -89,6 +96,7 @@ class PingRequest(Struct, frozen=True, array_like=True, tag=3, gc=False):
     target: Id
     address: Target
     patience_ms: Annotated[int, Meta(ge=1, le=60_000)]
+    life: Life = 0
 
 
 class Report(Struct, frozen=True, array_like=True, tag=4, gc=False):
@@ -97,6 +105,7 @@ class Report(Struct, frozen=True, array_like=True, tag=4, gc=False):
     seq: Seq
     sender: Id
     outcome: Annotated[int, Meta(ge=0, le=3)]
+    life: Life = 0
 
 
 class NotMe(Struct, frozen=True, array_like=True, tag=5, gc=False):
@@ -114,6 +123,7 @@ class Gossip(Struct, frozen=True, array_like=True, tag=6, gc=False):
 
     sender: Id
     news: News
+    life: Life = 0
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=16, gc=False):

@@ -97,10 +97,15 @@ class Orders:
         return self._own.prepare_service(key, name, host, port, tags, meta, weight, checked)
 
     def prepare_status(
-        self, key: str, checks: tuple[tuple[str, int], ...], maintenance: bool = False, note: str = ""
+        self,
+        key: str,
+        checks: tuple[tuple[str, int], ...],
+        maintenance: bool = False,
+        note: str = "",
+        ids: tuple[str, ...] = (),
     ) -> Fact:
         """Sign what checks say; see `Own.prepare_status`."""
-        return self._own.prepare_status(key, checks, maintenance, note)
+        return self._own.prepare_status(key, checks, maintenance, note, ids)
 
     def prepare_deletion(self, key: str) -> Fact:
         """Sign a deletion; see `Own.prepare_deletion`."""

@@ -47,6 +47,9 @@ LEASE = 65_536
 CLONE_RAISES = 3
 CLONE_WINDOW = 60.0
 """At most so many raises against a clone in so many seconds."""
+HORIZON = MAX_VERSION // 2
+"""A version that no life of a node comes to (they begin with milliseconds since 1970): whoever says it with
+this node's key wants its numbers used up, and is not outbid."""
 ACCUSERS_MAX = 8
 """Of this node: whose last words are kept for its user."""
 ANSWERS_MAX = 8
@@ -196,7 +199,7 @@ class Own:
         if self._answers < ANSWERS_MAX:
             self._answers += 1
             member.case.answered_at = now
-            self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,)))
+            self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,), member.record.boot))
 
     def met_own_record(self, other: MemberRecord, fact: Fact, now: float) -> None:
         """A member record under this node's key that it did not write, or wrote in a former life."""
@@ -208,7 +211,7 @@ class Own:
             return
         self._raises = [at for at in self._raises if now - at < CLONE_WINDOW]
         self._raises.append(now)
-        many = len(self._raises) > CLONE_RAISES
+        many = len(self._raises) > CLONE_RAISES or other.version > HORIZON
         if not self.yielded and ((self.settled and other.boot != mine.boot) or many):
             self._met_clone(other, many=many)
         if not self.yielded:
@@ -276,7 +279,12 @@ class Own:
         return self._ctx.notary.issue(body)
 
     def prepare_status(
-        self, key: str, checks: tuple[tuple[str, int], ...], maintenance: bool = False, note: str = ""
+        self,
+        key: str,
+        checks: tuple[tuple[str, int], ...],
+        maintenance: bool = False,
+        note: str = "",
+        ids: tuple[str, ...] = (),
     ) -> Fact:
         """Sign what the checks of a service say; see `StatusRecord`. No disk needs to hear of it.
 
@@ -290,7 +298,7 @@ class Own:
             self._service(key)
         if len(checks) > MAX_CHECKS:
             raise LimitError(f"{len(checks)} checks of one service; the limit is {MAX_CHECKS}")
-        body = StatusRecord(self.me.id, self.next_version(), key, checks, maintenance, note)
+        body = StatusRecord(self.me.id, self.next_version(), key, checks, maintenance, note, ids)
         return self._ctx.notary.issue(body)
 
     def prepare_deletion(self, key: str) -> Fact:
@@ -373,6 +381,9 @@ class Own:
         if held is not None and (
             cast("ServiceRecord", held.body).version > body.version or held.raw == fact.raw
         ):
+            return
+        if body.version > HORIZON:
+            self._ctx.count("own_beyond")
             return
         version = self.next_version(above=body.version)
         if held is not None and isinstance(held.body, ServiceRecord | StatusRecord | KeyRecord):

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from gossip.core.admission import Admission
-from gossip.core.catalog import Catalog, Instance
+from gossip.core.catalog import ZONE, Catalog, Instance
 from gossip.core.context import Context
-from gossip.core.coordinates import Coordinates, distance
+from gossip.core.coordinates import Coordinate, Coordinates, distance
 from gossip.core.detector import Detector
 from gossip.core.doubts import Doubt, Doubts
 from gossip.core.examiner import Examined, Examiner
@@ -182,15 +182,20 @@ class Reads:
         return 0.0 if (a or self.id) == b else distance(first, second)
 
     def near(self, instances: Sequence[Instance]) -> list[Instance]:
-        """The same instances, nearest first; those of unknown distance last, in their order."""
+        """The same instances: this node's zone first, then the nearest; unknown distances last, in order."""
+        zone = self.me.record.tags.get(ZONE)
 
-        def away(instance: Instance) -> float:
+        def away(instance: Instance) -> tuple[bool, float]:
             rtt = self.rtt(None, instance.owner)
-            return float("inf") if rtt is None else rtt
+            return bool(zone) and instance.zone != zone, float("inf") if rtt is None else rtt
 
         return sorted(instances, key=away)
 
-    def _position(self, member: NodeId) -> tuple[float, ...] | None:
+    def coordinate(self, member: NodeId) -> Coordinate | None:
+        """Where a member is in the network, as it last said; None if it has not."""
+        return self._position(member)
+
+    def _position(self, member: NodeId) -> Coordinate | None:
         if member == self.id:
             return self._coordinates.own
         found = self._table.get(member)

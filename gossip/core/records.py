@@ -21,6 +21,7 @@ from gossip.core.types import ID_BYTES, MAX_VERSION, Address, NodeId, Verdict
 __all__ = [
     "KEY_MARK_BYTES",
     "MAX_CHECKS",
+    "MAX_CHECK_ID_BYTES",
     "MAX_FACT_BYTES",
     "MAX_KEYS",
     "MAX_NAME_BYTES",
@@ -44,6 +45,7 @@ __all__ = [
     "ServiceRecord",
     "StatusRecord",
     "Warrant",
+    "default_check_ids",
     "key_of",
 ]
 
@@ -55,6 +57,7 @@ MAX_PAYLOAD_BYTES = 512
 """A user event's payload."""
 MAX_CHECKS = 16
 """Checks of one service, or of a node."""
+MAX_CHECK_ID_BYTES = 160
 MAX_NOTE_BYTES = 128
 """The reason of a maintenance."""
 MAX_KEYS = 8
@@ -148,6 +151,18 @@ class StatusRecord(Struct, frozen=True, array_like=True, tag=6, gc=False):
     """Its operator wants no calls to it."""
     note: Annotated[str, Meta(max_length=MAX_NOTE_BYTES)]
     """Why."""
+    ids: Annotated[
+        tuple[Annotated[str, Meta(max_length=MAX_CHECK_ID_BYTES)], ...], Meta(max_length=MAX_CHECKS)
+    ] = ()
+    """Id of each check, empty for the one that it has unless another was given; none if all have that."""
+
+    @property
+    def check_ids(self) -> tuple[str, ...]:
+        """Id of each check, as its owner's agent knows it."""
+        defaults = default_check_ids(self.key, len(self.checks))
+        if len(self.ids) != len(defaults):
+            return defaults
+        return tuple(id or default for id, default in zip(self.ids, defaults, strict=True))
 
     @property
     def says_nothing(self) -> bool:
@@ -294,6 +309,12 @@ def key_of(
     if isinstance(body, Ban):
         return (8, body.subject.hex())
     return (body.kind, body.key)
+
+
+def default_check_ids(service: str, count: int) -> tuple[str, ...]:
+    """Ids of so many checks of a service (or, if empty, of the node) to which none were given."""
+    stem = f"service:{service}" if service else "node"
+    return (stem,) if count == 1 else tuple(f"{stem}:{number}" for number in range(1, count + 1))
 
 
 class Notary(Protocol):

@@ -69,9 +69,12 @@ class Requests:
         request = Request(self._ctx.sequence(), requester, [helper.id for helper in helpers])
         self._pending[request.seq] = request
         patience_ms = max(1, min(PATIENCE_MAX_MS, int(patience * 1_000)))
-        message = PingRequest(request.seq, self._ctx.notary.id, member.id, address, patience_ms)
+        me = self._ctx.notary.id
         for helper in helpers:
-            self._ctx.send(helper.address, message)
+            life = helper.record.boot
+            self._ctx.send(
+                helper.address, PingRequest(request.seq, me, member.id, address, patience_ms, life)
+            )
         return request
 
     def forget(self, request: Request | None) -> None:

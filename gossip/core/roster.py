@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from gossip.core.catalog import NODE, Catalog, state_of, status_key
+from gossip.core.catalog import NODE, ZONE, Catalog, state_of, status_key
 from gossip.core.context import Context
 from gossip.core.events import Event, EventKind
 from gossip.core.members import Member, MemberTable
@@ -205,12 +205,14 @@ def _visible_part(record: MemberRecord) -> tuple[object, ...]:
 def _said(fact: Fact | None) -> tuple[object, ...]:
     """What a status says, by whatever version."""
     body = None if fact is None else fact.body
-    return (body.checks, body.maintenance, body.note) if isinstance(body, StatusRecord) else ((), False, "")
+    if not isinstance(body, StatusRecord):
+        return ((), False, "", ())
+    return (body.checks, body.maintenance, body.note, body.ids)
 
 
 def _shown_part(record: MemberRecord) -> tuple[object, ...]:
     """What a lookup shows of a living owner."""
-    return (record.name, record.host, record.phase == Phase.RESTARTING)
+    return (record.name, record.host, record.phase == Phase.RESTARTING, record.tags.get(ZONE))
 
 
 def _content(record: ServiceRecord | Deletion) -> tuple[object, ...]:

@@ -27,7 +27,7 @@ from gossip.core.context import Context
 from gossip.core.effects import SaveKeys
 from gossip.core.events import Event, EventKind
 from gossip.core.handover import Handover
-from gossip.core.keys import Keys, KeyState, holds
+from gossip.core.keys import Keys, KeyState, holds, keys_of
 from gossip.core.members import Member, MemberTable
 from gossip.core.own import Own
 from gossip.core.records import KeyRecord
@@ -75,13 +75,16 @@ class Rotation:
         """Changes whose keys are not here yet, by epoch and target; whether the operator insists."""
         self._saves = 0
         self._all_send_since = float("inf")
-        self._alone_until = float("inf")
+        self._alone_until = self._knows_all_from = float("inf")
+        self._was_there = False
+        """The change began in this life."""
 
     # -- what others see --------------------------------------------------------------------
 
     def start(self, now: float) -> None:
         """Tell which keys are here, as the disk has them."""
         self._alone_until = now + ALONE_PERIODS * self._ctx.params.period
+        self._knows_all_from = now + self._ctx.params.retention
         self.publish()
 
     def changed(self) -> None:
@@ -202,6 +205,7 @@ class Rotation:
         self.plan = Plan(epoch, target, replaced, insists)
         self._wanted = {change: said for change, said in self._wanted.items() if change > (epoch, target)}
         self._all_send_since = float("inf")
+        self._was_there = True
         self.changed()
         self.review(now)
 
@@ -223,8 +227,27 @@ class Rotation:
             return
         self._all_send_since = min(self._all_send_since, now)
         linger = LINGER_PERIODS * self._ctx.params.period
-        if now - self._all_send_since >= linger and (plan.insists or not self.away()):
+        if now - self._all_send_since >= linger and (plan.insists or self._nobody_is_away(now)):
             self._retire(plan)
+
+    def _nobody_is_away(self, now: float) -> bool:
+        """Whether nobody can come back with an older key.
+
+        Who has begun after the change did was not told of members that were dead by then: it waits for
+        somebody who was there before, or until all have forgotten those members.
+        """
+        if self.away():
+            return False
+        others = list(self._others())
+        if self._was_there or not others or now >= self._knows_all_from:
+            return True
+        old = self.plan.replaced
+        return any(
+            mark in old and state == KeyState.RETIRED
+            for member in others
+            if (record := keys_of(member)) is not None
+            for mark, state in record.keys
+        )
 
     def _retire(self, plan: Plan) -> None:
         assert self._keys.locksmith is not None  # noqa: S101 - the caller has looked

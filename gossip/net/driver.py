@@ -143,7 +143,6 @@ class Driver:
         self._poll = select.poll()
         for port in self._ports:
             self._poll.register(port.sock, select.POLLIN | select.POLLERR)
-        self._encoded: tuple[Packet, bytes] | None = None
         self.outlet = Outlet(params.period)
 
     def now(self) -> float:
@@ -340,10 +339,7 @@ class Driver:
         if port is None:
             self.node.count("send_no_socket")
             return
-        # The same gossip goes to several peers in a row: it is encoded once, and sealed for each.
-        if self._encoded is None or self._encoded[0] is not message:
-            self._encoded = (message, codec.encode(message))
-        datagram = self._sealer.seal(self._encoded[1])
+        datagram = self._sealer.seal(codec.encode(message))
         problem = port.send(datagram, address)
         self.outlet.tried(problem)
         if problem:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from gossip.core.keys import KeyState
 from gossip.core.records import (
     KEY_MARK_BYTES,
+    MAX_CHECK_ID_BYTES,
     MAX_NAME_BYTES,
     MAX_NOTE_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -195,6 +196,11 @@ def _check_status(body: StatusRecord) -> None:
         raise LocalProtocolError(f"two checks of {body.key or 'the node'!r} have one name: give each its own")
     if body.note:
         _check_text("note", body.note, MAX_NOTE_BYTES)
+    if body.ids and len(body.ids) != len(body.checks):
+        raise LocalProtocolError(f"{len(body.ids)} ids of {len(body.checks)} checks: there is one for each")
+    for id in body.ids:
+        if id:
+            _check_text("check id", id, MAX_CHECK_ID_BYTES)
 
 
 def _check_keys(body: KeyRecord) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -169,7 +171,34 @@ async def test_who_connects_is_told_by_the_kernel(tmp_path: Path) -> None:
         assert found.user == os.geteuid()
         told = access.caller_of(found._sock, Allowed())
         assert told == Caller(os.geteuid(), Scope.ADMIN, Allowed())
-        assert set(access._further_groups(found._sock)) == set(os.getgroups())
+        groups = access._further_groups(found._sock, os.geteuid(), os.getegid())
+        assert set(groups) == set(os.getgroups())
+
+
+class ManyGroups:
+    """A socket of a user in so many groups, or of a kernel that knows none."""
+
+    def __init__(self, count: int, number: int = errno.ERANGE) -> None:
+        self.groups = struct.pack(f"{count}I", *range(count))
+        self.number = number
+
+    def getsockopt(self, _level: int, _option: int, size: int) -> bytes:
+        if size < len(self.groups):
+            raise OSError(self.number, "")
+        return self.groups
+
+
+@pytest.mark.parametrize("count", [0, 1, 64, 65, 256])
+def test_as_many_groups_as_python_asks_for_are_taken_from_the_kernel(count: int) -> None:
+    found = access._further_groups(ManyGroups(count), 1, 1)  # type: ignore[arg-type]
+    assert found == tuple(range(count))
+
+
+def test_of_more_groups_the_files_of_the_host_tell() -> None:
+    many: Any = ManyGroups(257)
+    assert 0 in access._further_groups(many, 0, 0)
+    assert access._further_groups(many, 4_000_000_000, 0) == ()
+    assert access._further_groups(ManyGroups(257, errno.ENOPROTOOPT), 0, 0) == ()  # type: ignore[arg-type]
 
 
 @pytest.fixture

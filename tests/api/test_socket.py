@@ -97,6 +97,7 @@ async def test_every_method_answers_in_its_shape(tmp_path: Path) -> None:
                     "meta": {"zone": "a"},
                     "weight": 1,
                     "status": "passing",
+                    "zone": "a",
                 }
             ],
             "index": node.catalog.index,

@@ -311,6 +311,23 @@ def test_one_is_drawn_by_weight_from_those_that_are_well(
     assert 120 <= drawn.count("127.0.0.1:1\n") <= 180
 
 
+def test_one_is_of_the_agents_zone_as_far_as_that_can_answer(
+    agent: ScriptedAgent, gossip: Run, seed: int
+) -> None:
+    found = [an_instance("a", port=1, zone="a"), an_instance("b", port=2, zone="b")]
+    found += [an_instance("c", port=3, zone="b", status="suspect", weight=50)]
+    agent.script["services.lookup"] = Reply({"instances": found, "index": 1})
+    agent.script["members.places"] = Reply({"zone": "a", "zones": {"a": 2, "b": 2}, "rtt_ms": {}})
+    assert {gossip("lookup", "web", "--one").out for _ in range(10)} == {"127.0.0.1:1\n"}
+    agent.script["members.places"] = Reply({"zone": "a", "zones": {"a": 7}, "rtt_ms": {}})
+    random.seed(seed)
+    # Half of the weight for all of the members: 0.5 / 0.8 of the calls stay.
+    drawn = [gossip("lookup", "web", "--one").out for _ in range(40)]
+    assert 13 <= drawn.count("127.0.0.1:1\n") <= 37
+    agent.script["members.places"] = Reply({"zone": "elsewhere", "zones": {}, "rtt_ms": {}})
+    assert len({gossip("lookup", "web", "--one").out for _ in range(20)}) == 2
+
+
 def test_one_of_those_without_weight_is_still_one(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["services.lookup"] = Reply({"instances": [an_instance(weight=0)], "index": 1})
     assert gossip("lookup", "web", "--one").out == "127.0.0.1:8080\n"

@@ -102,6 +102,14 @@ WRONG = [
     ("lookup web --wait=-1s", "duration"),
     ("watch", "required: NAME"),
     ("watch web --exec", "expected one argument"),
+    ("proxy", "required: LISTEN, NAME"),
+    ("proxy 80", "required: NAME"),
+    ("proxy localhost web", "'localhost' has no port"),
+    ("proxy web:80 web", "is a name"),
+    ("proxy 80 web --attempts 0", "'0' is not a whole number, 1 or more"),
+    ("proxy 80 web --send-proxy v3", "invalid choice"),
+    ("proxy 80 web --drain 5", "'5' is no duration"),
+    ("proxy 80 web --metrics x", "argument --metrics"),
     ("event", "required: NAME"),
     ("event a b c", "unrecognized arguments: c"),
     ("events deploy", "unrecognized"),
@@ -148,21 +156,6 @@ def test_every_command_that_asks_the_agent_can_be_told_its_socket() -> None:
 
 
 # -- gossip agent ----------------------------------------------------------------------------------
-
-LATER = [
-    ("--http-list-self-as", "consul"),
-]
-
-
-@pytest.mark.parametrize("option", LATER, ids=[flag for flag, _ in LATER])
-def test_what_comes_in_a_later_release_stops_the_agent_with_one_line(
-    gossip: Run, option: tuple[str, str]
-) -> None:
-    ran = gossip("agent", "--dev", *option)
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err.startswith(f"gossip: {option[0]}: ")
-    assert "not in this release" in ran.err
-    assert ran.err.count("\n") == 1
 
 
 def test_check_reads_the_configuration_and_stops(

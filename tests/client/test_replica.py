@@ -178,3 +178,89 @@ def test_async(agent: ScriptedAgent, backend: str) -> None:
     run: Callable[..., Any] = anyio.run
     run(main, backend=backend)
     agent.come_back()
+
+
+# ------------------------------------------------------------------------------------------ picking
+
+
+def a_filled_mirror(**options: Any) -> Mirror:
+    mirror = Mirror(**options)
+    mirror.begin([FIRST])
+    for params in WHOLE:
+        mirror.take(dict(params))
+    return mirror
+
+
+def test_picks_are_lookups_of_one() -> None:
+    mirror = a_filled_mirror(chance=lambda: 0.5)
+    assert mirror.pick("web").id == "a", "b's node is suspect"
+    assert mirror.pick("web", avoid=[mirror.pick("web")]).id == "b"
+    assert mirror.pick("web", key="k", tags=["v2"], subset=1).id == "a"
+    for wrong in ({"tags": ["v9"]}, {"avoid": mirror.lookup("web")}):
+        with pytest.raises(gossip.NotFoundError, match="no instance of 'web'"):
+            mirror.pick("web", **wrong)
+    with pytest.raises(gossip.NotFoundError, match="no instance of 'nothing'"):
+        mirror.pick("nothing")
+    with pytest.raises(gossip.NotFoundError, match="does not follow"):
+        Mirror(["db"]).pick("web")
+
+
+def test_calls_are_counted_and_their_failures_held_against_the_instance() -> None:
+    now = 5.0
+    mirror = Mirror(["db"], clock=lambda: now)
+    mirror.begin([{"watch": 1, "instances": [an_instance("d", service="db")], "index": 1}])
+    with mirror.call("db") as instance:
+        now += 0.25
+        assert [each.under_way for each in mirror.balance("db").standings] == [1]
+    (standing,) = mirror.balance("db").standings
+    assert (standing.instance, standing.under_way, standing.calls) == (instance, 0, 1)
+    assert (standing.latency_ms, standing.share, standing.ejections) == (250.0, 1.0, 0)
+    with pytest.raises(KeyboardInterrupt), mirror.call("db"):
+        raise KeyboardInterrupt
+    assert mirror.balance("db").standings[0].share == 1.0
+    for _ in range(5):
+        with pytest.raises(ZeroDivisionError), mirror.call("db"):
+            raise ZeroDivisionError
+    mirror.report(instance, ok=False)
+    balance = mirror.balance("db")
+    assert [each.share for each in balance.standings] == [0.0]
+    assert mirror.pick("db") == instance, "there is no other"
+    assert (mirror.balance("db").panics, balance.ejections) == (1, 1)
+    now += 30
+    mirror.report(instance, ok=True, seconds=0.01)
+    assert mirror.balance("db").standings[0].share == 1.0
+
+
+def test_places_decide_who_is_near() -> None:
+    mirror = Mirror(["web"], chance=lambda: 0.3)
+    near, far = an_instance("near", zone="z"), an_instance("far", node_id="b" * 32)
+    mirror.begin([{"watch": 1, "instances": [far, near], "index": 1}])
+    assert mirror.pick("web").id == "far"
+    mirror.placed({"zone": "z", "zones": {"z": 3, "": 3}, "rtt_ms": {"b" * 32: 40.0}})
+    assert mirror.pick("web").id == "near"
+    assert mirror.pick("web", zone=False).id == "far"
+    mirror.placed({"zone": "", "zones": {}, "rtt_ms": {"a" * 32: 40.0, "b" * 32: 2}})
+    assert mirror.pick("web", near=True).id == "far"
+    mirror.placed({})
+    with pytest.raises(gossip.LocalProtocolError):
+        mirror.placed({"zones": 7})
+
+
+def test_both_replicas_ask_where_everybody_is(agent: ScriptedAgent) -> None:
+    agent.script["catalog.watch"] = Reply(FIRST, then=list(WHOLE))
+    agent.script["members.places"] = Reply({"zone": "z", "zones": {"z": 1}, "rtt_ms": {}})
+    with gossip.connect(agent.path) as g, g.replica() as catalog:
+        catalog.ready(30)
+        assert catalog.pick("db").id == "d"
+        while catalog._places.zone != "z":
+            threading.Event().wait(0.01)
+
+    async def main() -> None:
+        with anyio.fail_after(30):
+            async with gossip.aconnect(agent.path) as g, g.replica() as catalog:
+                await catalog.ready()
+                assert catalog.pick("db").id == "d"
+                while catalog._places.zone != "z":  # noqa: ASYNC110 - nothing tells of it
+                    await anyio.sleep(0.01)
+
+    anyio.run(main)

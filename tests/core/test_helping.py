@@ -26,7 +26,7 @@ def test_a_helper_pings_and_reports_the_ack(rig: Rig) -> None:
     (ping,) = target.got(Ping)
     assert ping.target == target.id
     rig.run(0.1)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED, life=1)]
     assert not rig.node._pings._expected
 
 
@@ -41,7 +41,7 @@ def test_a_helper_that_met_silence_says_so_in_time(rig: Rig) -> None:
     took = rig.run_until(lambda: asker.got(Report))
     assert took == pytest.approx(0.8)
     assert rig.now - begun == pytest.approx(0.8)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT, life=1)]
     rig.run(2)
     assert len(asker.got(Report)) == 1
 
@@ -51,7 +51,7 @@ def test_a_helper_that_was_refused_says_so_at_once(rig: Rig) -> None:
     target.refuses = True
     ask(rig, asker, target.id, target.address)
     rig.run(0.1)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.REFUSED)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.REFUSED, life=1)]
 
 
 def test_a_helper_asked_for_whom_it_does_not_know_answers_and_pings_nobody(rig: Rig) -> None:
@@ -59,7 +59,7 @@ def test_a_helper_asked_for_whom_it_does_not_know_answers_and_pings_nobody(rig: 
     (asker,) = rig.members(1)
     stranger = rig.peer("stranger")
     ask(rig, asker, stranger.id, stranger.address)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT, life=1)]
     assert stranger.heard == []
     rig.run(3)
     assert rig.node.counters["accused"] == 0
@@ -69,14 +69,14 @@ def test_a_helper_asked_for_itself_answers(rig: Rig) -> None:
     """Scenario 4."""
     (asker,) = rig.members(1)
     ask(rig, asker, rig.id, ("10.0.0.1", 7_946))
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED, life=1)]
 
 
 def test_nobody_can_aim_a_helper_at_an_address_of_their_own_choice(rig: Rig) -> None:
     asker, target = rig.members(2)
     elsewhere = rig.peer("victim")
     ask(rig, asker, target.id, elsewhere.address)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT, life=1)]
     assert elsewhere.heard == []
 
 

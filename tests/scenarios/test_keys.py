@@ -85,6 +85,7 @@ def test_all_take_the_key_then_all_seal_with_it_then_all_retire_the_old() -> Non
     assert unread(world) == 0
     assert deaths(world) == []
     # Everybody says so, and nobody anything else.
+    world.run(3)
     for host in world.hosts:
         for member in host.node.members:
             record = keys_of(member)

@@ -184,7 +184,7 @@ def test_a_helper_asked_for_nobody_it_knows_accuses_nobody() -> None:
     rig = Rig()
     a, b = rig.members(2)
     rig.feed(PingRequest(3, a.id, b"?" * 16, ("10.8.8.8", 1), 900), a)
-    assert a.got(Report) == [Report(3, rig.id, Outcome.SILENT)]
+    assert a.got(Report) == [Report(3, rig.id, Outcome.SILENT, life=1)]
     rig.run(5)
     assert accusations(rig) == []
     assert rig.status(b) is Status.ALIVE

@@ -1,4 +1,4 @@
-"""What somebody on the network can do to sealed agents, in virtual time and with real bytes: attack and outcome.
+"""What somebody on the network can do to sealed agents, in virtual time and with real bytes.
 
 The attacker hears and writes every packet, and has no key.
 """

@@ -75,7 +75,7 @@ def test_an_accusation_starts_a_clock_and_is_relayed(kind: Kind) -> None:
     assert rig.told(EventKind.MEMBER_SUSPECTED) == [x.name]
     assert bool(b.got(Gossip)) is (kind is Kind.REFUSED)
     wait = rig.run_until(lambda: b.got(Gossip), 10 * LAN.gossip_interval)
-    assert b.got(Gossip) == [Gossip(rig.id, (charge.raw,))]
+    assert b.got(Gossip) == [Gossip(rig.id, (charge.raw,), life=1)]
     assert a.got(Gossip) == []
     assert wait + looked(rig, x) == pytest.approx(24.0)
 
@@ -235,7 +235,7 @@ def test_an_accused_refutes_above_the_accusation_at_once() -> None:
     rig.hear(a, b.accuse(rig))
     assert rig.node.incarnation > before
     for peer in (a, b, c):
-        assert peer.got(Gossip) == [Gossip(rig.id, (rig.node._own.me.fact.raw,))]
+        assert peer.got(Gossip) == [Gossip(rig.id, (rig.node._own.me.fact.raw,), life=1)]
     assert rig.node.health == 1
     assert rig.node.counters["refuted"] == 1
     assert rig.told(EventKind.MEMBER_UPDATED) == [], "which is no event"
@@ -270,7 +270,7 @@ def test_a_stale_accusation_raises_nothing_and_is_answered() -> None:
         rig.hear(a, charge)
     assert rig.node._own.me.fact is mine
     assert rig.node.health == 0
-    assert a.got(Gossip) == b.got(Gossip) == [Gossip(rig.id, (mine.raw,))]
+    assert a.got(Gossip) == b.got(Gossip) == [Gossip(rig.id, (mine.raw,), life=1)]
     assert c.got(Gossip) == []
     rig.run(LAN.period)
     rig.hear(a, charge)

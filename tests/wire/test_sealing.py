@@ -233,7 +233,9 @@ def test_forged_sessions_take_no_place_and_real_ones_are_bounded(monkeypatch: py
     receiver = sealer(KEY)
     datagram = sealer(KEY).seal(b"x")
     for number in range(50):
-        forged = datagram[:2] + hashlib.blake2b(b"%d" % number, digest_size=16).digest() + datagram[18:]
+        forged = (
+            datagram[:2] + hashlib.blake2b(b"forged %d" % number, digest_size=16).digest() + datagram[18:]
+        )
         assert refusal(receiver.open, forged) == "cluster"
     assert len(receiver._peers) == 0
     for _ in range(50):

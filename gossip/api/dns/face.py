@@ -56,7 +56,7 @@ class DnsFace:
     """What an agent answers over DNS.
 
     Args:
-        sockets: from `bind_or_move`; closed by `close`.
+        sockets: from `bind_or_move`; closed when `serve` ends.
         gossip_first: of the driver.
         count: of the node.
     """
@@ -90,10 +90,6 @@ class DnsFace:
     async def serve(self) -> None:
         """Answers until cancelled."""
         await self.server.serve()
-
-    def close(self) -> None:
-        """Stops listening. May be called twice."""
-        self.server.close()
 
     # What is counted, for metrics.
 

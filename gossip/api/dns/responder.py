@@ -210,6 +210,7 @@ class Responder:
         return self._send(data, body, answer.rcode, channel)
 
     def _limit(self, query: Query, channel: Channel) -> int:
+        """Over TCP there is room for all, whatever the asker says of UDP."""
         return channel.limit if channel.limit == MAX_BYTES else min(query.size, channel.limit)
 
     def _send(self, data: bytes, body: Body, rcode: Rcode, channel: Channel) -> bytes:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Sockets", "bind", "receive_there", "send_from"]
 
 BACKLOG: Final = 128
+BUFFER_BYTES: Final = 1_048_576
 PORT_TRIES: Final = 16
 MAX_QUERY_BYTES: Final = 4_096
 """Of a query: a name, a few options, padding."""
@@ -83,6 +84,9 @@ def _bound(kind: socket.SocketKind, address: Address) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if kind == socket.SOCK_DGRAM:
+            # Queries wait while other faces have their turn; the system gives as much of it as it allows.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         sock.bind(address)
     except OSError as error:
         sock.close()

@@ -46,7 +46,10 @@ class _Connection:
 
 
 class TcpServer:
-    """Serves connections; when all places are taken, whoever has been silent for longest makes room.
+    """Serves connections, so many at a time.
+
+    When all places are taken, one makes room: the oldest of those that have asked nothing, else the one that
+    has been silent for longest. So a flood of connections displaces itself.
 
     Args:
         sock: listening; closed by its owner.
@@ -67,15 +70,17 @@ class TcpServer:
         self._gossip_first = gossip_first
         self._count = count
         self._limit = limit
-        self._open: OrderedDict[_Connection, None] = OrderedDict()
-        """The one that asked last stands last."""
+        self._fresh: OrderedDict[_Connection, None] = OrderedDict()
+        """Those that have asked nothing yet, the newest last."""
+        self._asked: OrderedDict[_Connection, None] = OrderedDict()
+        """The others; the one that asked last stands last."""
         self.displaced = 0
         """Connections that made room for others."""
 
     @property
     def connections(self) -> int:
         """How many are open."""
-        return len(self._open)
+        return len(self._fresh) + len(self._asked)
 
     async def serve(self) -> None:
         """Answers until cancelled."""
@@ -93,12 +98,12 @@ class TcpServer:
                 sock.setblocking(False)
                 with contextlib.suppress(OSError):
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                if len(self._open) >= self._limit:
-                    oldest, _ = self._open.popitem(last=False)
-                    oldest.scope.cancel()
+                if self.connections >= self._limit:
+                    one, _ = (self._fresh or self._asked).popitem(last=False)
+                    one.scope.cancel()
                     self.displaced += 1
                 connection = _Connection(sock, source[0])
-                self._open[connection] = None
+                self._fresh[connection] = None
                 nursery.start_soon(self._run, connection)
 
     async def _run(self, connection: _Connection) -> None:
@@ -109,7 +114,8 @@ class TcpServer:
             self._count("internal_error")
             _log.exception("dns_failed")
         finally:
-            self._open.pop(connection, None)
+            self._fresh.pop(connection, None)
+            self._asked.pop(connection, None)
             trio.lowlevel.notify_closing(connection.sock)
             connection.sock.close()
 
@@ -151,8 +157,9 @@ class TcpServer:
             query = bytes(held[2 : 2 + size])
             del held[: 2 + size]
             self._gossip_first()
-            if connection in self._open:
-                self._open.move_to_end(connection)
+            self._fresh.pop(connection, None)
+            self._asked[connection] = None
+            self._asked.move_to_end(connection)
             # Asking others takes its own time, which is bounded elsewhere.
             connection.scope.deadline = math.inf
             answer = await self._answer(query, connection.host)

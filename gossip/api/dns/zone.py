@@ -115,6 +115,9 @@ class Zone:
         self._directory = Directory(node.members, node.catalog, clock)
         center = labels_of(settings.cluster)
         self._center = center if wire_name(*center) else ()
+        self._addr = {
+            domain: wire_name(b"addr", *self._center, *domain) or b"\0" for domain in self.names.domains
+        }
         self._apexes = {domain: _apex_names(domain) for domain in self.names.domains}
 
     @property
@@ -211,7 +214,8 @@ class Zone:
             name = self._node_name(member, domain)
             if name is not None:
                 return name
-        return wire_name(address[1].hex().encode(), b"addr", *self._center, *domain)
+        digits = address[1].hex().encode()
+        return bytes((len(digits),)) + digits + self._addr[domain]
 
     def _member(self, asked: Asked, kind: int) -> Answer:
         member = self._directory.member(asked.name)

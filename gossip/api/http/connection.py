@@ -15,6 +15,7 @@ of a body, in both directions.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
 from http import HTTPStatus
@@ -24,14 +25,18 @@ import h11
 import trio
 
 from gossip.api.http.hosts import is_welcome
+from gossip.api.http.packing import is_worth_packing, packed, wants_gzip
+from gossip.api.http.shortcuts import Shortcuts, fields_of
 from gossip.api.http.values import (
     BadRequestError,
+    Later,
     Request,
     Response,
     Streamed,
     answer_error,
     merged,
     no_path,
+    plain,
     problem,
     request,
     too_large,
@@ -78,6 +83,7 @@ class Server(Protocol):
     guard: Guard
     gossip_first: Callable[[], None]
     count: Callable[[str], None]
+    shortcuts: Shortcuts
 
     def answered(self, route: str, status: int) -> None:
         """Counts a request."""
@@ -98,6 +104,9 @@ class Conversation:
         self._idle = True
         """No byte of a request has come since the last one was answered."""
         self._is_head = False
+        self._takes_gzip = False
+        self._came = b""
+        """The bytes of the request, if they came in one piece and alone."""
         self._streaming: trio.CancelScope | None = None
         self._is_cut = False
         """A part of what was to be sent has not left."""
@@ -130,6 +139,8 @@ class Conversation:
         """One request and its answer; whether another may follow."""
         http = self._http
         try:
+            if not await self._shortcut():
+                return False
             event = await self._next(is_head=True)
             if not isinstance(event, h11.Request):
                 return False
@@ -143,9 +154,33 @@ class Conversation:
         if self._server.is_draining or http.our_state is not h11.DONE or http.their_state is not h11.DONE:
             return False
         http.start_next_cycle()
-        self._idle, self._is_head = True, False
+        self._idle, self._is_head, self._takes_gzip = True, False, False
         if http.trailing_data[0]:
             await trio.lowlevel.checkpoint()
+        return True
+
+    async def _shortcut(self) -> bool:
+        """Answers what is remembered; gives the first bytes of anything else to h11. False: it is over."""
+        self._came = b""
+        if self._http.trailing_data[0]:
+            return True
+        while True:
+            data = await self._line.receive(HEAD_BYTES)
+            answer = self._server.shortcuts.answer(data)
+            if answer is None or self._server.is_draining:
+                break
+            self._server.gossip_first()
+            self._idle = False
+            await self._send(answer)
+            self._idle = True
+            if not 0.0 < self._scope.deadline - trio.current_time() - IDLE_SECONDS + 1.0 <= 1.0:
+                # Moving a deadline costs as much as the answer.
+                self._wait(IDLE_SECONDS)
+        if data:
+            self._idle = False
+            self._wait(HEADER_SECONDS)
+            self._came = data
+        self._http.receive_data(data)
         return True
 
     async def _refuse(self, error: h11.RemoteProtocolError) -> None:
@@ -193,21 +228,41 @@ class Conversation:
         admitted = self._server.guard.admit(asked)
         match = self._server.routes.find(method, asked.path)
         route = match.route
-        name = OTHER if route is None else route.pattern
+        name = match.name or OTHER if route is None else route.pattern
+        self._takes_gzip = wants_gzip(headers.get("accept-encoding", ""))
         refusal = self._objection(admitted, match)
         if refusal is None and body is None:
             body = await self._body(method)
         if refusal is not None or route is None:
             await self._finish(name, refusal or no_path(asked.path))
         elif body is None:
-            await self._finish(name, too_large(MAX_BODY_BYTES))
+            await self._finish(name, _as_wanted(too_large(MAX_BODY_BYTES), match))
         else:
             clean = admitted.asked
             asked = Request(
                 method, clean.path, clean.query, clean.headers, body, match.params, admitted.grant
             )
             self._wait(None)
-            await self._finish(name, await self._call(route, asked))
+            answer = await self._call(route, asked)
+            if not admitted.bearer:
+                # A token may expire or be withdrawn, and is not to be kept.
+                self._remember(route, asked, answer)
+            await self._finish(name, answer)
+
+    def _remember(self, route: Route, asked: Request, answer: Response | Streamed) -> None:
+        """If these very bytes may be answered so whenever they come."""
+        http = self._http
+        if (
+            isinstance(answer, Response)
+            and answer.again is not None
+            and self._came
+            and route.method == asked.method == "GET"
+            and not asked.body
+            and http.their_http_version == b"1.1"
+            and http.their_state is h11.DONE
+            and not http.trailing_data[0]
+        ):
+            self._server.shortcuts.remember(self._came, route.pattern, answer, gzip=self._takes_gzip)
 
     def _objection(self, admitted: Pass, match: Match) -> Response | None:
         """Why this request is not taken, as far as its head tells."""
@@ -215,7 +270,9 @@ class Conversation:
         host = asked.headers.get("host")
         if server.checks_host and host is not None and not is_welcome(host, server.host):
             text = f"the host {host[:100]!r} is not this agent: ask for localhost or an IP address"
-            return problem(403, "refused", text)
+            return _as_wanted(problem(403, "refused", text), match)
+        if match.refusal is not None:
+            return match.refusal
         if match.route is None:
             if not match.allow:
                 return no_path(asked.path)
@@ -226,7 +283,7 @@ class Conversation:
             return denied
         # h11 has seen to it that it is a number of at most twenty digits.
         if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
-            return too_large(MAX_BODY_BYTES)
+            return _as_wanted(too_large(MAX_BODY_BYTES), match)
         return None
 
     async def _body(self, method: str) -> bytes | None:
@@ -251,16 +308,19 @@ class Conversation:
 
     async def _call(self, route: Route, asked: Request) -> Response | Streamed:
         error: Exception | None
-        answer: Response | Streamed | None
+        answer: Response | Streamed | Later | None
         if route.waits:
             answer, error = await self._while_there(route.handler(asked))
         else:
             answer, error = await _outcome(route.handler(asked))
+        if isinstance(answer, Later):
+            answer, error = await self._while_there(answer.work())
         if isinstance(error, GossipError):
             return answer_error(error)
         if error is not None:
             self._failed(route.pattern, error)
             return problem(500, "internal_error", "this request could not be handled: see the agent's log")
+        assert not isinstance(answer, Later)  # noqa: S101 - what was waited for is no promise again
         return answer or problem(503, "stopping", "the agent is stopping")
 
     def _failed(self, route: str, error: Exception) -> None:
@@ -313,9 +373,12 @@ class Conversation:
 
     async def _answer(self, answer: Response) -> None:
         http = self._http
-        data = self._head(answer, len(answer.body))
-        if answer.body and not self._is_head and answer.status not in BODILESS:
-            data += http.send(h11.Data(data=answer.body)) or b""
+        body, gzip = answer.body, self._takes_gzip and is_worth_packing(answer)
+        if gzip:
+            body = await packed(answer)
+        data = self._head(answer, len(body), gzip=gzip)
+        if body and not self._is_head and answer.status not in BODILESS:
+            data += http.send(h11.Data(data=body)) or b""
         data += http.send(h11.EndOfMessage()) or b""
         await self._send(data)
 
@@ -344,12 +407,13 @@ class Conversation:
                 raise _Gone
         await self._send(http.send(h11.EndOfMessage()))
 
-    def _head(self, answer: Response | Streamed, size: int | None) -> bytes:
-        headers = [("content-type", answer.content_type), *answer.headers]
-        if size is not None and answer.status not in BODILESS:
-            headers.append(("content-length", str(size)))
+    def _head(self, answer: Response | Streamed, size: int | None, *, gzip: bool = False) -> bytes:
+        if isinstance(answer, Response):
+            headers = [*fields_of(answer, None if answer.status in BODILESS else size, gzip=gzip)]
+        else:
+            headers = [("Content-Type", answer.content_type), *answer.headers]
         if self._server.is_draining or self._http.their_state is not h11.DONE:
-            headers.append(("connection", "close"))
+            headers.append(("Connection", "close"))
         response = h11.Response(
             status_code=answer.status, headers=headers, reason=HTTPStatus(answer.status).phrase
         )
@@ -363,7 +427,7 @@ class Conversation:
     async def _next(self, *, is_head: bool = False) -> object:
         """The next event; a header must come whole within `HEADER_SECONDS`, idleness before it aside."""
         http = self._http
-        begun = not is_head
+        begun = not (is_head and self._idle)
         while (event := http.next_event()) is h11.NEED_DATA:
             data = await self._line.receive(HEAD_BYTES if is_head else READ_BYTES)
             if data and not begun:
@@ -378,6 +442,13 @@ class Conversation:
             self._is_cut = True
             await self._line.send(data, self._wait)
             self._is_cut = False
+
+
+def _as_wanted(answer: Response, match: Match) -> Response:
+    """An error of the connection's, in the form that the path's other errors have."""
+    if not match.is_plain:
+        return answer
+    return plain(answer.status, str(json.loads(answer.body)["error"]), answer.headers)
 
 
 async def _outcome(work: Awaitable[T]) -> tuple[T | None, Exception | None]:

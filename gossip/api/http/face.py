@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
+import trio
+
+from gossip.api.consul.answers import Answers
+from gossip.api.consul.face import ConsulFace
 from gossip.api.http.guard import Guard
 from gossip.api.http.metrics import Metrics, Node, Sources
 from gossip.api.http.own import Own
@@ -20,14 +25,20 @@ from gossip.errors import TransportError
 if TYPE_CHECKING:
     import socket
     import ssl
+    from collections.abc import Callable, Iterable
 
+    from gossip.api.consul.backend import Backend
     from gossip.api.dns.face import DnsFace
+    from gossip.api.http.proxies import Forwarding
     from gossip.api.socket import LocalSocket
     from gossip.config.faces import Faces
+    from gossip.core.events import Event
     from gossip.core.types import Address
     from gossip.net.driver import Driver
 
 __all__ = ["HttpFace", "listen_or_move"]
+
+WELCOME: Final = b"gossip: /gossip/v1/info, /v1/catalog/services (Consul's API), /metrics\n"
 
 _log = logging.getLogger("gossip.api")
 
@@ -66,8 +77,11 @@ class HttpFace:
     Args:
         sock: from `listen_or_move`; closed by `close`.
         local: whose agent is asked, and whose watches are shared.
+        agent: whom Consul's API asks.
         faces: who may ask, and with which certificate it answers.
+        self_as: the service as which Consul's API lists every agent; empty: none.
         dns: the other face, if there is one; what it counts is told by metrics.
+        proxies: gives the forwarders that there are, for the same.
 
     Raises:
         ConfigError: what `faces` names is no certificate and its key.
@@ -79,8 +93,11 @@ class HttpFace:
         node: Node,
         driver: Driver,
         local: LocalSocket,
+        agent: Backend,
         faces: Faces,
+        self_as: str = "",
         dns: DnsFace | None = None,
+        proxies: Callable[[], Iterable[Forwarding]] = tuple,
     ) -> None:
         routes = Routes()
         lookups = Lookups(local.agent)
@@ -93,7 +110,13 @@ class HttpFace:
             count=driver.node.count,
         )
         self.reload(faces)
-        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams, dns))
+        answers = Answers(trio.current_time, time.time())
+        self._metrics = Metrics(
+            Sources(node, driver, local, self.server, lookups, streams, answers, dns, proxies)
+        )
+        self._consul = ConsulFace(agent, answers, self._metrics, self_as)
+        routes.mount(self._consul.table)
+        routes.add("GET", "/", self._serve_root)
         Own(local.agent, lookups, streams).add_to(routes)
         routes.add("GET", "/metrics", self._serve_metrics)
 
@@ -109,15 +132,22 @@ class HttpFace:
             setting = f"{faces.allowed.setting(Scope(min(faces.anonymous + 1, Scope.ADMIN)))}, http_anonymous"
         self.server.guard = Guard(faces.http_tokens, faces.anonymous, setting)
         self.server.tls = tls
+        self.server.shortcuts.forget()
 
     @property
     def address(self) -> Address:
         """Where it really listens."""
         return self.server.address
 
+    def happened(self, event: Event) -> None:
+        """The node tells of something, and has already changed."""
+        self._consul.happened(event)
+
     async def serve(self) -> None:
         """Answers until cancelled."""
-        await self.server.serve()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._consul.run)
+            await self.server.serve()
 
     async def drain(self) -> None:
         """Takes nothing new; returns when what is under way has been answered."""
@@ -126,6 +156,9 @@ class HttpFace:
     def close(self) -> None:
         """Stops listening. May be called twice."""
         self.server.close()
+
+    async def _serve_root(self, _asked: Request) -> Response:
+        return Response(200, WELCOME, "text/plain; charset=utf-8")
 
     async def _serve_metrics(self, _asked: Request) -> Response:
         return Response(200, self._metrics.render(), self._metrics.content_type)

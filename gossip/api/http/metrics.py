@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 
 import gossip
 from gossip.api import views
+from gossip.api.http.proxies import LABELS, PROXIES, Forwarding, ProxyFamily, samples
 from gossip.core.records import ServiceRecord, StatusRecord
 from gossip.core.types import Verdict
 
@@ -40,14 +41,14 @@ __all__ = ["FAMILIES", "Metrics", "Node", "Sources"]
 
 REFUSED: Final = (
     *("malformed", "oversized", "truncated", "sealed", "stream", "order", "version", "cluster"),
-    *("clear", "replayed", "key_refused", "key_plan_refused", "key_not_granted"),
+    *("clear", "replayed", "stale", "key_refused", "key_plan_refused", "key_not_granted"),
     *("unknown_kind", "identity", "signature", "own", "protocol_range", "own_address", "ping_for_another"),
     *("ack_unexpected", "ack_unbound", "not_me_unexpected", "not_me_unproven", "report_unexpected"),
     *("frame_unexpected", "orphan", "uninvited", "accuser_unknown", "accuser_dead", "accusation_rate"),
     *("accusation_future", "coordinate_refused", "refusal_unproven", "refusal_lied", "icmp_other"),
     *("members_full", "services_full", "streams_full", "stream_limit", "stream_backlog"),
     *("unwarranted", "warrant_name", "warrant_expired", "warrant_used"),
-    *("banned", "ban_unauthorised", "bans_full", "dial_back_busy", "stream_share"),
+    *("banned", "ban_unauthorised", "bans_full", "dial_back_busy", "stream_share", "own_beyond"),
 )
 """Counters of what came from others and was not taken."""
 PLAIN: Final = {
@@ -106,6 +107,13 @@ class Node(views.Reads, Protocol):
     def agreement(self) -> float | None: ...
 
 
+class Waiting(Protocol):
+    """The answers of Consul's API."""
+
+    @property
+    def waiting(self) -> int: ...
+
+
 class Sources(NamedTuple):
     """The parts that are read."""
 
@@ -116,7 +124,10 @@ class Sources(NamedTuple):
     lookups: Lookups
     """Of the HTTP face."""
     streams: EventStreams
-    dns: DnsFace | None = None
+    consul: Waiting
+    dns: DnsFace | None
+    proxies: Callable[[], Iterable[Forwarding]]
+    """The forwarders that there are."""
 
 
 Samples: TypeAlias = Iterable[tuple[tuple[str, ...], float]]
@@ -226,6 +237,13 @@ def _connections(of: Sources) -> Samples:
         yield ("dns",), of.dns.server.tcp.connections
 
 
+def _proxied(family: ProxyFamily) -> Family:
+    labels = (*LABELS, *((family.label,) if family.label else ()))
+    return Family(
+        family.name, family.help, lambda of: samples(family, of.proxies()), labels, family.is_counter
+    )
+
+
 def _build(_: Sources) -> Samples:
     return [((gossip.__version__, platform.python_version()), 1)]
 
@@ -279,6 +297,11 @@ FAMILIES: Final = (
         ("face",),
     ),
     Family("connections", "Connections that are open.", _connections, ("face",)),
+    Family(
+        "blocked_queries",
+        "Requests to Consul's API that wait for a change.",
+        _one(lambda of: of.consul.waiting),
+    ),
     Family("http_requests", "Requests over HTTP.", _requests, ("route", "code"), True),
     Family("dns_queries", "Queries over DNS that were answered.", _dns_queries, ("transport", "code"), True),
     Family(
@@ -303,6 +326,7 @@ FAMILIES: Final = (
         True,
     ),
     Family("dns_recursions", "Questions to other DNS servers.", _dns_further, ("outcome",), True),
+    *map(_proxied, PROXIES),
     Family("wakeups", "Turns of the driver.", _one(lambda of: of.driver.wakeups), (), True),
     Family(
         "loop_lag_worst_seconds",
@@ -330,6 +354,28 @@ HISTOGRAMS: Final = (
 )
 
 
+def _metric(family: Family, found: Samples) -> Metric:
+    make = CounterMetricFamily if family.is_counter else GaugeMetricFamily
+    metric = make(f"gossip_{family.name}", family.help, labels=family.labels)
+    for labels, value in found:
+        metric.add_metric(labels, value)
+    return metric
+
+
+class _Proxies(Collector):
+    def __init__(self, forwarders: Iterable[Forwarding]) -> None:
+        self._forwarders = forwarders
+
+    def describe(self) -> Iterable[Metric]:
+        """As `_Agent.describe`."""
+        return ()
+
+    def collect(self) -> Iterator[Metric]:
+        """See `Collector`."""
+        for family in PROXIES:
+            yield _metric(_proxied(family), samples(family, self._forwarders))
+
+
 class _Agent(Collector):
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
@@ -341,11 +387,7 @@ class _Agent(Collector):
     def collect(self) -> Iterator[Metric]:
         """See `Collector`."""
         for family in FAMILIES:
-            make = CounterMetricFamily if family.is_counter else GaugeMetricFamily
-            metric = make(f"gossip_{family.name}", family.help, labels=family.labels)
-            for labels, value in family.read(self._sources):
-                metric.add_metric(labels, value)
-            yield metric
+            yield _metric(family, family.read(self._sources))
         for each in HISTOGRAMS:
             found = each.read(self._sources)
             bounds = [*map(str, found.bounds), "+Inf"]
@@ -360,10 +402,27 @@ class Metrics:
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
     def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._begin(_Agent(sources))
+
+    @classmethod
+    def of_proxies(cls, forwarders: Iterable[Forwarding]) -> Metrics:
+        """Of forwarders without an agent."""
+        made = cls.__new__(cls)
+        made._begin(_Proxies(forwarders))  # noqa: SLF001 - its own
+        return made
+
+    def _begin(self, collector: Collector) -> None:
         self._registry = CollectorRegistry()
-        self._registry.register(_Agent(sources))
+        self._registry.register(collector)
         # CPU, memory and descriptors, under the names that every dashboard knows.
         ProcessCollector(registry=self._registry)
+
+    def samples(self) -> Iterator[tuple[Family, dict[str, str], float]]:
+        """Every sample of `FAMILIES`, with its labels."""
+        for family in FAMILIES:
+            for labels, value in family.read(self._sources):
+                yield family, dict(zip(family.labels, labels, strict=True)), value
 
     def render(self) -> bytes:
         """All of it, as Prometheus reads it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import resource
 import socket
 from collections import Counter
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ import trio
 from gossip.api.http.connection import OTHER, Conversation
 from gossip.api.http.guard import OPEN, Guard
 from gossip.api.http.line import Clear, Pace, Sealed
+from gossip.api.http.shortcuts import Shortcuts
 from gossip.api.http.values import problem
 from gossip.core.types import show_address
 from gossip.errors import TransportError
@@ -28,18 +30,40 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_CONNECTIONS", "HttpServer", "listen"]
 
-MAX_CONNECTIONS: Final = 512
-"""With those of the local socket they must leave descriptors for gossip and the disk."""
 SHARE: Final = 2
 """One address may have one in so many of them, so that others get in whatever it does."""
+MAX_CONNECTIONS: Final = 4_096
+"""A Prometheus that follows a thousand services holds a thousand connections."""
+OTHERS: Final = 1_280
+"""Descriptors that the local socket, gossip and the disk may need beside them."""
 MAX_LEAVING: Final = 32
 """Clients over the limit that are told so and given a moment to read it; further ones are just closed."""
 LEAVING_SECONDS: Final = 1.0
-BACKLOG: Final = 128
+BACKLOG: Final = 1_024
+AT_ONCE: Final = 64
+"""Connections taken in one turn of the loop: were it one, a newcomer would wait until all who are served
+already have had an answer, once for each who came before it."""
 PAUSE_SECONDS: Final = 0.1
 """After an accept that failed for want of descriptors: they are not back at once."""
 
 _log = logging.getLogger("gossip.api")
+
+
+def room() -> int:
+    """How many connections this process has descriptors for; the soft limit is raised as far as that helps.
+
+    The soft limit of 1,024 is for programs that use `select`, which this one does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHERS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(soft - OTHERS, soft // 2))
 
 
 def listen(address: Address) -> socket.socket:
@@ -85,9 +109,9 @@ class HttpServer:
         host: str = "",
         gossip_first: Callable[[], None] = lambda: None,
         count: Callable[[str], None] = lambda _reason: None,
-        limit: int = MAX_CONNECTIONS,
         guard: Guard = OPEN,
         tls: ssl.SSLContext | None = None,
+        limit: int | None = None,
     ) -> None:
         self.routes = routes
         self.host = host
@@ -100,8 +124,9 @@ class HttpServer:
         self.checks_host = ip_address(self.address[0]).is_loopback
         self.requests: Counter[tuple[str, int]] = Counter()
         """Requests answered, by route and status."""
+        self.shortcuts = Shortcuts(self.answered)
         self._sock = sock
-        self._limit = limit
+        self._limit = room() if limit is None else limit
         self._leaving = 0
         self._open: set[Conversation] = set()
         self._peers: Counter[str] = Counter()
@@ -115,7 +140,7 @@ class HttpServer:
         return len(self._open)
 
     def answered(self, route: str, status: int) -> None:
-        """Counts a request."""
+        """See `connection.Server`."""
         self.requests[route, status] += 1
 
     async def serve(self) -> None:
@@ -140,11 +165,17 @@ class HttpServer:
             self._sock.close()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
+        taken = 0
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
+            if taken % AT_ONCE == 0:
+                await trio.lowlevel.wait_readable(self._sock)
+            taken += 1
             try:
                 sock, source = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
+                taken = 0
+                continue
+            except ConnectionAbortedError:
                 continue
             except OSError as error:
                 _log.warning("http", extra={"fields": {"detail": f"cannot accept: {error}"}})

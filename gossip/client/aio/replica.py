@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import anyio
@@ -9,7 +10,7 @@ import anyio
 from gossip.client.aio.line import Line
 from gossip.client.backoff import Backoff
 from gossip.client.framing import TIMEOUT
-from gossip.client.mirror import Mirror
+from gossip.client.mirror import PLACES, PLACES_SECONDS, Mirror
 from gossip.errors import GossipError, UnreachableError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class AsyncReplica(Mirror):
     def __init__(
         self, path: str, timeout: float, names: Sequence[str], chance: Callable[[], float] | None
     ) -> None:
-        super().__init__(names)
+        super().__init__(names, chance=chance)
         self._path = path
         self._timeout = timeout
         self._backoff = Backoff(chance)
@@ -65,15 +66,31 @@ class AsyncReplica(Mirror):
                 line = await Line.open(self._path, self._timeout)
                 try:
                     self.begin(await line.ask(self.requests(), self._timeout))
-                    while True:
-                        self.take(await line.notification())
-                        self._backoff.reset()
+                    await self._follow_by(line)
                 finally:
                     self.lost()
                     await line.close()
             except GossipError as problem:
                 self._problem = problem
             await anyio.sleep(self._backoff.wait())
+
+    async def _follow_by(self, line: Line) -> None:
+        places_at = -math.inf
+        while True:
+            if anyio.current_time() >= places_at:
+                places_at = anyio.current_time() + PLACES_SECONDS
+                await self._ask_places(line)
+            with anyio.move_on_after(max(places_at - anyio.current_time(), 0.0)):
+                self.take(await line.notification())
+            self._backoff.reset()
+
+    async def _ask_places(self, line: Line) -> None:
+        try:
+            self.placed((await line.ask([PLACES], self._timeout))[0])
+        except UnreachableError:
+            raise
+        except GossipError:
+            pass  # the agent is older than the question
 
     def lost(self) -> None:
         """See `Mirror.lost`."""

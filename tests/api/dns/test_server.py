@@ -185,6 +185,23 @@ async def test_when_all_places_are_taken_the_most_silent_makes_room() -> None:
         assert here.face.server.tcp.connections == 3
 
 
+async def test_a_flood_of_connections_displaces_itself() -> None:
+    async with served() as here:
+        offer(here)
+        here.face.server.tcp._limit = 3
+        streams = [await here.connect() for _ in range(2)]
+        for stream in streams:
+            await stream.send(query("web.service.consul"))
+            assert await stream.receive() is not None
+        for _ in range(20):
+            idle = await here.connect()
+        while here.face.server.tcp.displaced < 19:  # noqa: ASYNC110 - nothing is reported, so nothing tells
+            await trio.sleep(0.001)
+        for stream in (*streams, idle):
+            await stream.send(query("web.service.consul"))
+            assert await stream.receive() is not None
+
+
 # ----------------------------------------------------------------------------------------------- binding
 
 

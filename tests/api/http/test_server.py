@@ -89,7 +89,7 @@ async def test_head_has_the_header_of_get_and_no_body() -> None:
         head = await client.read()
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert head.endswith(b"\r\n\r\n")
-        assert b"content-length: 34\r\n" in head
+        assert b"content-length: 34\r\n" in head.lower()
         await client.send(b"HEAD /count HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert (await client.rest()).endswith(b"\r\n\r\n")
 
@@ -178,6 +178,22 @@ async def test_over_the_cap_a_client_is_told_why() -> None:
         await first.stream.aclose()
         await until(lambda: not here.server.connections)
         assert (await (await here.connect()).ask("GET", "/echo")).status == 200
+
+
+async def test_those_who_come_together_are_taken_in_a_few_turns_of_the_loop() -> None:
+    """In one turn each who is served has an answer: a newcomer would wait for all of them."""
+    async with serving(routes()) as here:
+        # At once: no turn of the loop passes meanwhile.
+        socks = [socket.create_connection(here.server.address) for _ in range(200)]
+        try:
+            turns = 0
+            while here.server.connections < len(socks):
+                await trio.lowlevel.checkpoint()
+                turns += 1
+                assert turns < 100
+        finally:
+            for sock in socks:
+                sock.close()
 
 
 async def advance(clock: MockClock, seconds: float) -> None:

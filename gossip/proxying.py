@@ -1,0 +1,159 @@
+"""The forwarders of an agent: what `[[proxy]]` tables ask for, fed from the node's own catalog."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+
+from gossip.api import views
+from gossip.calling.balancer import Places
+from gossip.core.events import EventKind
+from gossip.core.types import show_address
+from gossip.errors import TransportError
+from gossip.log import note
+from gossip.proxy.forwarder import Forwarder, listen
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable
+
+    from gossip.config.proxies import ProxyDefinition
+    from gossip.core.events import Event
+    from gossip.core.types import Address
+
+__all__ = ["Proxying"]
+
+WINDOW_SECONDS = 0.02
+"""Changes within this are taken over together; the first one at once."""
+PLACES_SECONDS = 30.0
+
+_CONCERNED = frozenset(
+    {
+        EventKind.MEMBER_JOINED,
+        EventKind.MEMBER_UPDATED,
+        EventKind.MEMBER_SUSPECTED,
+        EventKind.MEMBER_REFUTED,
+        EventKind.MEMBER_FAILED,
+        EventKind.MEMBER_LEFT,
+        EventKind.SERVICE_REGISTERED,
+        EventKind.SERVICE_CHANGED,
+        EventKind.SERVICE_DEREGISTERED,
+    }
+)
+
+
+class Proxying:
+    """See the module.
+
+    Args:
+        node: whose catalog is followed.
+        first: called before each batch of bytes, so that gossip goes first.
+    """
+
+    def __init__(self, node: views.Reads, first: Callable[[], None]) -> None:
+        self._node = node
+        self._first = first
+        self._forwarders: dict[Address, Forwarder] = {}
+        """By the address that was configured; those that only drain are not among them."""
+        self._bound: list[tuple[ProxyDefinition, socket.socket]] = []
+        self._changed = trio.lowlevel.ParkingLot()
+        self._has_changed = True
+        self._nursery: trio.Nursery
+        self._places = Places()
+        self._places_at = -PLACES_SECONDS
+
+    def bind(self, wanted: Iterable[ProxyDefinition]) -> None:
+        """Listens, before anything else is begun.
+
+        Raises:
+            TransportError: an address cannot be had; none is held then.
+        """
+        try:
+            for each in wanted:
+                self._bound.append((each, listen(each.listen)))
+        except TransportError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Lets go what nothing was begun with."""
+        for _, sock in self._bound:
+            sock.close()
+        self._bound.clear()
+
+    def forwarders(self) -> list[Forwarder]:
+        """Those that take connections."""
+        return list(self._forwarders.values())
+
+    def happened(self, event: Event) -> None:
+        """The catalog may have changed."""
+        if self._forwarders and event.kind in _CONCERNED:
+            self._has_changed = True
+            self._changed.unpark_all()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Forwards until cancelled."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            for definition, sock in self._bound:
+                self._start(definition, sock)
+            self._bound.clear()
+            task_status.started()
+            while True:
+                if not self._has_changed:
+                    await self._changed.park()
+                self._has_changed = False
+                for each in self._forwarders.values():
+                    self._feed(each)
+                await trio.sleep(WINDOW_SECONDS)
+
+    def reload(self, wanted: Iterable[ProxyDefinition]) -> None:
+        """Adds, changes and removes what differs. What is removed, or cannot be had, is told in the log.
+
+        Connections of a removed one may finish, for the time of its drain.
+        """
+        definitions = {each.listen: each for each in wanted}
+        for address in self._forwarders.keys() - definitions.keys():
+            gone = self._forwarders.pop(address)
+            note(logging.INFO, "proxy_removed", listen=show_address(gone.address), service=gone.service)
+            gone.stop()
+        for address, definition in definitions.items():
+            running = self._forwarders.get(address)
+            if running is None:
+                try:
+                    self._start(definition, listen(address))
+                except TransportError as problem:
+                    note(logging.ERROR, "reload_failed", detail=str(problem))
+            elif running.definition != definition:
+                running.serve(definition)
+        self._has_changed = True
+        self._changed.unpark_all()
+
+    async def drain(self) -> None:
+        """Takes nothing new; returns when the last connection has ended."""
+        forwarders = self.forwarders()
+        for each in forwarders:
+            each.stop()
+        for each in forwarders:
+            await each.finished.wait()
+
+    def _start(self, definition: ProxyDefinition, sock: socket.socket) -> None:
+        made = Forwarder(sock, definition, self._first)
+        # Two that let the system choose their port are two.
+        key = definition.listen if definition.listen[1] else made.address
+        self._forwarders[key] = made
+        self._feed(made)
+        self._nursery.start_soon(made.run)
+        note(logging.INFO, "proxy_started", listen=show_address(made.address), service=made.service)
+
+    def _feed(self, forwarder: Forwarder) -> None:
+        now = trio.current_time()
+        if now - self._places_at >= PLACES_SECONDS:
+            self._places_at = now
+            found = views.places(self._node)
+            self._places = Places(found.zone, found.zones, found.rtt_ms)
+        forwarder.places = self._places
+        found_now = self._node.catalog.lookup(forwarder.service, any=True)
+        forwarder.offer([views.instance(each) for each in found_now])

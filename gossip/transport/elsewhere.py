@@ -1,0 +1,57 @@
+"""The same URL at another place, without parsing it again.
+
+That takes httpx longer than all the rest of a call takes us, and what sends a request reads none of it.
+"""
+
+from __future__ import annotations
+
+import httpx
+
+__all__ = ["Elsewhere"]
+
+
+class Elsewhere(httpx.URL):
+    """`url`, with another host and port in what transports read of it.
+
+    Everything else that a URL can tell is worked out by httpx when somebody asks.
+    """
+
+    def __init__(self, url: httpx.URL, host: str, port: int) -> None:
+        super().__init__(url)
+        self._original = url
+        self._host = host
+        self._port = port
+
+    @property
+    def host(self) -> str:
+        return self._host
+
+    @property
+    def raw_host(self) -> bytes:
+        return self._host.encode("ascii" if self._host.isascii() else "idna")
+
+    @property
+    def port(self) -> int | None:
+        return self._port
+
+    @property
+    def netloc(self) -> bytes:
+        return self._whole().netloc
+
+    def _whole(self) -> httpx.URL:
+        return self._original.copy_with(host=self._host, port=self._port)
+
+    def copy_with(self, **changes: object) -> httpx.URL:
+        return self._whole().copy_with(**changes)
+
+    def __str__(self) -> str:
+        return str(self._whole())
+
+    def __repr__(self) -> str:
+        return repr(self._whole())
+
+    def __eq__(self, other: object) -> bool:
+        return self._whole() == other
+
+    def __hash__(self) -> int:
+        return hash(self._whole())

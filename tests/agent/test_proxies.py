@@ -1,0 +1,119 @@
+"""The forwarders of an agent: from its own catalog, reloadable, in its metrics."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+import trio
+
+from gossip.agent import Agent
+from gossip.api.methods import Registration
+from gossip.config import Config, ProxyDefinition
+from gossip.errors import TransportError
+from tests.api.http.test_metrics import scrape
+from tests.proxy.instances import instance, said
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gossip.proxy.forwarder import Forwarder
+
+
+def config(folder: Path, *proxies: ProxyDefinition, **more: object) -> Config:
+    base = Config("n1", folder / "s", bind=(("127.0.0.1", 0),), profile="local", proxies=proxies)
+    return dataclasses.replace(base, **more)  # type: ignore[arg-type]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    with trio.fail_after(30):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in the agent
+            await trio.sleep(0.005)
+
+
+def forwarders(agent: Agent) -> list[Forwarder]:
+    assert agent._proxying is not None
+    return agent._proxying.forwarders()
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    logging.getLogger("gossip").setLevel(logging.ERROR)
+
+
+async def test_a_proxy_follows_the_catalog(tmp_path: Path) -> None:
+    web = ProxyDefinition(("127.0.0.1", 0), "web")
+    async with Agent(config(tmp_path, web, http=("127.0.0.1", 0))) as agent, instance("a") as a:
+        (proxy,) = forwarders(agent)
+        assert await said(proxy) == b""
+        assert proxy.figures.no_instance == 1
+        await agent.register(Registration("web", a.port, address="127.0.0.1"))
+        await until(lambda: proxy.counted()["callable"])
+        assert await said(proxy) == b"hello"
+        await agent.set_maintenance("web", "new disks")
+        await until(lambda: proxy.counted()["hidden"])
+        assert await said(proxy) == b""
+        await agent.set_maintenance("web", None)
+        await until(lambda: proxy.counted()["callable"])
+        found = await scrape(agent)
+        labels = f"listen=127.0.0.1:{proxy.address[1]},service=web"
+        assert found[f"gossip_proxy_accepted_total{{{labels}}}"] == 3
+        assert found[f"gossip_proxy_bytes_total{{direction=down,{labels}}}"] == 5
+        await agent.deregister("web")
+        await until(lambda: not proxy.counted()["callable"])
+
+
+async def test_reload_adds_changes_and_removes_proxies(tmp_path: Path) -> None:
+    bare = config(tmp_path)
+    async with Agent(bare) as agent, instance("a") as a, instance("b") as b:
+        await agent.register(Registration("web", a.port, address="127.0.0.1"))
+        await agent.register(Registration("db", b.port, address="127.0.0.1"))
+        await agent.reload(bare)
+        assert agent._proxying is None, "what nobody asked for is not loaded"
+        port = await free_port()
+        definition = ProxyDefinition(("127.0.0.1", port), "web", drain=0.0)
+        await agent.reload(config(tmp_path, definition))
+        (proxy,) = forwarders(agent)
+        assert proxy.address == ("127.0.0.1", port)
+        assert await said(proxy) == b"hello"
+        stream = await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(b"x")
+        assert await stream.receive_some() == b"x"
+
+        await agent.reload(config(tmp_path, dataclasses.replace(definition, service="db")))
+        assert forwarders(agent) == [proxy], "the same port, and what is open stays"
+        assert proxy.service == "db"
+        assert await said(proxy) == b"hello"
+
+        other = ProxyDefinition(("127.0.0.1", 0), "web")
+        taken = ProxyDefinition(agent._address, "web")
+        await agent.reload(config(tmp_path, other, taken))
+        (left,) = forwarders(agent)
+        assert left.service == "web"
+        assert await said(left) == b"hello"
+        with pytest.raises(OSError, match="all attempts"):
+            await trio.open_tcp_stream("127.0.0.1", port)
+        await stream.send_all(b"still")
+        assert await stream.receive_some() == b"still"
+        await stream.aclose()
+        await proxy.finished.wait()
+
+
+async def free_port() -> int:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    port: int = listener.socket.getsockname()[1]
+    await listener.aclose()
+    return port
+
+
+async def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listener:
+        address = listener.socket.getsockname()
+        free = ProxyDefinition(("127.0.0.1", 0), "web")
+        with pytest.raises(TransportError, match=f"{address[1]}: Address already in use"):
+            async with Agent(config(tmp_path, free, ProxyDefinition(address, "web"))):
+                raise AssertionError
