@@ -190,9 +190,9 @@ class Client:
         """Lets the agent leave the cluster gracefully and end."""
         self._ask(questions.leave(timeout))
 
-    def evict(self, member: str, ban: bool = False) -> None:
-        """Removes a member by name or id; `ban` keeps its identity out for good."""
-        self._ask(questions.evict(member, ban))
+    def evict(self, member: str) -> None:
+        """Removes a dead member by name or id. To ban one takes the authority's key: `gossip evict --ban`."""
+        self._ask(questions.evict(member))
 
     def keys(self) -> dict[str, Any]:
         """The cluster's keys without their secrets, who holds which, and how a change of them stands."""

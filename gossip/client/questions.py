@@ -103,9 +103,9 @@ def leave(timeout: float) -> Question[None]:
     return Question("agent.leave", {}, _nothing, timeout)
 
 
-def evict(member: str, ban: bool) -> Question[None]:
+def evict(member: str) -> Question[None]:
     """`agent.evict`."""
-    return Question("agent.evict", {"member": member, "ban": ban}, _nothing)
+    return Question("agent.evict", {"member": member}, _nothing)
 
 
 def keys() -> Question[dict[str, Any]]:

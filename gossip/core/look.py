@@ -1,7 +1,8 @@
 """The last look: whoever is about to bury a member asks it once more, itself.
 
 Small pings, each given what the member's round trips make likely. One is enough where as many accuse as
-bring the clock to its minimum: each of them has asked in three ways for a whole period. With fewer there
+bring the clock to its minimum, this node among them: each has asked in three ways for a whole period. Who
+has not asked itself sends three at once: all the others may be one liar. With fewer accusers there
 are three, and with the third helpers are asked too: neither a lost datagram nor one bad path between two
 nodes is a reason to bury anybody. On a quiet network that takes a fraction of a second.
 Who is known to be reached over streams only is asked over one instead.
@@ -72,7 +73,8 @@ class LastLooks:
             if member.degraded and self._ctx.params.stream_probe:
                 self._call(look, now)
             else:
-                self._ping(look, now)
+                for _ in range(PINGS if self._is_hearsay(member) else 1):
+                    self._ping(look, now)
 
     def wait_over(self, subject: NodeId, now: float) -> None:
         """A ping of the look met nobody in time."""
@@ -86,6 +88,14 @@ class LastLooks:
                 self._ask_helpers(look, now)
         else:
             self.fail(look, now)
+
+    def _is_hearsay(self, member: Member) -> bool:
+        """Whether as many accuse as are needed, and this node has met nothing itself.
+
+        Some of them may lie, or be one: it asks as often as where few accuse, but at once.
+        """
+        said = member.accusations
+        return len(said) > self._ctx.params.suspicion_k and self._ctx.notary.id not in said
 
     def fail(self, look: Look, now: float) -> None:
         self.drop(look.member.id)

@@ -121,14 +121,14 @@ def test_the_agent_is_told_to_join_evict_send_and_leave(agent: ScriptedAgent) ->
     }
     with gossip.connect(agent.path) as g:
         assert g.join(["h1"]) == [gossip.JoinResult("h1", ok=False, detail="refused")]
-        g.evict("n2", ban=True)
+        g.evict("n2")
         assert g.event("deploy", "v2") == 5
         assert g.rtt("n2") == gossip.RoundTrip("n1", "n2", None)
         g.rtt("n2", "n3")
         g.leave()
     assert agent.asked == [
         ("agent.join", {"addresses": ["h1"]}),
-        ("agent.evict", {"member": "n2", "ban": True}),
+        ("agent.evict", {"member": "n2"}),
         ("events.send", {"name": "deploy", "payload": "v2"}),
         ("rtt", {"b": "n2"}),
         ("rtt", {"a": "n3", "b": "n2"}),

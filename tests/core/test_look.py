@@ -18,9 +18,12 @@ ROUND = LAN.direct_max / 10
 
 
 def looked_at(
-    accusers: int, others: int = 7, helps: Outcome | None = Outcome.SILENT
+    accusers: int, others: int = 7, helps: Outcome | None = Outcome.SILENT, *, itself: bool = False
 ) -> tuple[Rig, Peer, float]:
-    """A member looked at by a node that knows its round trip, on the word of so many; and since when."""
+    """A member looked at by a node that knows its round trip, on the word of so many; and since when.
+
+    With `itself` this node is one of them.
+    """
     rig = Rig(params=QUIET)
     *peers, x = rig.members(others + 1)
     rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
@@ -28,7 +31,10 @@ def looked_at(
     x.acks = False
     for peer in peers:
         peer.helps = helps
-    for accuser in peers[:accusers]:
+    if itself:
+        rig.do(lambda now: rig.node._detector.accuse(rig.member(x), Kind.SILENT, now))
+        assert rig.status(x) is Status.SUSPECT
+    for accuser in peers[: accusers - itself]:
         rig.hear(accuser, accuser.accuse(x))
     rig.run_until(lambda: x.got(Ping), 10)
     return rig, x, rig.now
@@ -36,8 +42,8 @@ def looked_at(
 
 @pytest.mark.parametrize(("accusers", "pings"), [(1, 3), (2, 1), (4, 1)])
 def test_the_fewer_accuse_the_oftener_it_asks(accusers: int, pings: int) -> None:
-    """Where as many accuse as bring the clock to its minimum, once is enough."""
-    rig, x, since = looked_at(accusers)
+    """Where as many accuse as bring the clock to its minimum, once is enough for who is one of them."""
+    rig, x, since = looked_at(accusers, itself=True)
     rig.run_until(lambda: rig.status(x) is Status.DEAD, 10)
     assert len(x.got(Ping)) == pings
     assert {ping.target for ping in x.got(Ping)} == {x.id}
@@ -108,3 +114,17 @@ def test_on_evidence_of_two_the_look_is_taken_at_once() -> None:
         rig.hear(accuser, accuser.accuse(x, Kind.REFUSED))
     rig.run(0)
     assert x.got(Ping)
+
+
+@pytest.mark.parametrize("accusers", [2, 4])
+def test_who_has_met_nothing_itself_asks_three_times_at_once(accusers: int) -> None:
+    """All accusers may be one liar, and a datagram may be lost: that buries nobody, and takes no time."""
+    rig, x, since = looked_at(accusers)
+    assert len(x.got(Ping)) == 3
+    rig.feed(x.ack(x.got(Ping)[2]), x)
+    assert rig.status(x) is Status.ALIVE
+    rig, x, since = looked_at(accusers)
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, 10)
+    assert rig.now - since == pytest.approx(ROUND)
+    assert len(x.got(Ping)) == 3
+    assert not rig.node._pings._expected

@@ -201,9 +201,9 @@ class AsyncClient:
         """Lets the agent leave the cluster gracefully and end."""
         await self._ask(questions.leave(timeout))
 
-    async def evict(self, member: str, ban: bool = False) -> None:
-        """Removes a member by name or id; `ban` keeps its identity out for good."""
-        await self._ask(questions.evict(member, ban))
+    async def evict(self, member: str) -> None:
+        """Removes a dead member by name or id. To ban one takes the authority's key: `gossip evict --ban`."""
+        await self._ask(questions.evict(member))
 
     async def keys(self) -> dict[str, Any]:
         """As `Client.keys`."""
