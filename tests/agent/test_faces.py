@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import ssl
 import urllib.error
@@ -14,9 +15,10 @@ import pytest
 import trio
 
 from gossip.agent import Agent
+from gossip.api.http.routes import READING
 from gossip.api.methods import Registration
 from gossip.config import Config, load
-from gossip.config.access import Principals
+from gossip.config.access import Principals, Scope
 from gossip.errors import ConfigError
 from tests.agent.processes import PATIENCE, Process, until
 from tests.api.http.served import Client
@@ -143,6 +145,27 @@ async def test_a_reload_takes_over_who_may_do_what(tmp_path: Path) -> None:
         assert await status() == 403, "a faulty one changes nothing"
         await agent.reload(config(tmp_path, http=("127.0.0.1", 0)))
         assert await status() == 200
+
+
+OPEN = {("GET", "/gossip/v1/healthy"), ("GET", "/")}
+"""What whoever reaches the port may ask: whether an agent is there and well."""
+ADMIN = re.compile(r"/agent/(join|leave|force-leave|reload|maintenance)\b|/operator/keyring")
+
+
+async def test_every_route_of_an_agent_has_the_scope_that_it_should(tmp_path: Path) -> None:
+    async with Agent(config(tmp_path, http=("127.0.0.1", 0))) as agent:
+        assert agent._http is not None
+        routes = list(agent._http.server.routes)
+    assert len(routes) > 9
+    for route in routes:
+        what = (route.method, route.pattern)
+        if route.scope is Scope.NONE:
+            assert what in OPEN
+        elif route.method in READING:
+            assert route.scope is Scope.READ, what
+        else:
+            wanted = Scope.ADMIN if ADMIN.search(route.pattern) else Scope.WRITE
+            assert route.scope >= wanted, what
 
 
 # ------------------------------------------------------------------------------------------- secrets
