@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import typing
 from typing import Final
 
 import msgspec
@@ -11,14 +12,7 @@ from gossip.core.effects import Close, Dial, Send, Write
 from gossip.core.messages import Gossip, Ping, PingRequest
 from gossip.core.node import Node, Self
 from gossip.core.params import LAN
-from gossip.core.records import (
-    Accusation,
-    Deletion,
-    EventRecord,
-    MemberRecord,
-    ServiceRecord,
-    StatusRecord,
-)
+from gossip.core.records import Body, MemberRecord, Opaque, ServiceRecord
 from gossip.core.types import Address, StreamId
 from gossip.errors import GossipError, RemoteProtocolError
 from gossip.wire import codec
@@ -39,7 +33,8 @@ ODD: Final[tuple[Address, ...]] = (
     HOME, ("127.0.0.1", 7_946), ("::1", 1), ("2001:db8::1", 65_535), ("0.0.0.0", 1), ("10.0.0.9", 1),
     ("255.255.255.255", 7_946), ("localhost", 7_946), ("10.0.0.2", 0), ("", 1), ("fe80::1%eth0", 7_946),
 )  # fmt: skip
-RECORDS: Final = (MemberRecord, ServiceRecord, StatusRecord, Deletion, EventRecord, Accusation)
+RECORDS: Final = tuple(each for each in typing.get_args(Body) if each is not Opaque)
+"""Every kind that this release knows."""
 SIGNATURE: Final = 64
 
 
@@ -138,11 +133,14 @@ class World:
         record = make(rng.choice(RECORDS), self, rng)
         if isinstance(record, MemberRecord):
             address = self.address(rng)
-            record = msgspec.structs.replace(
-                _member(owner, f"p{rng.randrange(9)}", address),
-                version=self.number(rng), phase=rng.randrange(4), floor=record.floor, boot=record.boot,
-                tags=record.tags if rng.random() < 0.3 else {}, protocol_min=record.protocol_min,
-            )  # fmt: skip
+            usual = _member(owner, f"p{rng.randrange(9)}", address)
+            odd = {
+                name: getattr(record, name)
+                for name in record.__struct_fields__
+                if name not in ("public_key", "host", "port") and rng.random() < 0.1
+            }
+            version = self.number(rng) if rng.random() < 0.2 else NOW + rng.randrange(1_000)
+            record = msgspec.structs.replace(usual, **{"version": version, **odd})
         record = msgspec.structs.replace(record, owner=owner.id)
         try:
             return owner.issue(record).raw

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import trio
+from trio.testing import MockClock
 
 from gossip.api.access import Caller
 from gossip.api.calls import Calls
@@ -286,7 +287,7 @@ class Http:
         return self._speech.bent(data, rng)
 
     def run(self, data: bytes) -> None:
-        trio.run(self._serve, data)
+        trio.run(self._serve, data, clock=MockClock(autojump_threshold=0))
 
     async def _serve(self, data: bytes) -> None:
         agent = self._agent
