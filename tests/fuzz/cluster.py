@@ -127,6 +127,10 @@ class World:
     def number(self, rng: random.Random) -> int:
         return rng.choice(self.numbers) + rng.choice((0, 0, 0, 1, 2, 1_000))
 
+    def life(self, rng: random.Random) -> int:
+        """Which life of the node a message is meant for: what is of another is hardly looked at."""
+        return rng.choice((0, self.node.me.record.boot, self.node.me.record.boot, self.number(rng)))
+
     def fact(self, rng: random.Random) -> bytes:
         """A record that its owner signed; now and then one that nobody could have made that way."""
         owner = rng.choice((*PEERS, *PEERS, STRANGER, self.me))

@@ -36,6 +36,7 @@ from tests.api.world import FakeAgent
 from tests.fuzz import bend
 from tests.fuzz.cluster import ADDRESSES, World
 from tests.fuzz.http import Speech, serve
+from tests.fuzz.questions import DnsQueries, Filters
 from tests.fuzz.schema import make
 from tests.fuzz.vocabulary import JSON_WORDS, METHODS, PARAMS, TOML_HEAD, TOML_WORDS
 
@@ -303,4 +304,5 @@ async def _echo(asked: Request) -> Response:
 
 TARGETS: Final[dict[str, type[Target]]] = {
     "packet": Packets, "frame": Frames, "config": Config, "socket": Socket, "http": Http,
+    "dns": DnsQueries, "filter": Filters,
 }  # fmt: skip

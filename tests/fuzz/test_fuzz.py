@@ -88,7 +88,7 @@ def test_bent_facts_get_past_the_signature(rng: random.Random) -> None:
         world.datagram(_gossip(world, raw), ("10.0.0.2", 7_946))
         changed += world.node.revision != before
         before = world.node.revision
-    assert changed > 10
+    assert changed > 5
 
 
 def _gossip(world: World, raw: bytes) -> bytes:
