@@ -38,6 +38,7 @@ from tests.fuzz.cluster import ADDRESSES, World
 from tests.fuzz.http import Speech, serve
 from tests.fuzz.questions import DnsQueries, Filters
 from tests.fuzz.schema import make
+from tests.fuzz.sealed import Sealed
 from tests.fuzz.vocabulary import JSON_WORDS, METHODS, PARAMS, TOML_HEAD, TOML_WORDS
 
 if TYPE_CHECKING:
@@ -303,6 +304,12 @@ async def _echo(asked: Request) -> Response:
 
 
 TARGETS: Final[dict[str, type[Target]]] = {
-    "packet": Packets, "frame": Frames, "config": Config, "socket": Socket, "http": Http,
-    "dns": DnsQueries, "filter": Filters,
-}  # fmt: skip
+    "packet": Packets,
+    "frame": Frames,
+    "sealed": Sealed,
+    "config": Config,
+    "socket": Socket,
+    "http": Http,
+    "dns": DnsQueries,
+    "filter": Filters,
+}

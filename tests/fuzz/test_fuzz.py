@@ -133,3 +133,15 @@ def test_bending_is_bounded_and_repeatable(rng: random.Random) -> None:
         assert len(data) <= bend.MAX_BYTES + 100
     assert tracemalloc.get_traced_memory()[1] < HELD_BYTES
     tracemalloc.stop()
+
+
+def test_a_window_that_forgets_is_found(monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> None:
+    from gossip.wire import sealing
+
+    target = TARGETS["sealed"]()
+    inputs = mixed(target, rng, 60)
+    for data in inputs:
+        target.run(data)
+    monkeypatch.setattr(sealing.Window, "has_met", lambda *_: False)
+    with pytest.raises(AssertionError, match="opened twice"):
+        [target.run(data) for data in inputs]
