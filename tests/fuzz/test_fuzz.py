@@ -64,7 +64,7 @@ def test_no_input_of_the_corpus_costs_much(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_short_run_without_guidance_finds_nothing(name: str, rng: random.Random) -> None:
     target = TARGETS[name]()
-    for data in mixed(target, rng, 250 if name in ("http", "config") else 600):
+    for data in mixed(target, rng, 100 if name in ("http", "config", "filter") else 300):
         target.run(data)
 
 
