@@ -35,6 +35,7 @@ SCOPES: Final = {
     "logs.watch": Scope.READ,
     "maintenance.set": Scope.WRITE,
     "members.list": Scope.READ,
+    "members.places": Scope.READ,
     "members.watch": Scope.READ,
     "rtt": Scope.READ,
     "services.deregister": Scope.WRITE,

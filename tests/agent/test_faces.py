@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import signal
 import ssl
 import urllib.error
@@ -14,9 +15,11 @@ import pytest
 import trio
 
 from gossip.agent import Agent
+from gossip.api.http.routes import READING
 from gossip.api.methods import Registration
 from gossip.config import Config, load
-from gossip.config.access import Principals
+from gossip.config.access import Principals, Scope
+from gossip.config.tokens import read_tokens
 from gossip.errors import ConfigError
 from tests.agent.processes import PATIENCE, Process, until
 from tests.api.http.served import Client
@@ -143,6 +146,46 @@ async def test_a_reload_takes_over_who_may_do_what(tmp_path: Path) -> None:
         assert await status() == 403, "a faulty one changes nothing"
         await agent.reload(config(tmp_path, http=("127.0.0.1", 0)))
         assert await status() == 200
+
+
+async def test_what_was_answered_before_is_not_answered_on_once_tokens_are_asked_for(tmp_path: Path) -> None:
+    """Not to the same bytes on the same connection either."""
+    await trio.to_thread.run_sync(new, tmp_path, "reader")
+    async with Agent(config(tmp_path, http=("127.0.0.1", 0))) as agent:
+        host, _, port = str(agent.info().addresses.http).rpartition(":")
+        client = Client(await trio.open_tcp_stream(host, int(port)))
+        paths = ("/v1/catalog/services", "/gossip/v1/services")
+        for path in paths * 3:
+            assert (await client.ask("GET", path)).status == 200
+        tokens = read_tokens(tmp_path / "tokens")
+        await agent.reload(config(tmp_path, http=("127.0.0.1", 0), http_tokens=tokens))
+        assert [(await client.ask("GET", path)).status for path in paths] == [403, 401]
+        await client.stream.aclose()
+
+
+OPEN = {("GET", "/gossip/v1/healthy"), ("GET", "/")}
+"""What whoever reaches the port may ask: whether an agent is there and well."""
+ADMIN = re.compile(r"/agent/(join|leave|force-leave|reload|maintenance)\b|/operator/keyring")
+
+
+async def test_every_route_of_an_agent_has_the_scope_that_it_should(tmp_path: Path) -> None:
+    async with Agent(config(tmp_path, http=("127.0.0.1", 0))) as agent:
+        assert agent._serving.http is not None
+        table = agent._serving.http.server.routes
+        routes = list(table)
+        mounted: list[Any] = list(table._mounted)
+    routes += [route for each in mounted for rows in each._rows.values() for route in rows.values()]
+    assert len(routes) > 100
+    assert {route.method for route in routes if ADMIN.search(route.pattern)} >= {"PUT"}
+    for route in routes:
+        what = (route.method, route.pattern)
+        if route.scope is Scope.NONE:
+            assert what in OPEN
+        elif route.method in READING:
+            assert route.scope >= Scope.READ, what
+        else:
+            wanted = Scope.ADMIN if ADMIN.search(route.pattern) else Scope.WRITE
+            assert route.scope >= wanted, what
 
 
 # ------------------------------------------------------------------------------------------- secrets

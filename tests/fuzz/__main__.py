@@ -24,7 +24,8 @@ from tests.fuzz import corpus
 from tests.fuzz.targets import TARGETS
 from tests.support import ROOT
 
-MAX_BYTES: Final = {"packet": 4_096, "frame": 65_536, "config": 8_192, "socket": 65_536, "http": 32_768}
+MAX_BYTES: Final = {"packet": 4_096, "frame": 65_536, "config": 8_192, "dns": 4_096, "filter": 4_096}
+"""Of one input; others: 32 KiB."""
 COVERED: Final = re.compile(r"#(\d+)\s.*\bcov: (\d+)")
 FINAL: Final = re.compile(r"stat::(\w+):\s+(\d+)")
 RSS_MB: Final = 1_024
@@ -76,7 +77,7 @@ def _fuzz(options: argparse.Namespace, folder: Path, inputs: Path) -> dict[str, 
     command = [
         sys.executable, "-m", "tests.fuzz.guided", options.target, str(folder), str(inputs),
         f"-runs={options.executions}", f"-max_total_time={options.seconds}", f"-seed={options.seed}",
-        f"-max_len={MAX_BYTES[options.target]}", f"-rss_limit_mb={RSS_MB}", "-timeout=10",
+        f"-max_len={MAX_BYTES.get(options.target, 32_768)}", f"-rss_limit_mb={RSS_MB}", "-timeout=10",
         "-print_final_stats=1", f"-artifact_prefix={folder}/", "-len_control=0",
     ]  # fmt: skip
     began = moved = time.monotonic()

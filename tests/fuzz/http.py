@@ -79,10 +79,15 @@ class Speech:
         return bend.words(data, rng, WORDS)
 
 
+GONE_SECONDS: Final = 100.0
+"""When a client is found to be gone whose end was not read: there is more before it than is read ahead."""
+
+
 class _Line:
     """A connection of which all that is said is known, and then that it ends."""
 
     def __init__(self, data: bytes) -> None:
+        self._until = trio.current_time() + GONE_SECONDS
         self._left = data
         self.sent = bytearray()
 
@@ -96,6 +101,8 @@ class _Line:
 
     async def send(self, data: bytes, _wait: Callable[[float | None], None]) -> None:
         await trio.lowlevel.checkpoint()
+        if trio.current_time() > self._until:
+            raise BrokenPipeError
         self.sent += data
 
     def last_word(self, data: bytes) -> None:
@@ -132,7 +139,8 @@ def _fail(reason: str) -> None:
 async def serve(routes: Routes, guard: Guard, data: bytes) -> None:
     """A whole connection; raises AssertionError if what was answered is no HTTP."""
     line, server = _Line(data), _Server(routes, guard)
-    with trio.fail_after(5):
+    # Of virtual time: whoever waits for nothing is found at once.
+    with trio.fail_after(10 * GONE_SECONDS):
         await Conversation(line, server).run()
     sent = bytes(line.sent)
     if sent and not sent.startswith(b"HTTP/1.1 "):

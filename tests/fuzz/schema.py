@@ -31,6 +31,7 @@ class Pool(Protocol):
     def address(self, rng: random.Random) -> tuple[str, int]: ...
     def fact(self, rng: random.Random) -> bytes: ...
     def number(self, rng: random.Random) -> int: ...
+    def life(self, rng: random.Random) -> int: ...
 
 
 def make(kind: Any, pool: Pool, rng: random.Random) -> Any:
@@ -57,10 +58,10 @@ _described = cache(inspect.type_info)
 
 
 def _struct(kind: inspect.StructType, pool: Pool, rng: random.Random) -> msgspec.Struct:
-    made = {field.name: make(field.type, pool, rng) for field in kind.fields}
-    if "life" in made and rng.random() < 0.9:
-        # What is meant for another life of its receiver comes to an end early.
-        made["life"] = 0
+    made = {
+        field.name: pool.life(rng) if field.name == "life" else make(field.type, pool, rng)
+        for field in kind.fields
+    }
     return kind.cls(**made)
 
 

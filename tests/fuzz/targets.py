@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import trio
+from trio.testing import MockClock
 
 from gossip.api.access import Caller
 from gossip.api.calls import Calls
@@ -35,7 +36,9 @@ from tests.api.world import FakeAgent
 from tests.fuzz import bend
 from tests.fuzz.cluster import ADDRESSES, World
 from tests.fuzz.http import Speech, serve
+from tests.fuzz.questions import DnsQueries, Filters
 from tests.fuzz.schema import make
+from tests.fuzz.sealed import Sealed
 from tests.fuzz.vocabulary import JSON_WORDS, METHODS, PARAMS, TOML_HEAD, TOML_WORDS
 
 if TYPE_CHECKING:
@@ -286,7 +289,7 @@ class Http:
         return self._speech.bent(data, rng)
 
     def run(self, data: bytes) -> None:
-        trio.run(self._serve, data)
+        trio.run(self._serve, data, clock=MockClock(autojump_threshold=0))
 
     async def _serve(self, data: bytes) -> None:
         agent = self._agent
@@ -301,5 +304,12 @@ async def _echo(asked: Request) -> Response:
 
 
 TARGETS: Final[dict[str, type[Target]]] = {
-    "packet": Packets, "frame": Frames, "config": Config, "socket": Socket, "http": Http,
-}  # fmt: skip
+    "packet": Packets,
+    "frame": Frames,
+    "sealed": Sealed,
+    "config": Config,
+    "socket": Socket,
+    "http": Http,
+    "dns": DnsQueries,
+    "filter": Filters,
+}

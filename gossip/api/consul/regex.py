@@ -25,6 +25,9 @@ MAX_STATES: Final = 1_000
 """Of an automaton: `(a{100}){100}` is refused, as RE2 does it."""
 MAX_STEPS: Final = 200_000
 """States entered for one text, some 30 ms: a pattern that wants more is refused then."""
+STEPS_EACH: Final = 200
+"""And for each further text: a filter looks at every row, and thousands of 30 ms are half a minute of the
+thread that gossips. A name takes some 40."""
 MAX_REPEAT: Final = 1_000
 MAX_DEPTH: Final = 50
 
@@ -76,7 +79,7 @@ class Regex:
     def __init__(self, start: _State, end: _State) -> None:
         self._start = start
         self._end = end
-        self._left = 0
+        self._left = MAX_STEPS
 
     def search(self, text: str) -> bool:
         """Whether the pattern matches anywhere in the text.
@@ -84,7 +87,7 @@ class Regex:
         Raises:
             PatternError: to tell would take too long.
         """
-        self._left = MAX_STEPS
+        self._left = min(self._left + STEPS_EACH, MAX_STEPS)
         current: set[_State] = set()
         for at in range(len(text) + 1):
             self._enter(self._start, current, text, at)

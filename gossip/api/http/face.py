@@ -68,6 +68,9 @@ def _tls_of(faces: Faces) -> ssl.SSLContext | None:
     """
     if faces.http_cert is None or faces.http_key is None:
         return None
+    if faces.http_key.exists() and faces.http_key.stat().st_mode & 0o007:
+        detail = f"{faces.http_key} is open to all users of this host: chmod 600 it"
+        _log.warning("http", extra={"fields": {"detail": detail}})
     return server_context(TlsFiles(faces.http_cert, faces.http_key, faces.http_client_ca, faces.http_tls_min))
 
 

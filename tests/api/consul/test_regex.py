@@ -110,3 +110,13 @@ def test_no_pattern_and_no_depth_takes_long() -> None:
         regex.compile("(" + "|".join(["a.*"] * 90) + ")*x").search("a" * 4_000)
     # Python's engine would not end in this life.
     assert time.perf_counter() - begun < 20.0
+
+
+def test_many_texts_share_what_a_pattern_may_cost() -> None:
+    """Below the bound for one text, and once for each of thousands of rows: that is minutes."""
+    dear, cheap = regex.compile("a{400}"), regex.compile("^web-[0-9]+$")
+    began = time.process_time()
+    with pytest.raises(regex.PatternError, match="too many states"):
+        [dear.search("a" * 200) for _ in range(1_000)]
+    assert time.process_time() - began < 5
+    assert all(cheap.search(f"web-{number}") for number in range(5_000))

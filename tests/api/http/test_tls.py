@@ -11,9 +11,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gossip.api.http import connection, line
+from gossip.api.http import connection, face, line
 from gossip.api.http.routes import Routes
 from gossip.api.http.values import Request, Response, Send, Streamed
+from gossip.config.faces import Faces
 from gossip.config.tls import TlsFiles, server_context
 from tests.api.http.served import PATIENCE, Client, serving, until
 from tests.tls import Authority, Pair
@@ -198,6 +199,15 @@ async def test_a_client_behind_tls_that_does_not_read_is_ended(
         await advance(mock_clock, line.STALL_SECONDS)
         assert here.server.connections == 0
         assert here.faults == []
+
+
+def test_a_key_that_all_can_read_is_told(authority: Authority, caplog: pytest.LogCaptureFixture) -> None:
+    cert, key = authority.issue("open")
+    faces = Faces(http_cert=cert, http_key=key)
+    for mode, told in ((0o600, 0), (0o640, 0), (0o644, 1)):
+        key.chmod(mode)
+        assert face._tls_of(faces) is not None
+        assert len(caplog.records) == told
 
 
 async def test_one_address_has_its_share_of_connections() -> None:
