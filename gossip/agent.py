@@ -235,9 +235,8 @@ class Agent(Answers):
         """Listens at once: a port that is taken stops the start."""
         from gossip.proxying import Proxying
 
-        made = Proxying(self.node, self._driver.gossip_first)
+        made = Proxying(self.node, self._driver.gossip_first, raise_descriptors())
         made.bind(wanted)
-        raise_descriptors()
         return made
 
     def _forwarders(self) -> Sequence[Forwarding]:

@@ -47,7 +47,6 @@ def run(definition: ProxyDefinition, path: str | None, metrics: Address | None, 
         TransportError: it cannot listen.
     """
     log.set_up("warning", "text")
-    raise_descriptors()
     return trio.run(_main, definition, path, metrics, as_json)
 
 
@@ -59,6 +58,7 @@ async def _main(definition: ProxyDefinition, path: str | None, metrics: Address 
             first = await anext(watch)
             sock = listen(definition.listen)
             forwarder = Forwarder(sock, definition)
+            forwarder.room = raise_descriptors()
             forwarder.offer(first.instances)
             async with trio.open_nursery() as nursery:
                 try:
