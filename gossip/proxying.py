@@ -49,7 +49,7 @@ class Proxying:
 
     Args:
         node: whose catalog is followed.
-        first: called before each batch of bytes, so that gossip goes first.
+        first: called before each piece, so that gossip goes first.
         room: connections that there are descriptors for; the forwarders share them alike.
     """
 

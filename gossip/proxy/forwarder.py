@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gossip.config import Address
     from gossip.config.proxies import ProxyDefinition
 
-__all__ = ["Forwarder", "listen"]
+__all__ = ["HIDDEN", "Forwarder", "listen"]
 
 BACKLOG: Final = 1024
 PAUSE_SECONDS: Final = 0.1
@@ -40,6 +40,7 @@ PAUSE_SECONDS: Final = 0.1
 OUR_OWN_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 """Connecting fails with these for want of something here."""
 HIDDEN: Final = frozenset(("critical", "maintenance", "dead", "left"))
+"""Statuses of instances that are not to be called."""
 
 _log = logging.getLogger("gossip.proxy")
 
@@ -71,7 +72,7 @@ class Forwarder:
     Args:
         sock: from `listen`; closed when it ends.
         definition: what it does; may be replaced while it runs, for the connections from then on.
-        first: called before each batch of bytes.
+        first: called before each piece.
         chance: gives numbers from 0 to below 1.
     """
 
