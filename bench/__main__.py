@@ -9,7 +9,21 @@ import argparse
 import importlib
 import sys
 
-COMMANDS = ("run", "report", "packets", "repair", "misses", "lookups", "faces", "gap", "detection", "calling")
+COMMANDS = (
+    "run",
+    "report",
+    "packets",
+    "repair",
+    "misses",
+    "lookups",
+    "http",
+    "dns",
+    "faces",
+    "gap",
+    "detection",
+    "rotation",
+    "calling",
+)
 
 
 def main(words: list[str]) -> int:

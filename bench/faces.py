@@ -1,6 +1,7 @@
 """Does gossip go first? One of five agents answers as many requests as it can, and the cluster goes on.
 
-The loaded agent is asked over HTTP by `wrk` and over its local socket by `socket_load`, without a pause.
+The loaded agent is asked over HTTP by `wrk`, over its local socket by `socket_load`, and over DNS by
+`dnsperf`, if that is there, without a pause.
 Meanwhile another agent is killed, again and again. Told are: how soon the loaded agent shows that, beside
 itself when idle; how late it comes to its timers, by its own metrics; and whether anybody has suspected it.
 """
@@ -25,6 +26,7 @@ from pathlib import Path
 from bench import proc
 from bench.agents import Agent, BenchError
 from bench.cluster import Cluster
+from bench.dns import parse_report
 from bench.lookups import requests
 from bench.peer_gossip import SERVICE, GossipAgent
 from bench.stats import scaled, summarize, table
@@ -36,6 +38,8 @@ SUMMARY = (
 )
 HTTP_OFFSET = 1_000
 """An agent's HTTP port stands so far above its gossip port."""
+DNS_OFFSET = 2_000
+PATH = f"/gossip/v1/services/{SERVICE}"
 SETTLE_SECONDS = 3.0
 DEADLINE = 60.0
 DEPTH = 8
@@ -49,7 +53,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rounds", type=int, default=5, help="crashes each, idle and under load (default: 5)"
     )
-    parser.add_argument("--connections", type=int, default=100, help="clients of each face (default: 100)")
+    parser.add_argument("--connections", type=int, default=100, help="clients over HTTP (default: 100)")
+    parser.add_argument(
+        "--programs", type=int, default=100, help="clients of the local socket (default: 100)"
+    )
+    parser.add_argument("--path", default=PATH, help=f"what is asked over HTTP (default: {PATH})")
 
 
 def main(arguments: argparse.Namespace) -> int:
@@ -66,13 +74,14 @@ def main(arguments: argparse.Namespace) -> int:
             cluster.start(seeded=True)
             _await_all(cluster)
             cluster.agents[-1].change("web-1")
-            _report(cluster, arguments.rounds, arguments.connections, directory)
+            _report(cluster, arguments, directory)
     return 0
 
 
 def _serve_http(agent: Agent) -> None:
     assert isinstance(agent, GossipAgent)  # noqa: S101 - the cluster was asked for those
     agent.options = ["--log-format", "json", "--http", f"127.0.0.1:{agent.port + HTTP_OFFSET}"]
+    agent.options += ["--dns", f"127.0.0.1:{agent.port + DNS_OFFSET}"]
 
 
 def _await_all(cluster: Cluster) -> None:
@@ -81,10 +90,11 @@ def _await_all(cluster: Cluster) -> None:
     cluster.loop.rest(SETTLE_SECONDS)
 
 
-def _report(cluster: Cluster, rounds: int, connections: int, directory: Path) -> None:
+def _report(cluster: Cluster, arguments: argparse.Namespace, directory: Path) -> None:
+    rounds = arguments.rounds
     idle = _crashes(cluster, rounds)
     before, since = [_lag(agent) for agent in cluster.agents[:2]], time.time()
-    with _load(cluster.agents[0], connections, directory) as answered:
+    with _load(cluster.agents[0], arguments, directory) as answered:
         cluster.loop.rest(SETTLE_SECONDS)
         loaded = _crashes(cluster, rounds)
         after = [_lag(agent) for agent in cluster.agents[:2]]
@@ -157,19 +167,28 @@ def _suspicions(agent: Agent, name: str, since: float) -> int:
 
 
 @contextlib.contextmanager
-def _load(agent: Agent, connections: int, directory: Path) -> Iterator[dict[str, float]]:
+def _load(agent: Agent, arguments: argparse.Namespace, directory: Path) -> Iterator[dict[str, float]]:
     """Clients of both faces, as long as the block lasts; what they got is told when it has ended."""
     answered: dict[str, float] = {}
     asked = directory / "asked"
     asked.write_bytes(requests(SERVICE, DEPTH))
-    path = directory / f"{agent.name}.sock"
-    url = f"http://127.0.0.1:{agent.port + HTTP_OFFSET}/gossip/v1/services/{SERVICE}"
+    local_socket = directory / f"{agent.name}.sock"
+    url = f"http://127.0.0.1:{agent.port + HTTP_OFFSET}{arguments.path}"
     local = proc.spawn(
-        [sys.executable, str(_HERE / "socket_load.py"), str(path), str(asked), str(connections)],
+        [
+            sys.executable,
+            str(_HERE / "socket_load.py"),
+            str(local_socket),
+            str(asked),
+            str(arguments.programs),
+        ],
         None,
         piped=True,
     )
-    web = proc.spawn(["wrk", "-t1", f"-c{connections}", "-d3600s", "--timeout", "30s", url], None, piped=True)
+    web = proc.spawn(
+        ["wrk", "-t1", f"-c{arguments.connections}", "-d3600s", "--timeout", "30s", url], None, piped=True
+    )
+    names = _ask_names(agent, directory)
     try:
         yield answered
         local.send_signal(signal.SIGTERM)
@@ -178,10 +197,23 @@ def _load(agent: Agent, connections: int, directory: Path) -> Iterator[dict[str,
         answered["local socket"] = int(count) / float(seconds)
         found = re.search(r"Requests/sec: +(\S+)", _said(web))
         answered["HTTP"] = float(found[1]) if found else 0.0
+        for process in names:
+            process.send_signal(signal.SIGINT)
+            answered["DNS"], _ = parse_report(_said(process))
     finally:
-        for process in (local, web):
+        for process in (local, web, *names):
             process.kill()
             process.wait()
+
+
+def _ask_names(agent: Agent, directory: Path) -> list[subprocess.Popen[bytes]]:
+    """Has dnsperf ask, if there is one."""
+    if shutil.which("dnsperf") is None:
+        return []
+    asked = directory / "names"
+    asked.write_text(f"{SERVICE}.service.gossip SRV\n")
+    line = ["dnsperf", "-s", "127.0.0.1", "-p", str(agent.port + DNS_OFFSET), "-d", str(asked)]
+    return [proc.spawn([*line, "-l", "3600", "-T", "1", "-c", "1"], None, piped=True)]
 
 
 def _said(process: subprocess.Popen[bytes]) -> str:

@@ -13,12 +13,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import os
 import random
-import time
 from typing import TYPE_CHECKING
 
-import msgspec
 import trio
 
 import gossip
@@ -27,39 +24,30 @@ from gossip.answers import Answers
 from gossip.api.socket import LocalSocket, listen
 from gossip.checking import Checking
 from gossip.checks.monitor import NODE
-from gossip.config import DEV_HTTP, choose_advertise
 from gossip.core.events import Event, EventKind
-from gossip.core.node import Node
-from gossip.core.own import LEASE
-from gossip.core.own import Self as Who
-from gossip.core.params import PROFILES
 from gossip.core.records import ServiceRecord
 from gossip.core.types import show_address
 from gossip.diagnosing import Diagnosing
 from gossip.errors import RefusedError
-from gossip.host import machine_id, raise_descriptors
+from gossip.host import machine_id
 from gossip.journal import Journal
+from gossip.keeping import Keeping
 from gossip.log import note
 from gossip.net.bind import bind
 from gossip.net.driver import Driver
 from gossip.notify import notify
-from gossip.registrar import MAX_DELETIONS, Reconciled, Registrar, newest, read_saved
+from gossip.origin import Origin
+from gossip.registrar import MAX_DELETIONS, Reconciled, Registrar
+from gossip.serving import Serving
 from gossip.store import Store
-from gossip.wire.identity import Identity
-from gossip.wire.seal import SESSION_BYTES, ClearSealer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
-    from gossip.api.http.face import HttpFace
-    from gossip.api.http.proxies import Forwarding
-    from gossip.config import Config, ProxyDefinition
-    from gossip.core.params import Params
-    from gossip.core.types import Address
+    from gossip.config import Config
     from gossip.net.bind import Endpoint
-    from gossip.proxying import Proxying
     from gossip.store import StoredRecord
 
 __all__ = ["Agent"]
@@ -70,6 +58,14 @@ SETTLE_SECONDS = 1.0
 DISK_SECONDS = 5.0
 REMEMBER_SECONDS = 30.0
 """Addresses of members are saved at most this often, and only when somebody came, went or moved."""
+
+GUARDS = (
+    *("allow_read", "allow_write", "allow_admin", "http_tokens", "http_anonymous"),
+    *("http_cert", "http_key", "http_client_ca", "http_tls_min"),
+)
+"""Settings that say who may use the faces, and may change while they serve."""
+KEEP = ("services", "checks", "proxies", "command_checks", "tags", "log_level", "log_format", *GUARDS)
+"""Settings that a reload takes over."""
 
 _MOVES = frozenset(
     {EventKind.MEMBER_JOINED, EventKind.MEMBER_UPDATED, EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT}
@@ -156,37 +152,27 @@ class Agent(Answers):
         parts.callback(store.close)
         for warning in store.saved.warnings:
             note(logging.WARNING, "data_dir", detail=warning)
-        identity = Identity(store.seed, config.cluster)
         endpoints = self._endpoints or bind(config.bind)
         for endpoint in endpoints:
             parts.callback(endpoint.close)
-        params = _params(config)
-        self._address = _advertised(config, endpoints[0].address)
-
-        saved = store.saved
-        incarnation = max(saved.counter + 1, time.time_ns() // 1_000_000)
-        floor = incarnation if saved.lost else saved.floor
-        birth = saved.birth or incarnation
-        ceiling = incarnation + LEASE
-        store.save_counter(ceiling, birth, floor)
-        self._kept = newest(read_saved(identity, store.saved.records))
-
         self._started = trio.current_time()
-        self.node = Node(
-            identity,
-            Who(config.name, self._address, config.cluster, dict(config.tags), store.ephemeral, birth),
-            params,
-            random.SystemRandom(),
-            self._started,
-            incarnation,
-            ceiling,
-            floor,
-            [fact for _, fact in self._kept.values()],
-            config.join,
-            saved.remembered,
+        origin = Origin.of(config, store, endpoints[0].address, self._started)
+        self.node, self._address, self._kept = origin.node, origin.address, origin.kept
+        self._keeping = Keeping(self.node, origin.ring, origin.ring_sealer, trio.current_time, self._flush)
+        self._floor = origin.floor
+        self._new_bans = {}
+        self._journal = Journal(
+            store,
+            origin.ceiling,
+            origin.birth,
+            origin.floor,
+            self._flush,
+            self._saved,
+            self._state_of_checks,
+            self.bans,
+            lambda: self.node.used_invitations,
         )
-        self._floor = floor
-        self._journal = Journal(store, ceiling, birth, floor, self._flush, self._saved, self._state_of_checks)
+        self._keeping.kept_by(self._journal)
         self._checking = Checking(
             self.node,
             trio.current_time,
@@ -208,39 +194,20 @@ class Agent(Answers):
             config.command_checks,
             self._max_deletions,
         )
-        sealer = ClearSealer(config.cluster, os.urandom(SESSION_BYTES))
-        self._driver = Driver(self.node, sealer, endpoints, params, save_counter=self._journal.save_counter)
+        self._driver = Driver(
+            self.node,
+            origin.sealer,
+            endpoints,
+            origin.params,
+            save_counter=self._journal.save_counter,
+            save_keys=self._journal.save_keys_of,
+        )
         self._diagnosing = Diagnosing(self.node, self._driver, config.cluster)
-        self._socket = LocalSocket(self, listen(config.socket), config.socket, self._driver.gossip_first)
+        sock = listen(config.socket, config.socket_mode, config.socket_group)
+        self._socket = LocalSocket(self, sock, config.socket, self._driver.gossip_first, config.allowed)
         parts.callback(self._socket.close)
-        self._proxying: Proxying | None = None
-        if config.proxies:
-            self._proxying = self._build_proxying(config.proxies)
-            parts.callback(self._proxying.close)
-        self._http = self._build_http(parts)
+        self._serving = Serving(parts, config, self.node, self._driver, self._socket, self)
         self._driver.subscribe(self._happened)
-
-    def _build_http(self, parts: contextlib.AsyncExitStack) -> HttpFace | None:
-        """Now, since to load it takes a tenth of a second: the node does not live yet, and nobody waits."""
-        config = self.config
-        if config.http is None:
-            return None
-        from gossip.api.http.face import HttpFace, listen_or_move
-
-        sock = listen_or_move(config.http, may_move=config.dev and config.http == DEV_HTTP)
-        parts.callback(sock.close)
-        return HttpFace(sock, self.node, self._driver, self._socket, config.http[0], self._forwarders)
-
-    def _build_proxying(self, wanted: Sequence[ProxyDefinition]) -> Proxying:
-        """Listens at once: a port that is taken stops the start."""
-        from gossip.proxying import Proxying
-
-        made = Proxying(self.node, self._driver.gossip_first, raise_descriptors())
-        made.bind(wanted)
-        return made
-
-    def _forwarders(self) -> Sequence[Forwarding]:
-        return () if self._proxying is None else self._proxying.forwarders()
 
     async def _run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
@@ -252,11 +219,7 @@ class Agent(Answers):
                     self.node.start(self._driver.now())
                     self._flush()
                     parts.start_soon(self._socket.serve)
-                    if self._http is not None:
-                        parts.start_soon(self._http.serve)
-                    self._tasks = parts
-                    if self._proxying is not None:
-                        await parts.start(self._proxying.run)
+                    await self._serving.start(parts)
                     parts.start_soon(self._remember)
                     parts.start_soon(self._registrar.run)
                     parts.start_soon(self._checking.run)
@@ -304,6 +267,8 @@ class Agent(Answers):
             address=show_address(self._address),
             socket=str(self.config.socket),
             http=self._http_address() or "off",
+            dns=self._dns_address() or "off",
+            sealing=self._keeping.sealing,
             incarnation=self.node.incarnation,
         )
         notify("READY=1")
@@ -316,10 +281,7 @@ class Agent(Answers):
         with trio.move_on_after(SETTLE_SECONDS):
             async with trio.open_nursery() as faces:
                 faces.start_soon(self._socket.settle)
-                if self._http is not None:
-                    faces.start_soon(self._http.drain)
-                if self._proxying is not None:
-                    faces.start_soon(self._proxying.drain)
+                self._serving.drain(faces)
         self._journal.save_remembered(self.node.remembered())
         self._journal.keep_checks()
         with trio.move_on_after(DISK_SECONDS):
@@ -352,13 +314,16 @@ class Agent(Answers):
                     channel.send_nowait(event)
         elif event.kind is EventKind.LEAVE_DONE:
             self._left.set()
+        elif event.kind is EventKind.MEMBER_BANNED:
+            self._journal.keep_bans()
         elif event.kind in _MOVES:
+            if self.config.authority and event.kind is EventKind.MEMBER_JOINED:
+                self._journal.keep_used()
             self._has_moved = True
             self._moved.unpark()
         self._checking.happened(event)
-        if self._proxying is not None:
-            self._proxying.happened(event)
         self._socket.happened(event)
+        self._serving.happened(event)
 
     async def _remember(self) -> None:
         """Keep the addresses of others on disk. Wakes up only after somebody came, went or moved."""
@@ -385,56 +350,31 @@ class Agent(Answers):
         return done._asdict()
 
     async def reload(self, config: Config) -> Reconciled:
-        """Take over what can change while running: services and checks from files, tags, the log's level.
+        """Take over what can change while running: `KEEP`.
 
         Raises:
             RefusedError: a program's service has a check of the id of one of the node's; nothing has changed.
+            ConfigError: the certificate or its key is faulty; nothing has changed.
         """
-        keep = ("services", "checks", "proxies", "command_checks", "tags", "log_level", "log_format")
-        for name in type(config).__slots__:
-            if name not in keep and getattr(config, name) != getattr(self.config, name):
+        for name in (field.name for field in dataclasses.fields(config)):
+            if name not in KEEP and getattr(config, name) != getattr(self.config, name):
                 note(
                     logging.WARNING, "reload", setting=name, detail="takes effect when the agent is restarted"
                 )
         with self._registrar.ids.moving({each.id: each.checks for each in config.services}):
             self._registrar.ids.refuse_taken(NODE, config.checks)
+        guarded = dataclasses.replace(self.config, **{name: getattr(config, name) for name in GUARDS})
+        self._serving.reload(guarded)
+        self._socket.allow(config.allowed)
         log.set_up(config.log_level, config.log_format)
         if config.tags != self.config.tags:
             self.node.set_tags(dict(config.tags), self._driver.now())
             self._flush()
-        self.config = dataclasses.replace(self.config, **{name: getattr(config, name) for name in keep})
+        self.config = dataclasses.replace(self.config, **{name: getattr(config, name) for name in KEEP})
         self._registrar.command_checks = config.command_checks
         self._checking.set_command_checks(config.command_checks)
         done = await self._registrar.reconcile(config.services)
         self._checking.set_own(config.checks)
-        await self._reload_proxies(config.proxies)
+        await self._serving.reload_proxies(config.proxies)
         note(logging.INFO, "reloaded", **done._asdict())
         return done
-
-    async def _reload_proxies(self, wanted: Sequence[ProxyDefinition]) -> None:
-        if self._proxying is None:
-            if not wanted:
-                return
-            self._proxying = self._build_proxying(())
-            await self._tasks.start(self._proxying.run)
-        self._proxying.reload(wanted)
-
-
-def _params(config: Config) -> Params:
-    """The profile, with what the configuration says otherwise."""
-    chosen = PROFILES[config.profile]
-    period = chosen.period if config.probe_period is None else config.probe_period
-    return msgspec.structs.replace(
-        chosen,
-        period=period,
-        # However short the period, the indirect round needs a part of it.
-        direct_max=min(chosen.direct_max, period / 2),
-        retention=chosen.retention if config.retention is None else config.retention,
-        restart_grace=chosen.restart_grace if config.restart_grace is None else config.restart_grace,
-        stream_probe=config.stream_probe,
-    )
-
-
-def _advertised(config: Config, bound: Address) -> Address:
-    host, port = config.advertise or choose_advertise(config.bind)
-    return host, port or bound[1]

@@ -10,22 +10,27 @@ import trio
 
 import gossip
 from gossip.api import views
+from gossip.armour import AUTHORITY, wrap
 from gossip.core.events import Event
 from gossip.core.types import show_address
 from gossip.host import rss_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from gossip.api.http.face import HttpFace
     from gossip.api.methods import Registration
     from gossip.checking import Checking
-    from gossip.config import Config
+    from gossip.checks.monitor import Monitor
+    from gossip.config import CheckDefinition, Config
     from gossip.core.node import Node
+    from gossip.core.records import ServiceRecord
     from gossip.core.types import Address, NodeId
     from gossip.diagnosing import Diagnosing, Diagnosis
+    from gossip.journal import Journal
+    from gossip.keeping import Keeping
     from gossip.net.driver import Driver
     from gossip.registrar import Registrar
+    from gossip.serving import Serving
 
 __all__ = ["Answers"]
 
@@ -42,7 +47,10 @@ class Answers:
     _diagnosing: Diagnosing
     _driver: Driver
     _has_left: bool
-    _http: HttpFace | None
+    _serving: Serving
+    _keeping: Keeping
+    _journal: Journal
+    _new_bans: dict[NodeId, bytes]
     _joining: dict[str, list[trio.MemorySendChannel[Event]]]
     _registrar: Registrar
     _started: float
@@ -54,6 +62,42 @@ class Answers:
     async def _part(self, farewell: Callable[[float], None]) -> None:
         """Tell the cluster, and wait until it has heard."""
         raise NotImplementedError
+
+    def denied(self) -> None:
+        """Count a request that whoever asked may not make."""
+        self.node.count("denied")
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's name."""
+        return self.config.cluster
+
+    @property
+    def command_checks(self) -> str:
+        """Who may have commands run as checks."""
+        return self.config.command_checks
+
+    @property
+    def monitor(self) -> Monitor:
+        """The checks of this node."""
+        return self._checking.monitor
+
+    @property
+    def node_tags(self) -> Mapping[str, str]:
+        """This node's own."""
+        return self.config.tags
+
+    def own_service(self, key: str) -> ServiceRecord | None:
+        """See `Registrar.held`."""
+        return self._registrar.held(key)
+
+    async def add_check(self, definition: CheckDefinition) -> None:
+        """See `Checking.add`."""
+        await self._checking.add(definition)
+
+    async def remove_check(self, id: str) -> bool:
+        """See `Checking.remove`."""
+        return await self._checking.remove(id)
 
     def info(self) -> views.Info:
         """What this agent says of itself."""
@@ -67,7 +111,7 @@ class Answers:
             pid=os.getpid(),
             status=node.members.me.status.label,
             addresses=views.Addresses(
-                show_address(self._address), self._http_address(), None, str(config.socket)
+                show_address(self._address), self._http_address(), self._dns_address(), str(config.socket)
             ),
             incarnation=node.incarnation,
             uptime_s=round(self._driver.now() - self._started, 3),
@@ -84,10 +128,19 @@ class Answers:
                 **self._driver.traffic,
                 "wakeups": self._driver.wakeups,
             },
+            sealing=self._keeping.sealing,
+            authority=wrap(AUTHORITY, config.authority) if config.authority else "",
+            admission=config.admission,
+            bans=len(node.bans),
         )
 
     def _http_address(self) -> str | None:
-        return None if self._http is None else show_address(self._http.address)
+        http = self._serving.http
+        return None if http is None else show_address(http.address)
+
+    def _dns_address(self) -> str | None:
+        dns = self._serving.dns
+        return None if dns is None else show_address(dns.address)
 
     def members(self) -> views.Members:
         """All members, this node first."""
@@ -105,6 +158,28 @@ class Answers:
         """Have a dead member count as left."""
         self.node.evict(id, self._driver.now())
         self._flush()
+
+    async def ban(self, raw: bytes) -> NodeId:
+        """Obey a ban that the authority has signed; returns whom it is about, once it is on disk.
+
+        Raises:
+            RefusedError: if there is no authority here, or it has not signed this.
+            StoreError: if the disk does not take it: nothing has changed then.
+        """
+        subject = self.node.check_ban(raw).subject
+        self._new_bans[subject] = raw
+        try:
+            await self._journal.save_bans()
+        finally:
+            del self._new_bans[subject]
+        self.node.ban(raw, self._driver.now())
+        self._flush()
+        return subject
+
+    def bans(self) -> list[bytes]:
+        """All bans that belong on disk: those that are obeyed, and those that are about to be."""
+        known = [fact.raw for fact in self.node.bans]
+        return [*known, *(raw for raw in self._new_bans.values() if raw not in known)]
 
     def send_event(self, name: str, payload: bytes) -> int:
         """Send a user event to every member; its version."""
@@ -164,6 +239,20 @@ class Answers:
     async def doctor(self, who: NodeId | None, patience: float) -> Diagnosis:
         """See `Diagnosing.run`."""
         return await self._diagnosing.run(who, patience)
+
+    def keys(self) -> views.KeyList:
+        """See `Keeping.listed`."""
+        return self._keeping.listed()
+
+    async def change_keys(self, what: str, name: str, key: str, *, insist: bool) -> object:
+        """Add, use, remove or rotate; see the methods of `Keeping`."""
+        if what == "add":
+            return await self._keeping.add(key, name)
+        if what == "use":
+            return await self._keeping.use(name)
+        if what == "remove":
+            return await self._keeping.remove(name)
+        return await self._keeping.rotate(name, key, insist=insist)
 
     async def leave(self) -> None:
         """Leave the cluster; `end` then ends the agent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import math
 import time
@@ -15,14 +16,15 @@ from gossip.checks.finding import Finding
 from gossip.checks.monitor import NODE, Monitor, Word
 from gossip.checks.runner import Runner
 from gossip.config import check_name
+from gossip.config.checks import MAX_CHECKS
 from gossip.core.catalog import status_key
 from gossip.core.events import Event, EventKind
-from gossip.core.records import ServiceRecord, StatusRecord
+from gossip.core.records import MAX_NAME_BYTES, ServiceRecord, StatusRecord
 from gossip.core.types import Verdict
-from gossip.errors import ConfigError, GossipError, NotFoundError
+from gossip.errors import ConfigError, GossipError, LimitError, NotFoundError, RefusedError
 from gossip.host import boot_id, seconds_since_boot
 from gossip.log import note
-from gossip.saved_checks import read_definitions, read_state, state_of
+from gossip.saved_checks import read_added, read_definitions, read_state, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -83,6 +85,9 @@ class Checking:
         self._keep = keep
         self._save = save
         self._boot = boot_id()
+        self._configured: tuple[CheckDefinition, ...] = ()
+        self._added: dict[str, CheckDefinition] = {}
+        """Checks of the node itself that a program has added, by id."""
         self._save_at = math.inf
         self._news = trio.lowlevel.ParkingLot()
 
@@ -102,16 +107,79 @@ class Checking:
                 self.monitor.maintenance[key] = reason
         for key, record in kept.items():
             self.monitor.put(key, record.name, definitions.get((key, record.version), ()), states)
-        self.monitor.put(NODE, NODE, CheckIds(self.monitor).free(own), states)
+        self._added = {each.id: each for each in read_added(saved.checks)}
+        self._configured = own
+        self.monitor.put(NODE, NODE, self._own(), states)
+
+    def _own(self) -> list[CheckDefinition]:
+        """The node's checks: those of its configuration, and those that were added and do not collide."""
+        checks = {each.id: each for each in self._configured}
+        names = {each.name for each in self._configured}
+        for each in self._added.values():
+            if each.id not in checks and each.name not in names and len(checks) < MAX_CHECKS:
+                checks[each.id] = each
+                names.add(each.name)
+        return CheckIds(self.monitor).free(checks.values())
+
+    async def add(self, definition: CheckDefinition) -> None:
+        """Have the node itself checked so, until that is removed; in place of the one of that id.
+
+        Returns once it is on disk.
+
+        Raises:
+            RefusedError: a service's check, or one of the configuration, has the id.
+            LimitError: there are too many.
+            StoreError: the disk did not take it; all is as before.
+        """
+        CheckIds(self.monitor).refuse_taken(NODE, [definition])
+        if any(each.id == definition.id for each in self._configured):
+            raise RefusedError(
+                f"the id {definition.id!r} is that of a check in the configuration: give another"
+            )
+        before = dict(self._added)
+        others = [each for id, each in before.items() if id != definition.id]
+        if len(self._configured) + len(others) >= MAX_CHECKS:
+            raise LimitError(f"the node has {MAX_CHECKS} checks of its own, and that is the limit")
+        names = {each.name for each in (*self._configured, *others)}
+        if definition.name in names:
+            definition = dataclasses.replace(definition, name=definition.id)
+        if definition.name in names or len(definition.name.encode()) > MAX_NAME_BYTES:
+            raise RefusedError(
+                f"the name {definition.name!r} is that of another check of the node: give another"
+            )
+        self._added[definition.id] = definition
+        await self._keep_added(before)
+
+    async def remove(self, id: str) -> bool:
+        """Whether there was such a check that was added. Returns once it is gone from the disk.
+
+        Raises:
+            StoreError: the disk did not take it; all is as before.
+        """
+        before = dict(self._added)
+        if self._added.pop(id, None) is None:
+            return False
+        await self._keep_added(before)
+        return True
+
+    async def _keep_added(self, before: dict[str, CheckDefinition]) -> None:
+        self.monitor.put(NODE, NODE, self._own())
+        try:
+            await self._save()
+        except GossipError:
+            self._added = before
+            self.monitor.put(NODE, NODE, self._own())
+            raise
 
     def set_own(self, own: tuple[CheckDefinition, ...]) -> None:
         """Make these the node's own checks; one whose id a service's check has is told and left out."""
+        self._configured = own
         free = CheckIds(self.monitor).free(own)
         for check in own:
             if check not in free:
                 detail = "a service has a check of that id: give it another"
                 note(logging.ERROR, "check_refused", id=check.id, detail=detail)
-        self.monitor.put(NODE, NODE, free)
+        self.monitor.put(NODE, NODE, self._own())
 
     async def run(self) -> None:
         """Run checks until cancelled, and have kept what they find."""
@@ -127,7 +195,8 @@ class Checking:
 
     def state(self) -> object:
         """What of all this is to be on disk."""
-        return state_of(self.monitor.saved(), self.monitor.maintenance, self._boot, seconds_since_boot())
+        monitor, added = self.monitor, self._added.values()
+        return state_of(monitor.saved(), monitor.maintenance, self._boot, seconds_since_boot(), added)
 
     def happened(self, event: Event) -> None:
         """The node tells of something."""
@@ -177,7 +246,7 @@ class Checking:
 
     def _tell(self, key: str, word: Word) -> None:
         statuses = tuple((name, int(verdict)) for name, verdict in word.statuses)
-        fact = self._node.prepare_status(key, statuses, word.maintenance, word.note)
+        fact = self._node.prepare_status(key, statuses, word.maintenance, word.note, word.ids)
         self._node.publish(fact, self._now())
         self._flush()
 

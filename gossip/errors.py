@@ -11,6 +11,7 @@ from typing import ClassVar
 __all__ = [
     "ConfigError",
     "CryptoError",
+    "DeniedError",
     "GossipError",
     "LimitError",
     "LocalProtocolError",
@@ -51,6 +52,12 @@ class RefusedError(LocalProtocolError):
     """The request is well formed and known, and the rules forbid it now; the message says why."""
 
     kind = "refused"
+
+
+class DeniedError(LocalProtocolError):
+    """Whoever asks may not have it; the message names the setting that says who may."""
+
+    kind = "denied"
 
 
 class RemoteProtocolError(GossipError):

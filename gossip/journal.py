@@ -20,7 +20,7 @@ from gossip.store import StoredRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gossip.core.types import Address
+    from gossip.core.types import Address, NodeId
     from gossip.store import Store
 
 __all__ = ["Journal"]
@@ -61,6 +61,8 @@ class Journal:
         committed: called after each group has become visible.
         live: everything that is worth keeping, for when the log has grown.
         checks: what is worth keeping of health checks, beside their definitions.
+        bans: those of the authority.
+        used: who has used which of its invitations.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class Journal:
         committed: Callable[[], None],
         live: Callable[[], Sequence[StoredRecord]],
         checks: Callable[[], object] = lambda: None,
+        bans: Callable[[], Sequence[bytes]] = tuple,
+        used: Callable[[], Sequence[tuple[bytes, NodeId]]] = tuple,
     ) -> None:
         self.may_shorten = True
         """Whether the log may be rewritten: not while `live` lacks what is still to be signed again."""
@@ -82,14 +86,23 @@ class Journal:
         self._committed = committed
         self._live = live
         self._checks = checks
+        self._keys: Callable[[], object] = lambda: None
+        self._keys_saved: Callable[[int], None] = lambda _number: None
+        self._new_keys = 0
+        self._key_drafts: deque[tuple[object, _Item]] = deque()
         self._has_new_checks = False
         self._check_waiters: list[_Item] = []
+        self._bans = bans
+        self._has_new_bans = False
+        self._ban_waiters: list[_Item] = []
         self._items: deque[_Item] = deque()
         self._floors: deque[_Item] = deque()
         self._is_long = False
         self._is_writing = False
         self._ceiling: int | None = None
         self._addresses: Sequence[Address] | None = None
+        self._used = used
+        self._has_new_used = False
         self._is_idle = True
         self._work = trio.lowlevel.ParkingLot()
         self._room = trio.lowlevel.ParkingLot()
@@ -148,6 +161,11 @@ class Journal:
         self._addresses = addresses
         self._work.unpark()
 
+    def keep_used(self) -> None:
+        """Save who has used which invitation, soon."""
+        self._has_new_used = True
+        self._work.unpark()
+
     def keep_checks(self) -> None:
         """Save what is to be kept of health checks, soon."""
         self._has_new_checks = True
@@ -161,6 +179,46 @@ class Journal:
         """
         item = _Item(None, lambda: None)
         self._check_waiters.append(item)
+        self._work.unpark()
+        await item.done.wait()
+        if item.problem is not None:
+            raise item.problem
+
+    def keep_keys(self, content: Callable[[], object], saved: Callable[[int], None]) -> None:
+        """From now on `save_keys_of` writes that content, and tells which number it was asked for by."""
+        self._keys, self._keys_saved = content, saved
+
+    def save_keys_of(self, number: int) -> None:
+        """Save the cluster's keys as they are when it is their turn, until it works."""
+        self._new_keys = max(number, self._new_keys)
+        self._work.unpark()
+
+    async def save_keys(self, content: object) -> None:
+        """Returns when these keys are on disk.
+
+        Raises:
+            StoreError: the disk did not take them.
+        """
+        item = _Item(None, lambda: None)
+        self._key_drafts.append((content, item))
+        self._work.unpark()
+        await item.done.wait()
+        if item.problem is not None:
+            raise item.problem
+
+    def keep_bans(self) -> None:
+        """Save the bans, soon."""
+        self._has_new_bans = True
+        self._work.unpark()
+
+    async def save_bans(self) -> None:
+        """Returns when the bans of now are on disk.
+
+        Raises:
+            StoreError: the disk did not take them.
+        """
+        item = _Item(None, lambda: None)
+        self._ban_waiters.append(item)
         self._work.unpark()
         await item.done.wait()
         if item.problem is not None:
@@ -187,9 +245,16 @@ class Journal:
                 await self._try("a shorter log", self._store.compact, self._live())
             if self._has_new_checks or self._check_waiters:
                 await self._write_checks()
+            if self._key_drafts or self._new_keys:
+                await self._write_keys()
+            if self._has_new_bans or self._ban_waiters:
+                await self._write_bans()
             if self._addresses is not None:
                 addresses, self._addresses = self._addresses, None
                 await self._try("the addresses of other members", self._store.save_remembered, addresses)
+            if self._has_new_used:
+                self._has_new_used = False
+                await self._try("who has used which invitation", self._store.save_used, self._used())
             if self._has_work():
                 continue
             self._is_idle = True
@@ -203,8 +268,13 @@ class Journal:
             or self._is_long
             or self._has_new_checks
             or self._check_waiters
+            or self._key_drafts
+            or self._new_keys
+            or self._has_new_bans
+            or self._ban_waiters
             or self._ceiling is not None
             or self._addresses is not None
+            or self._has_new_used
         )
 
     async def _write_counter(self, ceiling: int) -> None:
@@ -266,14 +336,49 @@ class Journal:
     async def _write_checks(self) -> None:
         self._has_new_checks = False
         waiters, self._check_waiters = self._check_waiters, []
+        await self._write_for(waiters, "checks", self._store.save_checks, self._checks())
+
+    async def _write_bans(self) -> None:
+        self._has_new_bans = False
+        waiters, self._ban_waiters = self._ban_waiters, []
+        await self._write_for(waiters, "bans", self._store.save_bans, self._bans())
+
+    async def _write_for(
+        self, waiters: list[_Item], what: str, write: Callable[[T], None], content: T
+    ) -> None:
+        """Write what is replaced as a whole, and tell those who wait for it."""
         try:
-            await trio.to_thread.run_sync(self._store.save_checks, self._checks())
+            await trio.to_thread.run_sync(write, content)
         except StoreError as problem:
-            note(logging.WARNING, "store_failed", detail=f"checks could not be saved: {problem}")
+            note(logging.WARNING, "store_failed", detail=f"{what} could not be saved: {problem}")
             for item in waiters:
                 item.problem = problem
         for item in waiters:
             item.done.set()
+
+    async def _write_keys(self) -> None:
+        number, draft = 0, None
+        if self._key_drafts:
+            content, draft = self._key_drafts.popleft()
+        else:
+            number, self._new_keys = self._new_keys, 0
+            content = self._keys()
+        try:
+            await trio.to_thread.run_sync(self._store.save_keys, content)
+        except StoreError as problem:
+            note(logging.ERROR, "store_failed", detail=f"keys could not be saved: {problem}")
+            if draft is not None:
+                draft.problem = problem
+            else:
+                # Others are not told of what is not on disk: it is tried again.
+                self._new_keys = max(number, self._new_keys)
+                with trio.move_on_after(RETRY_SECONDS):
+                    await self._work.park()
+        else:
+            if draft is None:
+                self._keys_saved(number)
+        if draft is not None:
+            draft.done.set()
 
     async def _try(self, what: str, write: Callable[[Sequence[T]], None], content: Sequence[T]) -> None:
         """Write what is useful but not promised to anybody."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TextIO
 
-__all__ = ["fields_of", "log_event", "note", "set_up", "unwatch", "watch"]
+__all__ = ["fields_of", "formatter", "log_event", "note", "set_up", "unwatch", "watch"]
 
 _log = logging.getLogger("gossip")
 _WORD = re.compile(r"[A-Za-z0-9_.:/+-]+")
@@ -122,10 +122,15 @@ def _set_feed() -> None:
         _log.removeHandler(_feed)
 
 
+def formatter(form: str) -> logging.Formatter:
+    """What makes lines of records, in `form` text or json."""
+    return _Json() if form == "json" else _Text()
+
+
 def set_up(level: str, form: str, stream: TextIO | None = None) -> None:
     """Send everything under the name `gossip` to `stream` (standard error), in `form` text or json."""
     handler = logging.StreamHandler(sys.stderr if stream is None else stream)
-    handler.setFormatter(_Json() if form == "json" else _Text())
+    handler.setFormatter(formatter(form))
     # Standard error may be closed, or a full disk: no reason for an agent to do anything but go on.
     logging.raiseExceptions = False
     _log.handlers[:] = [handler]

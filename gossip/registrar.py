@@ -177,7 +177,7 @@ class Registrar:
             source = SESSION if wanted.is_held else API
         key = wanted.id or wanted.name
         checks = self._read_checks(key, wanted.checks)
-        held = self._held(key)
+        held = self.held(key)
         if (
             held
             and self._sources.get(key) == source
@@ -253,9 +253,9 @@ class Registrar:
             registration = Registration(
                 each.name, each.port, key, each.address, each.tags, dict(each.meta), each.weight, checks
             )
-            held = self._held(key)
+            held = self.held(key)
             await self._attempt(key, self.register(registration, FILE))
-            now = self._held(key)
+            now = self.held(key)
             added += held is None and now is not None
             changed += held is not None and now is not None and now.version > held.version
         return Reconciled(len(wanted), added, changed, removed)
@@ -382,7 +382,8 @@ class Registrar:
             if not self._under_way:
                 self._landed.unpark_all()
 
-    def _held(self, key: str) -> ServiceRecord | None:
+    def held(self, key: str) -> ServiceRecord | None:
+        """The record of a service of this node."""
         fact = self._node.members.me.services.get((2, key))
         return fact.body if fact is not None and isinstance(fact.body, ServiceRecord) else None
 

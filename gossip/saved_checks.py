@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gossip.config.checks import CheckDefinition
 
-__all__ = ["CHECKS", "entry_of", "read_definitions", "read_state", "state_of"]
+__all__ = ["CHECKS", "entry_of", "read_added", "read_definitions", "read_state", "state_of"]
 
 CHECKS: Final = "checks"
 """Where a record of the log says who asked for it, a group of definitions says this."""
@@ -64,13 +64,39 @@ def read_definitions(records: Iterable[StoredRecord]) -> dict[tuple[str, int], t
 
 
 def state_of(
-    checks: Mapping[str, SavedCheck], maintenance: Mapping[str, str], boot: str, clock: float
+    checks: Mapping[str, SavedCheck],
+    maintenance: Mapping[str, str],
+    boot: str,
+    clock: float,
+    added: Iterable[CheckDefinition] = (),
 ) -> dict[str, Any]:
-    """The content of the file; `boot` names the machine's run, and `clock` counts its seconds."""
+    """The content of the file.
+
+    Args:
+        checks: by id.
+        maintenance: the reason by service id.
+        boot: names the machine's run.
+        clock: counts its seconds.
+        added: checks of the node itself that programs have added.
+    """
     rows = {
         id: [each.status.label, each.remaining, each.critical_for, each.output] for id, each in checks.items()
     }
-    return {"boot": boot, "clock": clock, "checks": rows, "maintenance": dict(maintenance)}
+    found = {"boot": boot, "clock": clock, "checks": rows, "maintenance": dict(maintenance)}
+    if tables := [each.mapping() for each in added]:
+        found["added"] = tables
+    return found
+
+
+def read_added(content: object) -> tuple[CheckDefinition, ...]:
+    """The node's own checks that programs have added; what cannot be read is told and left behind."""
+    match content:
+        case {"added": list(added)}:
+            try:
+                return read_checks(added, "")
+            except ConfigError as problem:
+                note(logging.WARNING, "data_dir", detail=f"saved checks cannot be read: {problem}")
+    return ()
 
 
 def read_state(content: object, boot: str, clock: float) -> tuple[dict[str, SavedCheck], dict[str, str]]:

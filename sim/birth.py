@@ -22,7 +22,14 @@ RESERVE = 1_000
 
 
 def bear(
-    host: Host, notary: Signer, *, cluster: str, params: Params, rng: random.Random, now_us: int
+    host: Host,
+    notary: Signer,
+    *,
+    cluster: str,
+    params: Params,
+    rng: random.Random,
+    now_us: int,
+    invited_only: bool = False,
 ) -> Life:
     """The next life of the host's agent, whose first version is then used. `now_us` is true time."""
     disk = host.disk
@@ -49,4 +56,8 @@ def bear(
         records=[notary.parse(raw) for raw in disk.records.values()],
         seeds=host.seeds,
         remembered=disk.addresses,
+        warrant=disk.warrant,
+        bans=[notary.parse(raw) for raw in disk.bans],
+        used=disk.used,
+        invited_only=invited_only,
     )

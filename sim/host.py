@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
 from gossip.core.records import Accusation, Fact, Key, key_of
+from gossip.core.rotation import Plan
 from gossip.core.types import Address, NodeId, Status, show_address
 from sim.clock import MachineClock
 from sim.life import Maker, shipped
@@ -25,7 +26,20 @@ _Result = TypeVar("_Result")
 class Disk:
     """What survives the process, as the agent's data directory does."""
 
-    __slots__ = ("addresses", "birth", "ceiling", "floor", "lost", "records", "secret")
+    __slots__ = (
+        "addresses",
+        "bans",
+        "birth",
+        "ceiling",
+        "floor",
+        "keys",
+        "lost",
+        "plan",
+        "records",
+        "secret",
+        "used",
+        "warrant",
+    )
 
     def __init__(self, secret: bytes) -> None:
         self.secret = secret
@@ -39,8 +53,18 @@ class Disk:
         """The node's own services and deletions, as signed."""
         self.lost = False
         """The registrations are gone, though not the key: the next life tells the others by its floor."""
+        self.keys: object = None
+        """The cluster's keys (`sim.keys`); None before the first life, and in a world without."""
+        self.plan: Plan | None = None
+        """The change of keys that is under way."""
         self.addresses: list[Address] = []
         """Where others were at the end of the last life."""
+        self.warrant = b""
+        """The authority's word for this identity."""
+        self.bans: list[bytes] = []
+        """Those of the authority that the node knew at the end of the last life."""
+        self.used: list[tuple[bytes, NodeId]] = []
+        """Who had which invitation, as known then."""
 
     def keep(self, fact: Fact) -> None:
         """Put a service or a deletion on disk."""

@@ -14,11 +14,13 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from gossip.core.effects import Effect
+from gossip.core.keys import Locksmith
 from gossip.core.messages import Frame, Packet
 from gossip.core.node import Node, Self
 from gossip.core.params import Params
 from gossip.core.records import Fact
-from gossip.core.types import Address, StreamId
+from gossip.core.rotation import Plan
+from gossip.core.types import Address, NodeId, StreamId
 from sim.notary import Signer
 
 __all__ = ["Core", "Life", "Maker", "shipped"]
@@ -44,6 +46,12 @@ class Life(Struct, frozen=True):
     records: Sequence[Fact]
     seeds: Sequence[str]
     remembered: Sequence[Address]
+    warrant: bytes = b""
+    bans: Sequence[Fact] = ()
+    used: Sequence[tuple[bytes, NodeId]] = ()
+    invited_only: bool = False
+    locksmith: Locksmith | None = None
+    plan: Plan | None = None
 
 
 class Core(Protocol):
@@ -82,6 +90,8 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
             cluster=life.cluster,
             ephemeral=life.ephemeral,
             birth=life.birth,
+            warrant=life.warrant,
+            exchange_key=b"" if life.locksmith is None else life.locksmith.exchange_key,
         ),
         life.params,
         life.rng,
@@ -92,4 +102,9 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
         records=life.records,
         seeds=life.seeds,
         remembered=life.remembered,
+        bans=life.bans,
+        used=life.used,
+        invited_only=life.invited_only,
+        locksmith=life.locksmith,
+        plan=life.plan,
     )

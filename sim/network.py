@@ -251,7 +251,7 @@ class Network:
             self._drop("down")
             return
         process = receiver.process
-        if process is not None and receiver.address == target:
+        if process is not None and receiver.address == target and receiver.refusals != "rejecting":
             process.arrive(source, payload, size)
             if receiver.refusals == "lying" and self._bits(32) < self.lie:
                 self._refuse(receiver, sender, target)

@@ -13,13 +13,24 @@ from typing import Protocol
 
 import msgspec
 
-from gossip.core.records import MAX_FACT_BYTES, Body, Fact, Key, MemberRecord, Notary, Opaque
+from gossip.core.records import (
+    MAX_FACT_BYTES,
+    Ban,
+    Body,
+    Fact,
+    Key,
+    MemberRecord,
+    Notary,
+    Opaque,
+    Warrant,
+)
 from gossip.core.types import NodeId
 from gossip.errors import LimitError, LocalProtocolError, RemoteProtocolError
 from gossip.wire.bounds import check_body
 from gossip.wire.identity import SEED_BYTES, SIGNATURE_BYTES, Identity, node_id
+from gossip.wire.warrants import by_authority, read_warrant, write_warrant
 
-__all__ = ["Archive", "Counted", "Signer", "StandIn"]
+__all__ = ["Archive", "AuthorityStandIn", "Counted", "Signer", "StandIn"]
 
 _write = msgspec.msgpack.Encoder().encode
 
@@ -40,7 +51,7 @@ class Archive:
     up, which costs time and changes nothing.
     """
 
-    __slots__ = ("_facts", "_limit", "_proven", "_reader", "_secrets")
+    __slots__ = ("_facts", "_limit", "_proven", "_reader", "_secrets", "authority")
 
     def __init__(self, cluster: str, limit: int = 1 << 20) -> None:
         self._reader = Identity(bytes(SEED_BYTES), cluster)
@@ -48,6 +59,8 @@ class Archive:
         self._facts: dict[bytes, Fact] = {}
         self._proven: dict[bytes, bytes] = {}
         self._limit = limit
+        self.authority = b""
+        """The public key of the world's authority; empty if there is none."""
 
     def __len__(self) -> int:
         return len(self._facts)
@@ -88,6 +101,19 @@ class Archive:
         """Whether `signature` is what the holder of `public_key` makes for `data` and this use."""
         secret = self._secrets.get(public_key)
         return secret is not None and mark(secret, use, data) == signature
+
+    def warranted(self, raw: bytes, node: NodeId) -> Warrant | None:
+        """As `Identity.warranted`."""
+        try:
+            warrant = read_warrant(raw)
+        except RemoteProtocolError:
+            return None
+        said = by_authority(warrant.holder, warrant.name, warrant.expires)
+        if not self.signed(b"grant", self.authority, warrant.by_authority, said):
+            return None
+        if not warrant.is_invitation:
+            return warrant if warrant.holder == node else None
+        return warrant if self.signed(b"claim", warrant.holder, warrant.by_holder, node) else None
 
     def place(self, owner: NodeId, key: Key) -> int:
         return self._reader.place(owner, key)
@@ -151,15 +177,57 @@ class StandIn:
         self.checks += 1
         return self._archive.signed(b"data", public_key, signature, data)
 
+    @property
+    def authority(self) -> bytes:
+        return self._archive.authority
+
+    def warrant(self, record: MemberRecord) -> Warrant | None:
+        if not record.warrant:
+            return None
+        self.checks += 2
+        return self._archive.warranted(record.warrant, record.owner)
+
     def place(self, owner: NodeId, key: Key) -> int:
         return self._archive.place(owner, key)
+
+
+class AuthorityStandIn:
+    """The authority of a world: invites and bans, with stand-in signatures."""
+
+    def __init__(self, secret: bytes, archive: Archive) -> None:
+        self._secret = secret
+        self._notary = StandIn(secret, archive)
+        self._archive = archive
+        archive.authority = self._notary.public_key
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes."""
+        return self._notary.public_key
+
+    def invite(self, node: NodeId, secret: bytes, *, name: str = "", expires: int = 1 << 40) -> bytes:
+        """The warrant that an invitation becomes in the hands of `node`; one `secret` is one invitation."""
+        holder = StandIn(secret, self._archive)
+        return self._warrant(holder.public_key, name, expires, mark(secret, b"claim", node))
+
+    def vouch(self, node: NodeId, *, name: str = "", expires: int = 1 << 40) -> bytes:
+        """A warrant for the node of this id."""
+        return self._warrant(node, name, expires, b"")
+
+    def ban(self, subject: NodeId, *, version: int, name: str = "", reason: str = "") -> Fact:
+        """The signed record that bans `subject`."""
+        return self._notary.issue(Ban(self._notary.id, version, subject, name, reason))
+
+    def _warrant(self, holder: bytes, name: str, expires: int, claim: bytes) -> bytes:
+        grant = mark(self._secret, b"grant", by_authority(holder, name, expires))
+        return write_warrant(Warrant(holder, name, expires, grant, claim))
 
 
 class Counted(Identity):
     """The real notary, counting."""
 
-    def __init__(self, seed: bytes, cluster: str) -> None:
-        super().__init__(seed, cluster)
+    def __init__(self, seed: bytes, cluster: str, authority: bytes = b"") -> None:
+        super().__init__(seed, cluster, authority)
         self.checks = self.signs = 0
 
     def issue(self, body: Body) -> Fact:
@@ -177,6 +245,10 @@ class Counted(Identity):
     def check(self, public_key: bytes, signature: bytes, data: bytes) -> bool:
         self.checks += 1
         return super().check(public_key, signature, data)
+
+    def warrant(self, record: MemberRecord) -> Warrant | None:
+        self.checks += 2 * bool(record.warrant)
+        return super().warrant(record)
 
 
 def mark(secret: bytes, use: bytes, data: bytes) -> bytes:

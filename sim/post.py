@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from gossip.core.messages import Frame, Message, Packet
 from gossip.wire.codec import decode_frame, decode_packet, encode
 from gossip.wire.frames import FrameReader
-from gossip.wire.seal import FRAME_OVERHEAD_BYTES, LENGTH_BYTES, OVERHEAD_BYTES, ClearSealer, StreamSealer
+from gossip.wire.seal import FRAME_OVERHEAD_BYTES, LENGTH_BYTES, OVERHEAD_BYTES, Sealer, StreamSealer
 
 __all__ = ["Encoded", "Line", "Passed", "Post"]
 
@@ -55,18 +55,13 @@ class Post(Protocol):
 class Encoded:
     """Real bytes."""
 
-    __slots__ = ("_body", "_message", "_sealer")
+    __slots__ = ("_sealer",)
 
-    def __init__(self, cluster: str, session: bytes) -> None:
-        self._sealer = ClearSealer(cluster, session)
-        self._message: Packet | None = None
-        self._body = b""
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
 
     def pack(self, message: Packet) -> tuple[bytes, int]:
-        # As the driver does: what goes to several peers in a row is encoded once, and sealed for each.
-        if message is not self._message:
-            self._message, self._body = message, encode(message)
-        datagram = self._sealer.seal(self._body)
+        datagram = self._sealer.seal(encode(message))
         return datagram, len(datagram)
 
     def unpack(self, payload: bytes) -> Packet:

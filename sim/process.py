@@ -16,11 +16,13 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from gossip.core.effects import Close, Dial, Effect, Notify, Resolve, SaveCounter, Send, Write
+from gossip.core.effects import Close, Dial, Effect, Notify, Resolve, SaveCounter, SaveKeys, Send, Write
 from gossip.core.events import EventKind
+from gossip.core.node import Node
 from gossip.core.types import Address, StreamId
 from gossip.errors import RemoteProtocolError
 from sim.clock import SECOND
+from sim.keys import Safe
 from sim.life import Core
 from sim.notary import Signer
 from sim.post import Post
@@ -38,6 +40,8 @@ _Result = TypeVar("_Result")
 NEVER = 1 << 62
 """Microseconds: later than anything."""
 SESSION_BYTES = 16
+DISK_US = 5_000
+"""What it takes to put keys on disk."""
 
 
 class Process:
@@ -62,6 +66,7 @@ class Process:
         "node",
         "notary",
         "post",
+        "safe",
         "stopped",
         "world",
     )
@@ -74,6 +79,8 @@ class Process:
         self.node = node
         self.notary = notary
         self.post = post
+        self.safe: Safe | None = None
+        """The cluster's keys, in a world that has some."""
         self.ends: dict[StreamId, End] = {}
         self.ended = False
         self.stopped = False
@@ -99,6 +106,7 @@ class Process:
             Close: self._close,
             Resolve: self._resolve,
             SaveCounter: self._save_counter,
+            SaveKeys: self._save_keys,
             Notify: self._notify,
         }
 
@@ -246,6 +254,8 @@ class Process:
             message = self.post.unpack(payload)
         except RemoteProtocolError as error:
             node.count(error.reason)
+            if error.reason == "sealed" and isinstance(node, Node):
+                node.unreadable(source, now)
             return
         kind = type(message).__name__
         data = payload if isinstance(payload, bytes) else kind.encode()
@@ -376,6 +386,19 @@ class Process:
 
     def _save_counter(self, effect: SaveCounter) -> None:
         self.host.disk.ceiling = effect.ceiling
+
+    def _save_keys(self, effect: SaveKeys) -> None:
+        self.world.clock.after(DISK_US, self._keys_saved, effect.number)
+
+    def _keys_saved(self, number: int) -> None:
+        if not self.ended and self.safe is not None and isinstance(self.node, Node):
+            # All of it is there, or nothing: a life that ends before has saved nothing.
+            self.host.disk.keys, self.host.disk.plan = self.safe.save(), self.node.plan
+            self.handle(self._take_keys_saved, number)
+
+    def _take_keys_saved(self, number: int) -> None:
+        if isinstance(self.node, Node):
+            self.node.keys_saved(number, self.now)
 
     def _notify(self, effect: Notify) -> None:
         event = effect.event

@@ -12,11 +12,12 @@ from sim.clock import SECOND
 
 __all__ = ["LIE", "Limiter", "Refusals"]
 
-Refusals: TypeAlias = Literal["sent", "silent", "limited", "lying"]
+Refusals: TypeAlias = Literal["sent", "silent", "limited", "lying", "rejecting"]
 """`sent`: each datagram to a closed port is refused, and a connection reset. `silent`: neither, as behind
 a firewall. `limited`: as `sent`, but a peer is sent about one ICMP error a second after a burst of six, as
 Linux does (icmp_ratelimit); resets are not limited. `lying`: as `sent`, and of the datagrams to the open
-port, which are all delivered, some are answered with a refusal too (`Network.lie`)."""
+port, which are all delivered, some are answered with a refusal too (`Network.lie`). `rejecting`: as `sent`,
+and the open port is treated as a closed one, as by a firewall that rejects; connections that stand go on."""
 LIE = 1 << 31
 """The usual chance, of 2^32, that a lying host refuses what it delivers."""
 INTERVAL_US = SECOND

@@ -156,7 +156,7 @@ class Streams:
         process = host.process
         if not host.up or end.out is not None:
             return
-        if process is None or host.address != end.address:
+        if process is None or host.address != end.address or host.refusals == "rejecting":
             if host.refuses:
                 self._signal(host, end.process.host, self._turn_away, end)
             return

@@ -9,19 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
+import msgspec
+
 from gossip.core.events import Event
+from gossip.core.node import Node
 from gossip.core.params import LAN, Params
 from gossip.core.types import Address
+from gossip.wire.seal import ClearSealer
 from sim.birth import bear
 from sim.chance import derive, derive_bytes, threshold
 from sim.clock import SECOND, Clock, MachineClock, microseconds
 from sim.host import Disk, Host
 from sim.journal import Journal, Teller
+from sim.keys import SafeMaker
 from sim.latency import Constant, Latency
 from sim.life import Life, Maker, shipped
 from sim.names import DEFAULT_PORT, Names
 from sim.network import Link, Network, link
-from sim.notary import Archive, Counted, Signer, StandIn
+from sim.notary import Archive, AuthorityStandIn, Counted, Signer, StandIn
 from sim.post import Encoded, Passed, Post
 from sim.process import SESSION_BYTES, Process
 from sim.processor import RECEIVE_BUFFER, Costs
@@ -48,6 +53,9 @@ class World:
         keep_events: whether each host keeps the events of its node.
         costs: what handling costs of each agent's processor time; None: it takes no time.
         maker: makes the cores.
+        invited_only: whether the world has an authority and its nodes admit only whom it has invited; each
+            host that is added is, unless told otherwise.
+        keys: makes the cluster's keys of each life (`sim.keys`); None: it speaks in clear.
     """
 
     def __init__(
@@ -66,6 +74,8 @@ class World:
         keep_events: bool = True,
         costs: Costs | None = None,
         maker: Maker = shipped,
+        invited_only: bool = False,
+        keys: SafeMaker | None = None,
     ) -> None:
         self.seed = seed
         self.params = params
@@ -85,12 +95,18 @@ class World:
         self.listeners: list[Callable[[Host, float, Event], None]] = []
         """Called with each event of each node, and when."""
         self._archive = Archive(cluster)
+        self.authority: AuthorityStandIn | None = None
+        """Invites and bans; there is none unless it is made before the first host."""
+        self.invited_only = invited_only
+        if invited_only:
+            self.establish()
         self._codec = codec
         self._sized = sized
         self._real_keys = real_keys
         self._keep_events = keep_events
         self._costs = costs
         self._maker = maker
+        self._keys = keys
         self._addresses = 0
 
     # Time
@@ -120,6 +136,11 @@ class World:
 
     # Hosts and lives
 
+    def establish(self) -> AuthorityStandIn:
+        """Give the world an authority, before there are hosts."""
+        self.authority = AuthorityStandIn(derive_bytes(self.seed, "authority"), self._archive)
+        return self.authority
+
     def add(
         self,
         name: str | None = None,
@@ -131,10 +152,12 @@ class World:
         address: Address | None = None,
         advertise: Address | None = None,
         maker: Maker | None = None,
+        invited: bool = True,
     ) -> Host:
         """Put up a machine with an agent. Its seed is the world's first host if `seeds` is not given.
 
-        `maker` makes its cores, if they shall be others than the world's.
+        `maker` makes its cores, if they shall be others than the world's. Where there is an authority it
+        has an invitation if it is `invited`.
 
         Raises:
             ValueError: if the address is taken.
@@ -151,6 +174,10 @@ class World:
         host.tags = tags or {}
         host.advertise = advertise
         host.maker = maker or self._maker
+        if self.authority is not None and invited:
+            secret = derive_bytes(self.seed, "invitation", number)
+            node = StandIn(disk.secret, self._archive).id
+            disk.warrant = self.authority.invite(node, secret)
         self.network.attach(host)
         self.hosts.append(host)
         if start:
@@ -172,10 +199,17 @@ class World:
             raise ValueError(f"{host.name} is running")
         host.lives += 1
         rng = derive(self.seed, "process", host.number, host.lives)
-        post = self._make_post(rng.randbytes(SESSION_BYTES))
+        session = rng.randbytes(SESSION_BYTES)
+        post = self._make_post(session)
         life = self._make_life(host)
+        safe = None
+        if self._keys is not None:
+            safe = self._keys(host.disk.keys, life.notary, host.disk.secret, self.cluster)
+            post = safe.seal(post, session)
+            life = msgspec.structs.replace(life, locksmith=safe.locksmith, plan=host.disk.plan)
         host.id = life.notary.id
         process = host.process = Process(self, host, host.maker(life), life.notary, post, rng)
+        process.safe = safe
         self._say(host, "starts")
         process.begin(self._costs_at(host))
 
@@ -364,7 +398,15 @@ class World:
         else:
             notary = StandIn(host.disk.secret, self._archive)
         rng = derive(self.seed, "node", host.number, host.lives)
-        return bear(host, notary, cluster=self.cluster, params=self.params, rng=rng, now_us=self.clock.now_us)
+        return bear(
+            host,
+            notary,
+            cluster=self.cluster,
+            params=self.params,
+            rng=rng,
+            now_us=self.clock.now_us,
+            invited_only=self.invited_only,
+        )
 
     def _wake(self, host: Host) -> None:
         host.suspended_us = None
@@ -376,7 +418,7 @@ class World:
         return self._costs
 
     def _make_post(self, session: bytes) -> Post:
-        return Encoded(self.cluster, session) if self._codec else Passed(sized=self._sized)
+        return Encoded(ClearSealer(self.cluster, session)) if self._codec else Passed(sized=self._sized)
 
     def _new_address(self) -> Address:
         self._addresses += 1
@@ -388,6 +430,9 @@ class World:
         if process is None:
             return
         host.disk.addresses = list(process.node.remembered())
+        if isinstance(process.node, Node):
+            host.disk.bans = [fact.raw for fact in process.node.bans]
+            host.disk.used = process.node.used_invitations
         host.process = None
         if host.suspended_us is not None:
             self._wake(host)

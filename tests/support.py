@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "PEERS",
     "ROOT",
     "clean_environment",
+    "requires_package",
+    "requires_peer",
     "requires_program",
     "requires_root",
     "run_program",
@@ -25,6 +28,8 @@ __all__ = [
 
 ROOT = Path(__file__).resolve().parent.parent
 """The checkout."""
+PEERS = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gossip-peers"
+"""Where `scripts/peers` unpacks what the system's own archive does not have."""
 
 
 def requires_program(name: str) -> str:
@@ -38,6 +43,26 @@ def requires_program(name: str) -> str:
     if path is None:
         _lacks(f"{name} is not installed")
     return path
+
+
+def requires_peer(name: str, program: str, *, optional: bool = False) -> str:
+    """The path of a program that `scripts/peers` fetches; without it the test is skipped, or fails as above.
+
+    Optional: skipped everywhere, for the one whose source may go away.
+    """
+    path = PEERS / name / "usr" / "bin" / program
+    if not path.exists():
+        what = f"{program} is not in {PEERS}: scripts/peers {name}"
+        if optional:
+            pytest.skip(what)
+        _lacks(what)
+    return str(path)
+
+
+def requires_package(name: str, package: str) -> None:
+    """Skips a test, or fails it, if `scripts/peers` has not fetched this package of npm's."""
+    if not (PEERS / name / "node_modules" / package).exists():
+        _lacks(f"npm's {package} is not in {PEERS}: scripts/peers {name}")
 
 
 def requires_root(reason: str) -> None:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from bench import catalog, proc, report, run
 from bench.agents import Agent, BenchError
 from bench.cluster import SYSTEMS
+from bench.dns import parse_report
 from bench.faces import BUCKET, lag_quantile
 from bench.gap import is_refused
 from bench.lookups import requests
@@ -437,3 +438,10 @@ def test_a_port_refuses_while_nobody_listens_there() -> None:
     until = time.monotonic() + 10
     while not is_refused(port):
         assert time.monotonic() < until
+
+
+def test_what_dnsperf_says_is_read() -> None:
+    text = "  Queries sent:  9\n  Queries lost:         2 (0.01%)\n  Queries per second:   24823.366058\n"
+    assert parse_report(text) == (24823.366058, 2)
+    with pytest.raises(BenchError, match="dnsperf said: no server"):
+        parse_report("no server")

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gossip import config
+from gossip import armour, config
 from gossip.config import (
     Config,
     ProxyDefinition,
@@ -22,7 +22,6 @@ from gossip.config import (
     parse_duration,
     parse_size,
     route,
-    sources,
     values,
 )
 from gossip.config.settings import MAX_SOCKET_BYTES
@@ -33,12 +32,19 @@ from gossip.errors import ConfigError
 
 ENV = {"HOME": "/home/u", "XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "/home/u/.state"}
 LOCAL: dict[str, object] = {"bind": ["127.0.0.1:0"], "name": "n"}
+KEY_FILE = Path(__file__).with_name("example.key")
+NO_FILE = "/nowhere/k: cannot be read: No such file or directory"
+NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
 BASE = 'bind = "127.0.0.1:0"\n'
 NOT_SEALED = (
     "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
 )
-NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
 SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
+GUARDS = (
+    *("socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin", "http_tokens"),
+    *("http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min", "http_insecure"),
+)
+"""Settings that `test_face_config.py` has."""
 NOT_A_PORT = "is no port: give a number from 0 to 65535"
 NOT_A_NUMBER = "it must be a whole number from 0 to 65535"
 TOO_LONG = "and the path of a unix socket has 107 at most: give a shorter --socket"
@@ -48,16 +54,17 @@ NOT_TO_ADVERTISE = "cannot be advertised: give the one address at which others r
 
 def exposed(address: str) -> str:
     return (
-        f"{address} is reached by other machines, and without a key an agent listens on loopback only: give"
-        " --insecure to run in clear (sealing with a key comes in a later release), or --bind 127.0.0.1:7946"
+        f"{address} is reached by other machines, and without a key an agent listens on loopback only: make"
+        " a key (gossip keygen --out FILE) and give --key-file FILE to every agent, or give --insecure to run"
+        " in clear, or --bind 127.0.0.1:7946"
     )
 
 
 def no_tokens(address: str, port: int) -> str:
     return (
-        f"{address} is reached by other machines, and whoever reaches it reads all that this agent knows:"
-        " without tokens, which come in a later release, HTTP is served on loopback only: give --http"
-        f" 127.0.0.1:{port}, or --insecure to allow it"
+        f"{address} is reached by other machines, and HTTP is served there only with tokens (make one with"
+        " 'gossip token new', and give --http-tokens FILE) and a certificate (give --http-cert FILE and"
+        f" --http-key FILE); else give --http 127.0.0.1:{port}, or --http-insecure to go without"
     )
 
 
@@ -110,9 +117,18 @@ def test_dev_is_loopback_and_no_disk() -> None:
         bind=(("127.0.0.1", 7946),),
         advertise=("127.0.0.1", 7946),
         http=("127.0.0.1", 8500),
+        dns=("127.0.0.1", 8600),
         dev=True,
     )
     assert load(env=ENV, flags={"dev": True, "bind": ["[::1]:0"]}).bind == (("::1", 0),)
+
+
+def test_dns_is_off_unless_asked_for_and_on_under_dev() -> None:
+    assert load(env=ENV, flags=LOCAL).dns is None
+    assert load(env=ENV, flags={"dev": True}).dns == config.DEV_DNS == ("127.0.0.1", 8600)
+    assert load(env=ENV, flags={"dev": True, "dns": "off"}).dns is None
+    assert load(env=ENV, flags=LOCAL | {"dns": "10.0.0.1"}).dns == ("10.0.0.1", 8600)
+    assert load(env=ENV, flags=LOCAL).dns_domains == ("consul", "gossip")
 
 
 def test_http_is_off_unless_asked_for_and_on_under_dev() -> None:
@@ -121,7 +137,7 @@ def test_http_is_off_unless_asked_for_and_on_under_dev() -> None:
     assert load(env=ENV, flags={"dev": True, "http": "off"}).http is None
     assert load(env=ENV | {"GOSSIP_HTTP": "localhost"}, flags=LOCAL).http == ("127.0.0.1", 8500)
     assert load(env=ENV, flags=LOCAL | {"http": "[::1]:0"}).http == ("::1", 0)
-    assert load(env=ENV, flags=LOCAL | {"http": "10.0.0.1:1", "insecure": True}).http == ("10.0.0.1", 1)
+    assert load(env=ENV, flags=LOCAL | {"http": "10.0.0.1:1", "http_insecure": True}).http == ("10.0.0.1", 1)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +180,12 @@ def test_without_a_home_the_data_dir_must_be_given() -> None:
 # ----------------------------------------------------------------------------- every setting, every layer
 
 # Setting: TOML, environment, flag, and what each must come to.
+AUTHORITY = armour.wrap(armour.AUTHORITY, bytes(range(32)))
+INVITE = armour.wrap(armour.INVITE, b"what it says is the agent's business")
+NO_KEY = "this is not the public key of an authority"
+PRINTED = "(gossip ca init prints it)"
+NO_AUTHORITY = "give the public key of the authority that invites as well: --authority"
+NO_INVITE = "neither an invitation (gossip-invite-1-...) nor a file with one"
 EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "name": ('"a"', "a", "a", "a"),
     "cluster": ('"a"', "a", "a", "a"),
@@ -176,25 +198,38 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "advertise": ('"10.0.0.1:1"', "10.0.0.1:1", "10.0.0.1:1", ("10.0.0.1", 1)),
     "join": ('["a", "b:1"]', "a, b:1", ["a", "b:1"], ("a", "b:1")),
     "data_dir": ('"/d"', "/d", "/d", Path("/d")),
+    "key_file": (f'"{KEY_FILE}"', str(KEY_FILE), str(KEY_FILE), KEY_FILE),
     "socket": ('"/s"', "/s", "/s", Path("/s")),
     "http": ('"[::1]:80"', "[::1]:80", "[::1]:80", ("::1", 80)),
+    "dns": ('"[::1]:53"', "[::1]:53", "[::1]:53", ("::1", 53)),
+    "dns_domains": ('["SD.example."]', "SD.example.", ["SD.example."], ("sd.example",)),
+    "dns_ttl": ('"5s"', "5s", "5s", 5.0),
+    "dns_negative_ttl": ('"1m"', "1m", "1m", 60.0),
+    "dns_udp_size": ("4096", "4KiB", "4KiB", 4_096),
+    "recursors": ('["10.0.0.1"]', "10.0.0.1", ["10.0.0.1"], (("10.0.0.1", 53),)),
     "tags": ('{ k = "v", l = "w=x" }', "k=v,l=w=x", ["k=v", "l=w=x"], {"k": "v", "l": "w=x"}),
     "profile": ('"wan"', "wan", "wan", "wan"),
+    "http_list_self_as": ('"consul"', "consul", "consul", "consul"),
     "probe_period": ('"500ms"', "0.5s", "500ms", 0.5),
     "retention": ('"72h"', "72h", "72h", 259_200.0),
     "restart_grace": ('"1m"', "60s", "1m", 60.0),
     "stream_probe": ("false", "no", "off", False),
+    "authority": (f'"{AUTHORITY}"', AUTHORITY, AUTHORITY, bytes(range(32))),
+    "admission": ('"open"', "open", "OPEN", "open"),
+    "invite": (f'"{INVITE}"', INVITE, INVITE, INVITE),
     "log_level": ('"DEBUG"', "debug", "debug", "debug"),
     "log_format": ('"json"', "json", "json", "json"),
     "command_checks": ('"off"', "off", "OFF", "off"),
     "dev": ("true", "yes", True, True),
     "insecure": ("true", "1", True, True),
+    "accept_clear": ("true", "1", True, True),
     "leave_on_term": ("true", "on", True, True),
+    "dns_only_passing": ("true", "true", True, True),
 }
 
 
 def test_the_table_of_settings_is_complete() -> None:
-    assert tuple(EVERYWHERE) == config.SETTINGS
+    assert {*EVERYWHERE, *GUARDS} == set(config.SETTINGS)
     fields = set(Config.__dataclass_fields__)
     assert fields == {*config.SETTINGS, "services", "checks", "proxies"}
 
@@ -203,6 +238,8 @@ def test_the_table_of_settings_is_complete() -> None:
 def test_every_setting_can_come_from_a_file_the_environment_or_a_flag(tmp_path: Path, setting: str) -> None:
     in_file, in_env, flag, expected = EVERYWHERE[setting]
     base = {"GOSSIP_BIND": "127.0.0.1:0"} if setting != "bind" else {}
+    if setting == "invite":
+        base["GOSSIP_AUTHORITY"] = AUTHORITY
     for spelling in (setting, setting.replace("_", "-")):
         path = write(tmp_path, f"{spelling} = {in_file}\n")
         assert getattr(load([path], ENV | base, {}), setting) == expected
@@ -365,17 +402,51 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ("dev = 1.5", 1, "dev: '1.5' is neither true nor false"),
         ('dev = true\ndata_dir = "/d"', 2, "data_dir: dev keeps nothing on disk: remove this, or dev"),
         ('service = "web"', 1, "service: write it as [[service]] tables"),
-        ('key_file = "k"', 1, f"key_file: {NOT_SEALED}"),
+        ('key_file = "/nowhere/k"', 1, f"key_file: {NO_FILE}"),
         ('http = "localhost:x"', 1, "http: 'localhost:x': 'x' is no port: give a number from 0 to 65535"),
         ('http = "web:80"', 1, "http: 'web:80': 'web' is a name: give an IP address here"),
         ('http = "224.0.0.1:80"', 1, "http: 224.0.0.1 is a multicast address"),
         ("http = 8500", 1, "http: it must be text in quotes"),
         ('http-list-self-as = "consul"', 1, f"http-list-self-as: {NO_CONSUL}"),
+        ('dns = "224.0.0.1:80"', 1, "dns: 224.0.0.1 is a multicast address"),
+        ("dns = 53", 1, "dns: it must be text in quotes"),
+        ('dns_domains = ["a", "b..c"]', 1,
+         "dns_domains: 'b..c' is no domain: write it as gossip or sd.example.com"),
+        ('dns_domains = "in-addr.arpa"', 1,
+         "dns_domains: 'in-addr.arpa' is where addresses are looked up: choose another domain"),
+        (f"dns_domains = {list('abcdefghi')}", 1, "dns_domains: 9 domains: the limit is 8"),
+        ('dns_ttl = "500ms"', 1, "dns_ttl: '500ms' is not a whole number of seconds up to 168h"),
+        ('dns_negative_ttl = "1000h"', 1,
+         "dns_negative_ttl: '1000h' is not a whole number of seconds up to 168h"),
+        ('dns_udp_size = "100"', 1, "dns_udp_size: '100' is not within 512 to 65467 bytes"),
+        ('dns_only_passing = "so"', 1, "dns_only_passing: 'so' is neither true nor false"),
+        ('recursors = ["0.0.0.0"]', 1, "recursors: '0.0.0.0' is no place to ask"),
+        ('recursors = ["1.1.1.1:0"]', 1, "recursors: '1.1.1.1:0' is no place to ask"),
+        ('recursors = ["::1", "10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4"]', 1,
+         "recursors: '::1' is ambiguous: put an IPv6 address in brackets, as in [::1]:53"),
+        ('recursors = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]', 1,
+         "recursors: 5 recursors: the limit is 4"),
+        ('http-list-self-as = ""', 1, "http-list-self-as: it is empty"),
         ('dns = "127.0.0.1:8600"', 1, "dns: DNS is not in this release: remove it"),
         ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
         ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
         ("check = 1", 1, "check: write it as [[check]] tables"),
-        ('invite = "t"', 1, "invite: invitations are not in this release: remove it"),
+        ('authority = "x"', 1, f"authority: {NO_KEY}: one begins with gossip-authority-1- {PRINTED}"),
+        (
+            f'authority = "{AUTHORITY[:-1]}"', 1,
+            f"authority: {NO_KEY}, or a part of it is missing: copy it again, whole {PRINTED}",
+        ),
+        ('admission = "closed"', 1, "admission: 'closed' is not one of invited, open"),
+        ('admission = "invited"', 1, f"admission: {NO_AUTHORITY}"),
+        (f'invite = "{INVITE}"', 1, f"invite: {NO_AUTHORITY}"),
+        (
+            'invite = "/nowhere"', 1,
+            f"invite: {NO_INVITE}: No such file or directory",
+        ),
+        (
+            f'invite = "{INVITE[:-3]}"', 1,
+            "invite: this is not an invitation, or a part of it is missing: copy it again, whole",
+        ),
     ],
 )  # fmt: skip
 def test_a_bad_line_is_refused_with_its_number_and_the_reason(
@@ -424,7 +495,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         ("GOSSIP_NAME", "\udcff", r"'\udcff' has characters that do not print, or blanks around it"),
         ("GOSSIP_DEV", "maybe", "'maybe' is neither true nor false"),
         ("GOSSIP_TAGS", "a=1,b", "'b' is no KEY=VALUE"),
-        ("GOSSIP_KEY_FILE", "/k", NOT_SEALED),
+        ("GOSSIP_KEY_FILE", "/nowhere/k", NO_FILE),
         ("GOSSIP_HTTP", "10.0.0.1:80", no_tokens("10.0.0.1:80", 80)),
         ("GOSSIP_BINDS", "127.0.0.1", "unknown setting: did you mean bind?"),
         ("GOSSIP_LOGLEVEL", "debug", "unknown setting: did you mean log_level?"),
@@ -454,9 +525,14 @@ def test_variables_that_are_somebody_elses_or_empty_are_left_alone() -> None:
         ({"bind": ["0.0.0.0:1"]}, f"--bind: {exposed('0.0.0.0:1')}"),
         ({"dev": True, "bind": ["127.0.0.1:1", "10.0.0.1:1"]}, f"--bind: {exposed('10.0.0.1:1')}"),
         ({"dev": True, "data_dir": "/d"}, "--data-dir: dev keeps nothing on disk: remove this, or dev"),
+        ({"dev": True, "dns": "web:53"}, "--dns: 'web:53': 'web' is a name: give an IP address here"),
+        ({"dev": True, "dns_domain": ["-x"]},
+         "--dns-domain: '-x' is no domain: write it as gossip or sd.example.com"),
+        ({"dev": True, "recursor": ["a.b"]}, "--recursor: 'a.b': 'a.b' is a name: give an IP address here"),
+        ({"key_file": "/nowhere/k"}, f"--key-file: {NO_FILE}"),
+        ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
         ({"key_file": "/k"}, f"--key-file: {NOT_SEALED}"),
         ({"dns": "127.0.0.1:1"}, "--dns: DNS is not in this release: remove it"),
-        ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
         ({"dev": True, "http": "0.0.0.0"}, f"--http: {no_tokens('0.0.0.0:8500', 8500)}"),
         ({"tag": ["a=b"], "tags": ["a=b"]}, "--tags: given twice, also as --tag"),
         ({"seeds": ["a"]}, "--seeds: unknown setting"),
@@ -714,7 +790,6 @@ def test_the_limits_are_those_of_the_protocol() -> None:
     assert values.MAX_NAME_BYTES == records.MAX_NAME_BYTES
     assert values.MAX_TAGS_BYTES == records.MAX_TAGS_BYTES
     assert set(config.PROFILES) == set(PROFILES)
-    assert not set(sources.LATER) & set(config.SETTINGS)
 
 
 def test_a_client_that_asks_for_the_socket_loads_next_to_nothing() -> None:
@@ -737,6 +812,46 @@ def test_all_names_are_there() -> None:
         assert getattr(config, name) is not None
     with pytest.raises(AttributeError):
         config.nonsense  # noqa: B018
+
+
+# -- keys ------------------------------------------------------------------------------------------
+
+
+def test_with_a_key_an_agent_may_listen_everywhere(tmp_path: Path) -> None:
+    assert load(env=ENV, flags={"key_file": str(KEY_FILE), "bind": ["10.0.0.1:1"]}).key_file == KEY_FILE
+    with pytest.raises(ConfigError, match="without a key"):
+        load(env=ENV, flags={"data_dir": str(tmp_path), "bind": ["10.0.0.1:1"]})
+    (tmp_path / "keys").touch()
+    assert load(env=ENV, flags={"data_dir": str(tmp_path), "bind": ["10.0.0.1:1"]}).key_file is None
+
+
+def test_a_key_file_stands_beside_the_file_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "k").write_bytes(KEY_FILE.read_bytes())
+    path = write(tmp_path, 'key_file = "k"\nbind = "127.0.0.1"')
+    assert load([path], ENV, {}).key_file == tmp_path / "k"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "holds no keys, and one is wanted"),
+        (b"# only words\n", "holds no keys"),
+        (KEY_FILE.read_bytes() * 2, "holds 2 keys"),
+        (b"secret words\n", "no key: a key is one line of base64"),
+        (b"c2VjcmV0\n", "no key: 6 bytes, and a key has 32"),
+        (b"A" * 43 + b"=\n", "no key: 32 bytes"),
+        (b"\xff\xfe" * 22, "no key: a key is one line"),
+    ],
+)
+def test_what_is_no_key_is_refused_and_not_repeated(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "k"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError) as failure:
+        load(env=ENV, flags={"key_file": str(path)})
+    assert str(failure.value).startswith(f"--key-file: {path}: ")
+    assert reason in str(failure.value)
+    assert "secret" not in str(failure.value)
+    assert failure.value.__cause__ is None or "secret" not in str(failure.value.__cause__)
 
 
 # -------------------------------------------------------------------------------------------- proxies

@@ -665,3 +665,46 @@ def test_what_checks_found_is_not_for_another_identity(home: Path) -> None:
     again = Store.open(home, "f" * 32)
     assert again.saved.checks is None
     again.close()
+
+
+# -- the authority's word --------------------------------------------------------------------------
+
+
+def test_warrant_bans_and_used_invitations_come_back(home: Path) -> None:
+    filled(home)
+    with_all = Store.open(home, MACHINE)
+    with_all.save_warrant(b"w" * 200)
+    with_all.save_bans([b"one", b"two"])
+    with_all.save_used([(b"h" * 32, b"n" * 16), (b"i" * 32, b"m" * 16)])
+    with_all.close()
+    saved = reopened(home).saved
+    assert (saved.warrant, saved.bans) == (b"w" * 200, [b"one", b"two"])
+    assert saved.used == [(b"h" * 32, b"n" * 16), (b"i" * 32, b"m" * 16)]
+    assert saved.warnings == []
+    assert all((home / name).stat().st_mode & 0o777 == 0o600 for name in ("warrant", "bans", "invitations"))
+
+
+def test_bans_outlast_an_identity_and_a_warrant_does_not(home: Path) -> None:
+    filled(home)
+    store = Store.open(home, MACHINE)
+    store.save_warrant(b"w")
+    store.save_bans([b"one"])
+    store.save_used([(b"h", b"n")])
+    store.close()
+    saved = reopened(home, "another machine").saved
+    assert (saved.warrant, saved.bans, saved.used) == (b"", [b"one"], [(b"h", b"n")])
+    assert not (home / "warrant").exists()
+
+
+@pytest.mark.parametrize("name", ["warrant", "bans", "invitations"])
+@pytest.mark.parametrize("content", [b"", b"rubbish", b'"text"', b"[1, null]"])
+def test_a_damaged_word_of_the_authority_is_told_and_stops_nobody(
+    home: Path, name: str, content: bytes
+) -> None:
+    from binascii import crc32
+
+    filled(home)
+    (home / name).write_bytes(b"%08x %s\n" % (crc32(content), content))
+    saved = reopened(home).saved
+    assert (saved.warrant, saved.bans, saved.used) == (b"", [], [])
+    assert [name in warning for warning in saved.warnings] == [True]

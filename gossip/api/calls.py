@@ -13,6 +13,7 @@ import msgspec
 import trio
 from msgspec import UNSET, Raw
 
+from gossip.api.access import SCOPES, Caller
 from gossip.api.jsonrpc import (
     FAILED,
     INVALID_REQUEST,
@@ -24,7 +25,8 @@ from gossip.api.jsonrpc import (
     read_batch,
     read_request,
 )
-from gossip.api.methods import CHANGES, READS, WATCHES, Call, missing
+from gossip.api.methods import CHANGES, READS, WATCHES, Call, is_method, missing
+from gossip.config.access import Scope
 from gossip.errors import GossipError
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class Calls:
     """The requests of one connection.
 
     Args:
+        caller: who asks.
         session: the connection that they came by.
         start: runs a function in the background; it must let it end even if the connection does.
         reply: takes an answer that was waited for.
@@ -59,6 +62,7 @@ class Calls:
     def __init__(
         self,
         agent: Backend,
+        caller: Caller,
         lookups: Lookups,
         session: Session,
         start: Starter,
@@ -68,6 +72,8 @@ class Calls:
     ) -> None:
         self.pending = 0
         """Requests whose answers are still to come."""
+        self.caller = caller
+        """May be replaced while the connection lasts."""
         self._agent = agent
         self._lookups = lookups
         self._session = session
@@ -79,9 +85,10 @@ class Calls:
 
     def line(self, line: bytes) -> bytes | None:
         """The answer to a line, or None if there is none, or none yet."""
-        quick = self._lookups.at_once(line)
-        if quick is not None:
-            return quick
+        if self.caller.scope:
+            quick = self._lookups.at_once(line)
+            if quick is not None:
+                return quick
         try:
             request = read_request(line)
         except RpcError as problem:
@@ -90,7 +97,7 @@ class Calls:
                 self._begin(lambda: self._batch(text))
                 return None
             return failure(problem.id, problem) if text else None
-        if request.method == "services.lookup":
+        if request.method == "services.lookup" and self.caller.scope:
             # Most requests are this one.
             try:
                 result = self._lookups.answer(request.params)
@@ -117,6 +124,10 @@ class Calls:
         """The answer, None for a notification, or what to wait for."""
         name = request.method
         try:
+            scope = SCOPES.get(name, Scope.ADMIN)
+            if self.caller.scope < scope and is_method(name):
+                self._agent.denied()
+                self.caller.need(scope, f"call {name}")
             if (read := READS.get(name)) is not None:
                 result = _encode(read(self._agent, request.params))
             elif (watch := WATCHES.get(name)) is not None:

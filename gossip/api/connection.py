@@ -4,12 +4,14 @@ The socket is read and written directly, with trio only waiting for it, and ever
 brought is answered with one send. What may wait is bounded in each direction it can grow. Requests:
 nothing more is read while an answer waits for the client to read it, and at most `MAX_PENDING`
 changes are under way. Watches: nothing is kept for a client that is `WATCH_BYTES` behind. A client
-that reads nothing for `STALL_SECONDS` while something waits for it is dropped.
+that reads nothing for `STALL_SECONDS` while something waits for it is dropped, and so is one that takes
+longer than `LINE_SECONDS` to say a line.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import time
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,8 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 import trio
 
+from gossip.api.access import Caller, caller_of
 from gossip.api.calls import SLICE_SECONDS, Calls
 from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failure
+from gossip.errors import DeniedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from gossip.api.streak import Streak
     from gossip.api.views import Lookup
     from gossip.api.watch import Watcher, Watches
+    from gossip.config.access import Allowed, Scope
 
 __all__ = ["Connection", "Hub"]
 
@@ -41,6 +46,8 @@ MAX_PENDING = 64
 SLICE_REQUESTS = 256
 """Requests of one connection that are answered before other tasks run, or `SLICE_SECONDS` of them."""
 STALL_SECONDS = 120.0
+LINE_SECONDS = 30.0
+"""How long a line may take from its first byte to its last."""
 LINGER_SECONDS = 1.0
 
 _encode = msgspec.json.Encoder().encode
@@ -73,7 +80,7 @@ class Hub(Protocol):
 class Connection:
     """Serves one client until it goes."""
 
-    def __init__(self, sock: socket.socket, hub: Hub) -> None:
+    def __init__(self, sock: socket.socket, hub: Hub, caller: Caller) -> None:
         self.is_open = True
         self.is_flushing = False
         """Something waits for the client to read."""
@@ -82,7 +89,7 @@ class Connection:
         self._scope = trio.CancelScope()
         self._changed = trio.lowlevel.ParkingLot()
         self._calls = Calls(
-            hub.agent, hub.lookups, self, hub.start, self._reply, self._wake, hub.gossip_first
+            hub.agent, caller, hub.lookups, self, hub.start, self._reply, self._wake, hub.gossip_first
         )
         self._out: list[bytes] = []
         self._size = 0
@@ -105,13 +112,18 @@ class Connection:
 
     async def _converse(self) -> None:
         held = bytearray()
+        until = math.inf
         streak = self._hub.streak
         while True:
             data = None if held else streak.follow(self, self._sock, READ_BYTES, self._answer_one)
             if data is None:
                 if self.is_flushing or self._calls.pending >= MAX_PENDING:
                     await self._catch_up()
+                    until = trio.current_time() + LINE_SECONDS
+                # A line that has begun has to end: what is held of it is memory, and there may be a thousand.
+                self._wait(until if held else math.inf)
                 data = await streak.receive(self, self._sock, READ_BYTES)
+                self._wait(math.inf)
             if not data:
                 break
             lines = data.split(b"\n")
@@ -124,14 +136,20 @@ class Connection:
                 held += lines.pop()
                 if not await self._answer(lines):
                     return
+                until = trio.current_time() + LINE_SECONDS
             elif not held:
                 held += data
+                until = trio.current_time() + LINE_SECONDS
             if len(held) > MAX_LINE_BYTES:
                 await self._overlong()
                 return
             streak.answered(self)
         if held:
             await self._answer([bytes(held)])
+
+    def _wait(self, until: float) -> None:
+        if self._scope.deadline != until:
+            self._scope.deadline = until
 
     def _answer_one(self, line: bytes) -> bool:
         """Answer a line; whether another may be read. The way of most requests, so it is short."""
@@ -317,6 +335,14 @@ class Connection:
         value = watcher.topic.value()
         return b'{"watch":%d,%b' % (watcher.number, value) if value else b'{"watch":%d}' % watcher.number
 
+    def need(self, scope: Scope, what: str) -> None:
+        """See `Session`."""
+        try:
+            self._calls.caller.need(scope, what)
+        except DeniedError:
+            self._hub.agent.denied()
+            raise
+
     def claim(self, key: str) -> contextlib.AbstractContextManager[None]:
         """See `Session`."""
         return self._hub.claim(key)
@@ -335,6 +361,21 @@ class Connection:
         return len(self._watchers)
 
     # --------------------------------------------------------------------------------------- ending
+
+    @property
+    def user(self) -> int:
+        """Who is at the other end."""
+        return self._calls.caller.user
+
+    def judge(self, allowed: Allowed) -> None:
+        """Who may do what has changed. Whoever may do less than before is dropped, with what he watches."""
+        before = self._calls.caller
+        try:
+            self._calls.caller = caller_of(self._sock, allowed)
+        except OSError:
+            self.drop()  # he is gone
+        if self._calls.caller.scope < before.scope:
+            self.drop()
 
     async def flushed(self) -> None:
         """Returns when nothing waits for the client any more."""

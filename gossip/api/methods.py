@@ -15,6 +15,8 @@ from msgspec import Meta, Struct
 
 from gossip.api import views
 from gossip.api.jsonrpc import NO_METHOD, RpcError, read_params
+from gossip.config.access import Scope
+from gossip.core.records import MAX_FACT_BYTES
 from gossip.core.types import NodeId
 from gossip.errors import RefusedError
 
@@ -34,6 +36,7 @@ __all__ = [
     "LogWatch",
     "Registration",
     "Session",
+    "is_method",
     "missing",
 ]
 
@@ -41,6 +44,7 @@ MAX_ADDRESSES = 64
 """Addresses in one `agent.join`."""
 
 
+MAX_KEY_CHARS = 256
 MAX_NOTE_CHARS = 4_096
 """Of what a program says beside its status."""
 
@@ -72,6 +76,9 @@ class Registration(Struct, frozen=True, forbid_unknown_fields=True):
 
 class Session(Protocol):
     """The connection that asks, as far as methods may know it."""
+
+    def need(self, scope: Scope, what: str) -> None:
+        """Refuses what whoever asks may not do. Raises `DeniedError`."""
 
     def watch_services(self, question: views.Lookup | None) -> bytes:
         """Begins a watch of a lookup, or (None) of the list of services; its answer, encoded."""
@@ -105,6 +112,9 @@ class Backend(Protocol):
     def node(self) -> views.Reads:
         """What may be read."""
 
+    def denied(self) -> None:
+        """Counts a request that whoever asked may not make."""
+
     def info(self) -> views.Info:
         """The answer of `agent.info`."""
 
@@ -116,6 +126,9 @@ class Backend(Protocol):
 
     def evict(self, id: NodeId) -> None:
         """Has the dead member count as left."""
+
+    async def ban(self, raw: bytes) -> NodeId:
+        """Whom the authority's signed record bans, once it is on disk and obeyed."""
 
     def send_event(self, name: str, payload: bytes) -> int:
         """The event's version."""
@@ -150,6 +163,12 @@ class Backend(Protocol):
     async def set_maintenance(self, key: str, reason: str | None) -> None:
         """Returns once it is on disk and in the local view; None ends it."""
 
+    def keys(self) -> views.KeyList:
+        """The answer of `keys.list`."""
+
+    async def change_keys(self, what: str, name: str, key: str, *, insist: bool) -> object:
+        """Returns once the change (`add`, `use`, `remove`, `rotate`) is on disk here; names the key."""
+
     async def reload_files(self) -> object:
         """Reads the configuration again; the answer of `agent.reload`."""
 
@@ -172,6 +191,11 @@ class _Doctor(Struct, frozen=True, forbid_unknown_fields=True):
 class _Evict(Struct, frozen=True, forbid_unknown_fields=True):
     member: str
     ban: bool = False
+
+
+class _Ban(Struct, frozen=True, forbid_unknown_fields=True):
+    record: Annotated[str, Meta(max_length=2 * MAX_FACT_BYTES)]
+    """The signed record, in hex."""
 
 
 class _Key(Struct, frozen=True, forbid_unknown_fields=True):
@@ -200,6 +224,24 @@ class _Pair(Struct, frozen=True, forbid_unknown_fields=True):
     a: str | None = None
 
 
+class _NewKey(Struct, frozen=True, forbid_unknown_fields=True):
+    key: Annotated[str, Meta(max_length=MAX_KEY_CHARS)]
+    name: str = ""
+
+
+class _KeyName(Struct, frozen=True, forbid_unknown_fields=True):
+    name: Annotated[str, Meta(min_length=1)]
+    """Its name, its mark or the beginning of one."""
+
+
+class _Rotate(Struct, frozen=True, forbid_unknown_fields=True):
+    name: str = ""
+    """Of a key that is here, or for the one in `key`; empty: a new key, or the change that is under way."""
+    key: Annotated[str, Meta(max_length=MAX_KEY_CHARS)] = ""
+    insist: bool = False
+    """Begin nothing: have older keys retired, whoever is away."""
+
+
 class _CheckUpdate(Struct, frozen=True, forbid_unknown_fields=True):
     id: str
     status: Literal["passing", "warning", "critical"]
@@ -218,7 +260,10 @@ def _update_check(agent: Backend, params: _CheckUpdate) -> object:
 
 def _evict(agent: Backend, params: _Evict) -> object:
     if params.ban:
-        raise RefusedError("a ban needs an authority; not in this release")
+        raise RefusedError(
+            "a ban is signed with the authority's private key, which no agent has:"
+            " use 'gossip evict --ban --key FILE'"
+        )
     found = agent.node.find(params.member)
     if found.id == agent.node.id:
         raise RefusedError("this agent does not evict itself: use 'gossip leave'")
@@ -254,12 +299,22 @@ async def _doctor(call: Call, params: _Doctor) -> object:
     return await call.agent.doctor(who, params.timeout)
 
 
+async def _ban(call: Call, params: _Ban) -> object:
+    try:
+        raw = bytes.fromhex(params.record)
+    except ValueError:
+        raise RefusedError("the record is not in hexadecimal digits") from None
+    return {"id": (await call.agent.ban(raw)).hex()}
+
+
 async def _leave(call: Call, _: _Nothing) -> object:
     await call.agent.leave()
     return {"left": True}
 
 
 async def _register(call: Call, params: Registration) -> object:
+    if any(isinstance(check, dict) and "command" in check for check in params.checks):
+        call.session.need(Scope.ADMIN, "have the agent run commands, as its user")
     with call.session.claim(params.id or params.name):
         key, version = await call.agent.register(params)
         if params.is_held:
@@ -270,12 +325,30 @@ async def _register(call: Call, params: Registration) -> object:
 
 
 async def _set_maintenance(call: Call, params: _Maintenance) -> object:
+    if not params.id:
+        call.session.need(Scope.ADMIN, "put the whole node into maintenance")
     await call.agent.set_maintenance(params.id, params.reason if params.on else None)
     return {"id": params.id, "on": params.on}
 
 
 async def _reload(call: Call, _: _Nothing) -> object:
     return await call.agent.reload_files()
+
+
+async def _add_key(call: Call, params: _NewKey) -> object:
+    return await call.agent.change_keys("add", params.name, params.key, insist=False)
+
+
+async def _use_key(call: Call, params: _KeyName) -> object:
+    return await call.agent.change_keys("use", params.name, "", insist=False)
+
+
+async def _remove_key(call: Call, params: _KeyName) -> object:
+    return await call.agent.change_keys("remove", params.name, "", insist=False)
+
+
+async def _rotate_keys(call: Call, params: _Rotate) -> object:
+    return await call.agent.change_keys("rotate", params.name, params.key, insist=params.insist)
 
 
 async def _deregister(call: Call, params: _Key) -> object:
@@ -314,6 +387,7 @@ READS: dict[str, Method[Any, Backend, object]] = {
     "checks.list": Method(_Nothing, lambda agent, _: agent.checks()),
     "events.send": Method(_Event, _send_event),
     "rtt": Method(_Pair, _rtt),
+    "keys.list": Method(_Nothing, lambda agent, _: agent.keys()),
 }
 WATCHES: dict[str, Method[Any, Session, bytes]] = {
     "services.watch": Method(
@@ -328,15 +402,23 @@ CHANGES: dict[str, Method[Any, Call, Awaitable[object]]] = {
     "agent.join": Method(_Addresses, _join),
     "agent.doctor": Method(_Doctor, _doctor),
     "agent.leave": Method(_Nothing, _leave),
+    "agent.ban": Method(_Ban, _ban),
     "services.register": Method(Registration, _register),
     "services.deregister": Method(_Key, _deregister),
     "maintenance.set": Method(_Maintenance, _set_maintenance),
     "agent.reload": Method(_Nothing, _reload),
+    "keys.add": Method(_NewKey, _add_key),
+    "keys.use": Method(_KeyName, _use_key),
+    "keys.remove": Method(_KeyName, _remove_key),
+    "keys.rotate": Method(_Rotate, _rotate_keys),
 }
+
+
+def is_method(method: str) -> bool:
+    """Whether it is there."""
+    return method in READS or method in WATCHES or method in CHANGES
 
 
 def missing(method: str) -> RpcError:
     """What to say to a method that is not there."""
-    if method.startswith("keys."):
-        return RpcError(NO_METHOD, f"{method}: not in this release", "unsupported")
     return RpcError(NO_METHOD, f"no method {method[:64]!r}", "unknown_method")

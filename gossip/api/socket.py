@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import os
 import socket
 import stat
 from collections import Counter
@@ -14,12 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from gossip.api.access import caller_of
 from gossip.api.connection import Connection
 from gossip.api.jsonrpc import FAILED, RpcError, failure
 from gossip.api.logs import Logs
 from gossip.api.lookups import Lookups
 from gossip.api.streak import Streak
 from gossip.api.watch import Watches
+from gossip.config.access import ANYBODY, Allowed
 from gossip.errors import GossipError, NotFoundError, TransportError
 
 if TYPE_CHECKING:
@@ -31,9 +34,13 @@ if TYPE_CHECKING:
 __all__ = ["MAX_CONNECTIONS", "LocalSocket", "listen"]
 
 MAX_CONNECTIONS = 1_024
+AT_ONCE = 64
+"""Programs taken in one turn of the loop, so that a newcomer need not wait for all who came before it."""
 BACKLOG = 128
+SHARE = 2
+"""One user may have one in so many of them, so that others get in whatever he does; root may have all."""
 MODE = 0o660
-"""The agent's user and group: whoever may write here may register services and make the agent leave."""
+"""The agent's user and group: whoever may write here may do what the settings `allow_*` let him."""
 MAX_PATH_BYTES = 107
 """What fits `sockaddr_un`, with the zero at its end."""
 PAUSE_SECONDS = 0.1
@@ -42,8 +49,13 @@ PAUSE_SECONDS = 0.1
 _log = logging.getLogger("gossip.api")
 
 
-def listen(path: Path) -> socket.socket:
+def listen(path: Path, mode: int = MODE, group: int | None = None) -> socket.socket:
     """A listening socket at `path`; a socket there that nobody listens on any more is replaced.
+
+    Args:
+        path: its folder is made if need be.
+        mode: its permissions. Nobody can connect before it has them.
+        group: the number of the group that it belongs to; None: the agent's own.
 
     Raises:
         TransportError: naming the path, and what to do.
@@ -58,7 +70,9 @@ def listen(path: Path) -> socket.socket:
         path.parent.mkdir(parents=True, exist_ok=True)
         _clear(path)
         sock.bind(str(path))
-        path.chmod(MODE)
+        path.chmod(mode)
+        if group is not None:
+            _give(path, group)
         sock.listen(BACKLOG)
     except OSError as problem:
         sock.close()
@@ -91,6 +105,17 @@ def _clear(path: Path) -> None:
     raise TransportError(f"an agent already answers at {path}: stop it, or give this one its own --socket")
 
 
+def _give(path: Path, group: int) -> None:
+    try:
+        os.chown(path, -1, group)
+    except OSError as problem:
+        path.unlink(missing_ok=True)
+        raise TransportError(
+            f"{path}: cannot be given to group {group} ({problem.strerror}): socket_group has to be a"
+            " group of the agent's own user, unless that is root"
+        ) from problem
+
+
 def _advice(path: Path, problem: OSError) -> str:
     where = problem.filename or path
     if problem.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
@@ -106,6 +131,7 @@ class LocalSocket:
     Args:
         sock: from `listen`; closed, and its path removed, when `serve` ends.
         gossip_first: called before each request, so that clients never keep the agent from gossip.
+        allowed: who may do what.
     """
 
     def __init__(
@@ -114,6 +140,7 @@ class LocalSocket:
         sock: socket.socket,
         path: Path,
         gossip_first: Callable[[], None] = lambda: None,
+        allowed: Allowed = ANYBODY,
     ) -> None:
         self.agent = agent
         self.gossip_first = gossip_first
@@ -124,7 +151,10 @@ class LocalSocket:
         self._sock = sock
         self._path = path
         self._inode = path.stat().st_ino
+        self._allowed = allowed
         self._connections: set[Connection] = set()
+        self._users: Counter[int] = Counter()
+        """Connections by user."""
         self._holders: dict[str, Connection] = {}
         self._claims: Counter[str] = Counter()
         """Registrations under way, by service."""
@@ -134,6 +164,12 @@ class LocalSocket:
     def happened(self, event: Event) -> None:
         """Hands an event of the node to the watchers."""
         self.watches.happened(event)
+
+    def allow(self, allowed: Allowed) -> None:
+        """Go by other rules from now on; who may do less than before loses his connections."""
+        self._allowed = allowed
+        for connection in tuple(self._connections):
+            connection.judge(allowed)
 
     @property
     def connections(self) -> int:
@@ -169,29 +205,48 @@ class LocalSocket:
         self._sock.close()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
+        taken = 0
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
+            if taken % AT_ONCE == 0:
+                await trio.lowlevel.wait_readable(self._sock)
+            taken += 1
             try:
                 sock, _ = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+            except BlockingIOError:
+                taken = 0
+                continue
+            except ConnectionAbortedError:
                 continue
             except OSError as problem:
                 _log.warning("local_socket", extra={"fields": {"detail": f"cannot accept: {problem}"}})
                 await trio.sleep(PAUSE_SECONDS)
                 continue
             sock.setblocking(False)
-            if len(self._connections) >= MAX_CONNECTIONS:
-                _turn_away(sock)
+            try:
+                caller = caller_of(sock, self._allowed)
+            except OSError:
+                sock.close()
                 continue
-            connection = Connection(sock, self)
-            self._connections.add(connection)
-            nursery.start_soon(self._run, connection)
+            if len(self._connections) >= MAX_CONNECTIONS:
+                _turn_away(sock, f"{MAX_CONNECTIONS} programs are connected already: close some")
+            elif self._users[caller.user] >= MAX_CONNECTIONS // SHARE and caller.user != 0:
+                _turn_away(
+                    sock, f"user {caller.user} has {MAX_CONNECTIONS // SHARE} connections already: close some"
+                )
+            else:
+                connection = Connection(sock, self, caller)
+                self._connections.add(connection)
+                self._users[caller.user] += 1
+                nursery.start_soon(self._run, connection)
 
     async def _run(self, connection: Connection) -> None:
         try:
             await connection.run()
         finally:
             self._connections.discard(connection)
+            self._users[connection.user] -= 1
+            if not self._users[connection.user]:
+                del self._users[connection.user]
         for key in [key for key, holder in self._holders.items() if holder is connection]:
             self.start(partial(self._release, key, connection))
 
@@ -239,7 +294,6 @@ class LocalSocket:
             _log.error("session_service_stays", extra={"fields": {"id": key, "detail": str(problem)}})
 
 
-def _turn_away(sock: socket.socket) -> None:
-    problem = RpcError(FAILED, f"{MAX_CONNECTIONS} programs are connected already: close some", "limit")
+def _turn_away(sock: socket.socket, why: str) -> None:
     with sock, contextlib.suppress(OSError):
-        sock.send(failure(None, problem))
+        sock.send(failure(None, RpcError(FAILED, why, "limit")))

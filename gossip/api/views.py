@@ -226,6 +226,56 @@ class Info(Struct, frozen=True):
     queue: int
     rss_bytes: int | None
     counters: dict[str, int]
+    sealing: str = "clear"
+    """How it speaks to others."""
+    authority: str = ""
+    """The public key of the cluster's authority; empty if there is none."""
+    admission: str = "open"
+    """`invited` if only whom it has invited is let in."""
+    bans: int = 0
+
+
+class KeyView(Struct, frozen=True):
+    """One cluster key of this agent, without its secret."""
+
+    name: str
+    mark: str
+    state: str
+    target: bool
+    """Whether it is the one that the last change of keys was to."""
+
+
+class MemberKeys(Struct, frozen=True):
+    """What a member says of its cluster keys."""
+
+    name: str
+    id: str
+    status: str
+    keys: dict[str, str] | None
+    """State by mark; None: it says nothing, since it speaks in clear or is of an older version."""
+
+
+class KeyChange(Struct, frozen=True):
+    """How the last change of the cluster's key stands, as this agent sees it."""
+
+    target: str
+    stage: str
+    """`distributing`: members lack the key; `switching`: some seal with an older one; `done`."""
+    waiting: list[str]
+    """Live members that it waits for."""
+    away: list[str]
+    """Dead members without the key: older keys wait for them."""
+    insists: bool
+
+
+class KeyList(Struct, frozen=True):
+    """The answer of `keys.list`."""
+
+    keys: list[KeyView]
+    members: list[MemberKeys]
+    change: KeyChange | None
+    sealing: str
+    clear_accepted: int
 
 
 def rfc3339(wall: float) -> str:

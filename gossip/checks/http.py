@@ -37,7 +37,8 @@ async def look(check: CheckDefinition) -> Finding:
     headers = {"Host": parts.netloc, "User-Agent": "gossip-check", "Accept": "*/*"}
     given = {name.lower() for name in check.headers}
     headers = {name: value for name, value in headers.items() if name.lower() not in given} | check.headers
-    said = f"HTTP {check.method} {check.target}"
+    # A query may be a secret, and whoever may read sees this.
+    said = f"HTTP {check.method} {parts.scheme}://{parts.netloc}{parts.path}{'?...' if parts.query else ''}"
     try:
         async with open_stream(
             parts.hostname,

@@ -25,6 +25,7 @@ from gossip.checks.table import (
     looks_at_the_same,
     row,
     service_status,
+    told_ids,
 )
 from gossip.config.check_values import NODE_ALIAS
 from gossip.core.types import Verdict
@@ -98,6 +99,15 @@ class Monitor:
         """The checks of a service."""
         found = self._services.get(service)
         return tuple(check.state.definition for check in found.checks) if found else ()
+
+    def of(self, service: str) -> list[Check]:
+        """The checks of a service as they stand; of the empty id, those of the node."""
+        found = self._services.get(service)
+        return list(found.checks) if found else []
+
+    def check(self, id: str) -> Check | None:
+        """One check by its id."""
+        return self._checks.get(id)
 
     def put(
         self,
@@ -189,7 +199,8 @@ class Monitor:
         service = self._services.get(key)
         checks = service.checks if service else ()
         statuses = tuple((check.state.definition.name, check.state.status) for check in checks)
-        return Word(statuses, key in self.maintenance, self.maintenance.get(key, ""))
+        ids = told_ids(key, [check.state.definition for check in checks])
+        return Word(statuses, key in self.maintenance, self.maintenance.get(key, ""), ids)
 
     def rows(self) -> list[dict[str, Any]]:
         """All checks, with what only this node knows of them; those of the node first."""

@@ -15,7 +15,7 @@ interval, which parts the checks of a node for good; then every interval, a tent
 check has a deadline instead, which each report of its program puts off.
 
 *Told.* Others are told the statuses of a service when they differ from what was told last, a first
-change at once and further ones of the same service at most twice a second: the last one always is.
+few changes at once and further ones of the same service at most twice a second: the last one always is.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from gossip.config.checks import CheckDefinition
 
-__all__ = ["CheckState", "SavedCheck", "Statuses", "Telling", "cut", "worst"]
+__all__ = ["NOT_YET", "CheckState", "SavedCheck", "Statuses", "Telling", "cut", "worst"]
 
 FIRST_RUN_SECONDS: Final = 1.0
 RESUMED_SECONDS: Final = 2.0
@@ -47,6 +47,10 @@ GRACE_SECONDS: Final = 30.0
 """What a TTL has left at least after a restart, as a share of it and at most: nobody could report
 meanwhile, and a program that reports in time has done so twice within its TTL."""
 TELL_SECONDS: Final = 0.5
+TELL_AT_ONCE: Final = 8
+"""Changes after a quiet time that are told without delay: a program that reports, and looks, sees itself."""
+NOT_YET: Final = "not checked yet"
+"""What a check says before anything was found."""
 MAX_OUTPUT_BYTES: Final = 4_096
 SAVED_OUTPUT_BYTES: Final = 256
 
@@ -110,7 +114,7 @@ class CheckState:
     ) -> None:
         self.definition = definition
         self.status = Verdict[definition.start.upper()] if saved is None else saved.status
-        self.output = "not checked yet" if saved is None else saved.output
+        self.output = NOT_YET if saved is None else saved.output
         self.since = now
         """When its status became what it is."""
         self.critical_since: float | None = None
@@ -252,17 +256,18 @@ class CheckState:
 class Telling:
     """What others have been told of one service, and when they may be told again."""
 
-    __slots__ = ("_at", "told")
+    __slots__ = ("_paid_until", "told")
 
     def __init__(self, told: object = None) -> None:
         self.told = told
-        self._at = float("-inf")
+        self._paid_until = float("-inf")
+        """What was told is paid for by this much time each; ahead of it by a few at most."""
 
     def due(self, word: object) -> float | None:
         """When `word` may be told; None if it has been, minus infinity if there was nothing before."""
-        return None if word == self.told else self._at + TELL_SECONDS
+        return None if word == self.told else self._paid_until - (TELL_AT_ONCE - 1) * TELL_SECONDS
 
     def tell(self, word: object, now: float) -> None:
         """It is being told."""
         self.told = word
-        self._at = now
+        self._paid_until = max(now, self._paid_until) + TELL_SECONDS

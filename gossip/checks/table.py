@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from gossip.checks.state import CheckState, Statuses, Telling, worst
+from gossip.config.checks import MAX_NAMES_BYTES
+from gossip.core.records import default_check_ids
 from gossip.core.types import Verdict
 from gossip.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import trio
 
@@ -25,6 +27,7 @@ __all__ = [
     "looks_at_the_same",
     "row",
     "service_status",
+    "told_ids",
 ]
 
 NODE: Final = ""
@@ -37,9 +40,21 @@ class Word(NamedTuple):
     statuses: Statuses
     maintenance: bool
     note: str
+    ids: tuple[str, ...] = ()
+    """Of the checks, empty for a default one; none if all are, or there is no room for them."""
 
 
 NOTHING: Final = Word((), False, "")
+
+
+def told_ids(service: str, checks: Sequence[CheckDefinition]) -> tuple[str, ...]:
+    """The ids that a status record has to say: see `core.records.StatusRecord.ids`."""
+    defaults = default_check_ids(service, len(checks))
+    ids = tuple(
+        "" if check.id == default else check.id for check, default in zip(checks, defaults, strict=True)
+    )
+    size = sum(len(check.name.encode()) for check in checks) + sum(len(id.encode()) for id in ids)
+    return ids if any(ids) and size <= MAX_NAMES_BYTES else ()
 
 
 class Check:

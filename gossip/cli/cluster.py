@@ -178,9 +178,13 @@ def reload(options: Namespace) -> int:
 
 
 def evict(options: Namespace) -> int:
-    """Removes a member."""
+    """Removes a member that is dead; with `--ban` any, for ever."""
     with Channel(options.socket) as channel:
-        channel.call("agent.evict", {"member": options.member, "ban": options.ban})
+        if options.ban:
+            from gossip.cli.authority import ban
+
+            return ban(options, channel)
+        channel.call("agent.evict", {"member": options.member})
     say(f"evicted {plain(options.member)}")
     return 0
 

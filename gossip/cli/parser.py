@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from gossip.cli.arguments import Parser, add_command, pair, patience
+from gossip.cli.arguments import Parser, add_command, duration, pair, patience
+from gossip.cli.face_parsers import add_faces, add_token
 from gossip.cli.service_parsers import add_services
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["build_parser", "parse", "subparsers"]
 
 STATUSES = ("alive", "suspect", "dead", "left")
+AUTHORITY_KEY = "gossip-authority.key"
+KEY_HELP = f"the authority's private key (default: {AUTHORITY_KEY})"
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -32,6 +35,7 @@ def build_parser() -> Parser:
     _add_cluster(commands)
     add_services(commands)
     _add_events(commands)
+    _add_keys(commands)
     _add_views(commands)
     _add_program(commands)
     return top
@@ -76,13 +80,32 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     option("--join", action="append", metavar="HOST[:PORT]", help="an agent to start from; again for more")
     option("--data-dir", metavar="DIR", help="where identity and registrations are kept")
     secrecy = agent.add_mutually_exclusive_group()
-    secrecy.add_argument("--key-file", metavar="FILE", help="the cluster's key (a later release)")
+    secrecy.add_argument(
+        "--key-file", metavar="FILE", help="the cluster's key, as 'gossip keygen' makes it (default: none)"
+    )
     secrecy.add_argument(
         "--insecure", action="store_true", default=None, help="allow to run without a key beyond loopback"
     )
-    option("--socket", metavar="PATH", help="where local programs reach this agent")
-    option("--http", metavar="HOST:PORT", help="serve HTTP there: metrics, lookups, watches (default: off)")
-    option("--dns", metavar="HOST:PORT", help="the DNS face (a later release)")
+    add_faces(agent)
+    option("--dns", metavar="HOST:PORT", help="serve DNS there, UDP and TCP (default: off)")
+    option(
+        "--dns-domain",
+        action="append",
+        metavar="NAME",
+        help="where names are looked up (default: consul and gossip); again for more",
+    )
+    option(
+        "--recursor",
+        action="append",
+        metavar="HOST[:PORT]",
+        help="another DNS server, asked what is not ours; again for more",
+    )
+    option(
+        "--accept-clear",
+        action="store_true",
+        default=None,
+        help="take what comes in clear too, while the cluster moves to its first key",
+    )
     option("--tag", action="append", metavar="K=V", help="a tag of this node; again for more")
     option(
         "--profile",
@@ -106,7 +129,11 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
         choices=("off", "local", "http"),
         help="who may have commands run as checks: nobody; files and the local socket; the HTTP face as well",
     )
-    option("--http-list-self-as", metavar="NAME", help="list each agent as this service (a later release)")
+    option(
+        "--http-list-self-as",
+        metavar="NAME",
+        help="list each agent as this service over HTTP, as Consul's servers are listed as consul",
+    )
     option(
         "--leave-on-term",
         action="store_true",
@@ -122,7 +149,13 @@ def _add_agent(commands: argparse._SubParsersAction[Parser]) -> None:
     option("--log-format", choices=("text", "json"), help="lines for people or JSON objects")
     option("--dev", action="store_true", default=None, help="for trying out: loopback, nothing on disk")
     option("--check", action="store_true", help="validate the configuration and stop")
-    option("--invite", metavar="TOKEN", help="join with an invitation (a later release)")
+    option("--authority", metavar="KEY", help="the public key of the cluster's authority (gossip ca init)")
+    option(
+        "--admission",
+        choices=("invited", "open"),
+        help="who is let in: whom the authority invited (the default with --authority), or anybody",
+    )
+    option("--invite", metavar="TOKEN|FILE", help="this node's invitation (gossip invite), or a file with it")
 
 
 def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -180,7 +213,10 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         json=False,
     )
     evict.add_argument("member", metavar="NAME|ID", help="the member's name, id or the start of its id")
-    evict.add_argument("--ban", action="store_true", help="never let this identity in again")
+    evict.add_argument("--ban", action="store_true", help="never let this identity in again, alive or not")
+    evict.add_argument("--key", default=AUTHORITY_KEY, metavar="FILE", help=f"for --ban: {KEY_HELP}")
+    evict.add_argument("--reason", default="", metavar="TEXT", help="for --ban: told to every agent's log")
+    _add_authority(commands)
     rtt = add_command(
         commands,
         "rtt",
@@ -210,6 +246,42 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
     )
 
 
+def _add_authority(commands: argparse._SubParsersAction[Parser]) -> None:
+    ca = add_command(
+        commands,
+        "ca",
+        "authority:ca",
+        "make the key pair of an authority",
+        example="gossip ca init",
+        client=False,
+    )
+    ca.add_argument("action", choices=("init",), help="make a key pair")
+    ca.add_argument(
+        "--key", default=AUTHORITY_KEY, metavar="FILE", help=f"for the private key (default: {AUTHORITY_KEY})"
+    )
+    invite = add_command(
+        commands,
+        "invite",
+        "authority:invite",
+        "make an invitation for one node",
+        example="gossip invite --name db-3 --expires 1h",
+        client=False,
+    )
+    invite.add_argument("--name", default="", help="the name that the node must have, and nobody else")
+    invite.add_argument(
+        "--expires",
+        type=duration,
+        default=86_400.0,
+        metavar="TIME",
+        help="until when it may be used (default: 24h)",
+    )
+    invite.add_argument(
+        "--id", default="", metavar="ID", help="for the node of this id only: no secret, and without end"
+    )
+    invite.add_argument("--cluster", default="gossip", metavar="NAME", help="the cluster (default: gossip)")
+    invite.add_argument("--key", default=AUTHORITY_KEY, metavar="FILE", help=KEY_HELP)
+
+
 def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:
     event = add_command(
         commands, "event", "events:event", "send an event to every member", example="gossip event deploy v2.3"
@@ -224,6 +296,43 @@ def _add_events(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip events --name deploy",
     )
     events.add_argument("--name", help="only these")
+
+
+def _add_keys(commands: argparse._SubParsersAction[Parser]) -> None:
+    keygen = add_command(
+        commands,
+        "keygen",
+        "keys:keygen",
+        "make a key for a cluster",
+        example="gossip keygen --out cluster.key",
+        client=False,
+        json=False,
+    )
+    keygen.add_argument(
+        "--out", metavar="FILE", help="write it there, for its owner alone (default: print it)"
+    )
+    keys = add_command(
+        commands,
+        "keys",
+        "keys:keys",
+        "list the cluster's keys, or change them",
+        example="gossip keys list\n  gossip keys rotate --wait 1m\n  gossip keys rotate --key-file new.key",
+    )
+    keys.add_argument(
+        "what",
+        choices=("list", "add", "use", "remove", "rotate"),
+        help="rotate changes the key of all members; add, use and remove concern this agent alone",
+    )
+    keys.add_argument(
+        "name", nargs="?", default="", metavar="NAME", help="a key: its name, or the beginning of its mark"
+    )
+    keys.add_argument(
+        "--key-file", metavar="FILE", help="holds the key to add, or to rotate to; - reads it here"
+    )
+    keys.add_argument("--insist", action="store_true", help="retire older keys, whoever is away")
+    keys.add_argument(
+        "--wait", type=duration, metavar="TIME", help="until all live members seal with the new key"
+    )
 
 
 def _add_views(commands: argparse._SubParsersAction[Parser]) -> None:
@@ -260,6 +369,7 @@ def _add_program(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip version",
         client=False,
     )
+    add_token(commands)
     completion = add_command(
         commands,
         "completion",

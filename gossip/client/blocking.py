@@ -194,6 +194,23 @@ class Client:
         """Removes a member by name or id; `ban` keeps its identity out for good."""
         self._ask(questions.evict(member, ban))
 
+    def keys(self) -> dict[str, Any]:
+        """The cluster's keys without their secrets, who holds which, and how a change of them stands."""
+        return self._ask(questions.keys())
+
+    def rotate_keys(self, name: str = "", key: str = "", insist: bool = False) -> str:
+        """Begins to change the key of the whole cluster; the name of the key that it changes to.
+
+        Args:
+            name: of a key that the agent holds, or for the new one.
+            key: as `gossip keygen` prints it; empty for one that is held, or (without a name) a new one.
+            insist: begin nothing: have older keys retired, whoever is away.
+
+        Raises:
+            RefusedError: another change is under way, or the agent runs in clear.
+        """
+        return self._ask(questions.rotate_keys(name, key, insist))
+
     def rtt(self, b: str, a: str | None = None) -> RoundTrip:
         """The estimated round trip between member `a` (the agent asked, when None) and member `b`."""
         return self._ask(questions.rtt(b, a))

@@ -108,6 +108,20 @@ def evict(member: str, ban: bool) -> Question[None]:
     return Question("agent.evict", {"member": member, "ban": ban}, _nothing)
 
 
+def keys() -> Question[dict[str, Any]]:
+    """`keys.list`."""
+    return Question("keys.list", {}, dict, repeatable=True)
+
+
+def rotate_keys(name: str, key: str, insist: bool) -> Question[str]:
+    """`keys.rotate`."""
+    return Question("keys.rotate", {"name": name, "key": key, "insist": insist}, _key_name)
+
+
+def _key_name(value: Message) -> str:
+    return str(value["name"])
+
+
 def rtt(b: str, a: str | None) -> Question[RoundTrip]:
     """`rtt`."""
 

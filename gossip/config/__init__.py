@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from gossip.config.route import default_route_address, local_addresses
     from gossip.config.services import ServiceDefinition
     from gossip.config.settings import (
+        ADMISSIONS,
         COMMAND_CHECKS,
         DEFAULT_CLUSTER,
+        DEV_DNS,
         DEV_HTTP,
         LOG_FORMATS,
         LOG_LEVELS,
@@ -40,9 +42,11 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "ADMISSIONS",
     "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
     "DEFAULT_PORT",
+    "DEV_DNS",
     "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
@@ -78,8 +82,10 @@ _HOMES = {
     "route": ("default_route_address", "local_addresses"),
     "services": ("ServiceDefinition",),
     "settings": (
+        "ADMISSIONS",
         "COMMAND_CHECKS",
         "DEFAULT_CLUSTER",
+        "DEV_DNS",
         "DEV_HTTP",
         "LOG_FORMATS",
         "LOG_LEVELS",

@@ -60,17 +60,20 @@ _ALL_KEYS: Final = tuple(dict.fromkeys([*KINDS, *(key for keys in _KEYS.values()
 
 @dataclass(frozen=True, slots=True)
 class CheckDefinition:
-    """What is looked at, how often, and what becomes of it. Times are seconds."""
+    """What is looked at, how often, and what becomes of it. Times are seconds.
+
+    What may hold a secret (URL, command, headers, body) is not in its `repr`.
+    """
 
     kind: str
     """One of `KINDS`."""
-    target: str
+    target: str = field(repr=False)
     """The URL, `host:port` (grpc: with `/service`), alias, container or shell text; else empty."""
     id: str = ""
     """Unique on this node; `complete_checks` fills it in."""
     name: str = ""
     """What others see; unique in its service."""
-    argv: tuple[str, ...] = ()
+    argv: tuple[str, ...] = field(default=(), repr=False)
     """A command as a list; empty if it is shell text."""
     interval: float = 10.0
     """From the beginning of a run to the beginning of the next; runs of one check never overlap."""
@@ -86,8 +89,8 @@ class CheckDefinition:
     """What it counts as before its first result."""
     note: str = ""
     method: str = "GET"
-    headers: dict[str, str] = field(default_factory=dict)
-    body: str = ""
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+    body: str = field(default="", repr=False)
     expect_status: tuple[tuple[int, int], ...] = ((200, 299),)
     """Ranges, both ends included."""
     expect_body: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,18 @@ from gossip.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["default_data_dir", "default_socket"]
+__all__ = ["RING_FILE", "default_data_dir", "default_socket"]
+
+RING_FILE = "keys"
+"""The cluster's keys, in the data directory."""
 
 
 def default_socket(env: Mapping[str, str] | None = None) -> Path:
-    """Where an agent of this user listens for its clients; GOSSIP_SOCKET decides if it is set."""
+    """Where an agent of this user listens for its clients; GOSSIP_SOCKET decides if it is set.
+
+    Raises:
+        ConfigError: what is left to choose belongs to another user.
+    """
     env = os.environ if env is None else env
     if chosen := env.get("GOSSIP_SOCKET"):
         return Path(chosen)
@@ -23,7 +31,18 @@ def default_socket(env: Mapping[str, str] | None = None) -> Path:
         return Path("/run/gossip/gossip.sock")
     if runtime := _absolute(env, "XDG_RUNTIME_DIR"):
         return runtime / "gossip.sock"
-    return Path(f"/tmp/gossip-{os.geteuid()}/gossip.sock")  # noqa: S108 - the last resort, a directory per user
+    directory = Path(f"/tmp/gossip-{os.geteuid()}")  # noqa: S108 - the last resort, a directory per user
+    try:
+        status = directory.lstat()
+    except FileNotFoundError:
+        pass
+    else:
+        # Anybody may have made it, to be taken for the agent.
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise ConfigError(
+                f"socket: {directory} is somebody else's: set XDG_RUNTIME_DIR, or give --socket PATH"
+            )
+    return directory / "gossip.sock"
 
 
 def default_data_dir(env: Mapping[str, str] | None = None) -> Path:

@@ -6,11 +6,28 @@ import os
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from gossip.armour import AUTHORITY, INVITE, unwrap
 from gossip.config.checks import CheckDefinition, refuse_commands
-from gossip.config.paths import default_data_dir, default_socket
+from gossip.config.dns import (
+    DEV_DNS,
+    DNS_DOMAINS,
+    DNS_UDP_SIZE,
+    parse_dns,
+    parse_domains,
+    parse_recursors,
+    parse_ttl,
+    parse_udp_size,
+)
+from gossip.config.faces import DEV_HTTP, Faces, read_faces
+from gossip.config.keyfile import read_key_file
+from gossip.config.paths import RING_FILE, default_data_dir, default_socket
 from gossip.config.proxies import ProxyDefinition, read_proxies
+from gossip.config.raw import number
+from gossip.config.raw import switch as _switch
+from gossip.config.raw import text as _text
+from gossip.config.raw import texts as _texts
 from gossip.config.route import default_route_address, local_addresses
 from gossip.config.services import ServiceDefinition, read_json, read_node_checks, read_services
 from gossip.config.sources import (
@@ -29,21 +46,22 @@ from gossip.config.values import (
     is_loopback,
     is_wildcard,
     parse_address,
-    parse_bool,
     parse_duration,
     parse_ip_address,
     parse_pairs,
     show_address,
     show_duration,
 )
-from gossip.errors import ConfigError
+from gossip.errors import ConfigError, CryptoError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 __all__ = [
+    "ADMISSIONS",
     "COMMAND_CHECKS",
     "DEFAULT_CLUSTER",
+    "DEV_DNS",
     "DEV_HTTP",
     "LOG_FORMATS",
     "LOG_LEVELS",
@@ -57,6 +75,8 @@ T = TypeVar("T")
 
 DEFAULT_CLUSTER: Final = "gossip"
 PROFILES: Final = ("lan", "wan", "local")
+ADMISSIONS: Final = ("invited", "open")
+"""Who may be a member: whom the authority has invited; anybody, but for whom it has banned."""
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("text", "json")
 COMMAND_CHECKS: Final = ("off", "local", "http")
@@ -70,19 +90,20 @@ NO_DISK: Final = ("", "none")
 
 EVERYWHERE: Final[Address] = ("0.0.0.0", DEFAULT_PORT)  # noqa: S104 - the default that needs --insecure
 LOOPBACK: Final[Address] = ("127.0.0.1", DEFAULT_PORT)
-HTTP_PORT: Final = 8500
-DEV_HTTP: Final[Address] = ("127.0.0.1", HTTP_PORT)
-"""Where an agent under `dev` serves HTTP unless told otherwise; if that is taken, at any free port."""
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Faces):
     """Everything an agent is told before it starts."""
 
     name: str
     socket: Path
     data_dir: Path | None = None
     """None: nothing is kept on disk, and the node is ephemeral."""
+    key_file: Path | None = None
+    """Holds the cluster's first key; what the data directory says of keys comes before it."""
+    accept_clear: bool = False
+    """Whether what comes in clear is taken too, while a cluster moves to its first key."""
     cluster: str = DEFAULT_CLUSTER
     bind: tuple[Address, ...] = (LOOPBACK,)
     """Where datagrams and streams are received. Port 0 lets the system choose."""
@@ -90,8 +111,22 @@ class Config:
     """Where others reach this node; `load` always fills it in. Port 0 stands for the port bound first."""
     join: tuple[str, ...] = ()
     """Seeds as they were written: `HOST` or `HOST:PORT`, names included (see `parse_address`)."""
-    http: Address | None = None
-    """Where HTTP is served; None: nowhere. Port 0 lets the system choose."""
+    dns: Address | None = None
+    """Where DNS is served, over UDP and TCP; None: nowhere. Port 0 lets the system choose."""
+    dns_domains: tuple[str, ...] = DNS_DOMAINS
+    """Under which names are looked up; addresses are looked up to names in the first."""
+    dns_ttl: float = 0.0
+    """Seconds for which answers may be kept by others."""
+    dns_negative_ttl: float = 0.0
+    """The same of answers that there is no such name or record."""
+    dns_only_passing: bool = False
+    """Whether instances in warning, of suspect members or of such that restart are left out too."""
+    dns_udp_size: int = DNS_UDP_SIZE
+    """Bytes of one answer over UDP to another host; what is longer is cut, and asked for again over TCP."""
+    recursors: tuple[Address, ...] = ()
+    """Other DNS servers, which are asked what is in no domain of ours."""
+    http_list_self_as: str = ""
+    """The service as which each agent is listed over HTTP; empty: as none."""
     tags: dict[str, str] = field(default_factory=dict)
     profile: str = "lan"
     probe_period: float | None = None
@@ -102,6 +137,11 @@ class Config:
     """Seconds for which a member that said it restarts stays listed; None: the profile's."""
     stream_probe: bool = True
     """Whether a member that datagrams do not reach is asked over a stream before it is accused."""
+    authority: bytes = b""
+    """The public key of the cluster's authority, 32 bytes; empty: there is none."""
+    admission: str = "open"
+    invite: str = field(default="", repr=False)
+    """The invitation with which this node joins; a secret until it is used."""
     log_level: str = "info"
     log_format: str = "text"
     dev: bool = False
@@ -224,23 +264,35 @@ def _assemble(
     insecure = take("insecure", _switch, default=False)
     anywhere: tuple[Address, ...] = (LOOPBACK if dev else EVERYWHERE,)
     bind = take("bind", _bind, anywhere)
+    data_dir = _settle_data_dir(settings, env, dev=dev)
+    key_file = take("key_file", _key_file, None)
     return Config(
         name=_check_default(settings, "name", take("name", _name, os.uname().nodename), check_name),
         socket=_check_default(
             settings, "socket", take("socket", _socket, default_socket(env)), _check_socket
         ),
-        data_dir=_settle_data_dir(settings, env, dev=dev),
+        data_dir=data_dir,
+        key_file=key_file,
+        accept_clear=take("accept_clear", _switch, default=False),
         cluster=take("cluster", _name, DEFAULT_CLUSTER),
-        bind=_settle_bind(settings, bind, insecure=insecure),
+        bind=_settle_bind(settings, bind, has_keys=insecure or bool(key_file) or _has_ring(data_dir)),
         advertise=_settle_advertise(settings, bind),
         join=take("join", _join, ()),
-        http=_settle_http(settings, dev=dev, insecure=insecure),
+        dns=take("dns", lambda value: parse_dns(_text(value)), DEV_DNS if dev else None),
+        dns_domains=take("dns_domains", lambda value: parse_domains(_texts(value)), DNS_DOMAINS),
+        dns_ttl=take("dns_ttl", lambda value: parse_ttl(_text(value)), 0.0),
+        dns_negative_ttl=take("dns_negative_ttl", lambda value: parse_ttl(_text(value)), 0.0),
+        dns_only_passing=take("dns_only_passing", _switch, default=False),
+        dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(number(value)), DNS_UDP_SIZE),
+        recursors=take("recursors", lambda value: parse_recursors(_texts(value)), ()),
+        http_list_self_as=take("http_list_self_as", _name, ""),
         tags=take("tags", _tags, {}),
         profile=take("profile", _choice(PROFILES), "lan"),
         probe_period=take("probe_period", _duration(0.1, 60.0), None),
         retention=take("retention", _duration(1.0, 30 * 86_400.0), None),
         restart_grace=take("restart_grace", _duration(0.5, 3_600.0), None),
         stream_probe=take("stream_probe", _switch, default=True),
+        **_settle_admission(settings),
         log_level=take("log_level", _choice(LOG_LEVELS), "info"),
         log_format=take("log_format", _choice(LOG_FORMATS), "text"),
         dev=dev,
@@ -249,6 +301,7 @@ def _assemble(
         command_checks=command_checks,
         services=services,
         checks=checks,
+        **read_faces(settings, dev=dev),
         proxies=proxies,
     )
 
@@ -275,14 +328,22 @@ def _settle_data_dir(settings: _Settings, env: Mapping[str, str], *, dev: bool) 
     return None if given in NO_DISK else Path(given)
 
 
-def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, insecure: bool) -> tuple[Address, ...]:
+def _has_ring(data_dir: Path | None) -> bool:
+    """Whether an earlier life left keys there. If nobody may look, the agent says so."""
+    try:
+        return data_dir is not None and (data_dir / RING_FILE).exists()
+    except OSError:
+        return False
+
+
+def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, has_keys: bool) -> tuple[Address, ...]:
     exposed = [address for address in bind if not is_loopback(address[0])]
-    if exposed and not insecure:
+    if exposed and not has_keys:
         raise settings.refuse(
             "bind",
             f"{show_address(exposed[0])} is reached by other machines, and without a key an agent listens on"
-            f" loopback only: give --insecure to run in clear (sealing with a key comes in a later release),"
-            f" or --bind {show_address(LOOPBACK)}",
+            f" loopback only: make a key (gossip keygen --out FILE) and give --key-file FILE to every agent,"
+            f" or give --insecure to run in clear, or --bind {show_address(LOOPBACK)}",
         )
     if exposed and len(exposed) < len(bind) and is_loopback(bind[0][0]) and not settings.has("advertise"):
         raise settings.refuse(
@@ -293,16 +354,17 @@ def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, insecure: bo
     return bind
 
 
-def _settle_http(settings: _Settings, *, dev: bool, insecure: bool) -> Address | None:
-    http = settings.take("http", _http, DEV_HTTP if dev else None)
-    if http is not None and not is_loopback(http[0]) and not insecure:
-        raise settings.refuse(
-            "http",
-            f"{show_address(http)} is reached by other machines, and whoever reaches it reads all that this"
-            " agent knows: without tokens, which come in a later release, HTTP is served on loopback only:"
-            f" give --http 127.0.0.1:{http[1]}, or --insecure to allow it",
-        )
-    return http
+def _settle_admission(settings: _Settings) -> dict[str, Any]:
+    authority = settings.take("authority", _authority, b"")
+    admission = settings.take("admission", _choice(ADMISSIONS), "invited" if authority else "open")
+    invite = settings.take("invite", _invite, "")
+    if not authority:
+        for name, value in (("admission", admission == "invited"), ("invite", invite)):
+            if value:
+                raise settings.refuse(
+                    name, "give the public key of the authority that invites as well: --authority"
+                )
+    return {"authority": authority, "admission": admission, "invite": invite}
 
 
 def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address:
@@ -315,26 +377,6 @@ def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address
 
 
 # --------------------------------------------------------------------------------------- raw values
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ConfigError("it must be text in quotes")
-    return value
-
-
-def _texts(value: object) -> list[str]:
-    values: list[object] = value if isinstance(value, list) else [value]
-    texts = [item.strip() for item in values if isinstance(item, str)]
-    if not texts or len(texts) < len(values):
-        raise ConfigError("it must be text in quotes, or a list of such")
-    return texts
-
-
-def _switch(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    return parse_bool(value if isinstance(value, str) else repr(value))
 
 
 def _duration(least: float, most: float) -> Callable[[object], float | None]:
@@ -381,16 +423,6 @@ def _advertise(value: object) -> Address:
     return host, port
 
 
-def _http(value: object) -> Address | None:
-    text = _text(value)
-    if text.lower() in ("off", "none"):
-        return None
-    host, port = parse_ip_address(text, HTTP_PORT)
-    if ip_address(host).is_multicast:
-        raise ConfigError(f"{host} is a multicast address")
-    return host, port
-
-
 def _join(value: object) -> tuple[str, ...]:
     seeds = _texts(value)
     for seed in seeds:
@@ -408,11 +440,40 @@ def _tags(value: object) -> dict[str, str]:
     return check_labels(parse_pairs(_texts(value)))
 
 
+def _authority(value: object) -> bytes:
+    try:
+        return unwrap(AUTHORITY, _text(value))
+    except CryptoError as error:
+        raise ConfigError(f"{error} (gossip ca init prints it)") from None
+
+
+def _invite(value: object) -> str:
+    """An invitation, or that in a file: so it need not stand where others read it."""
+    text = _text(value).strip()
+    if not text.startswith(INVITE):
+        try:
+            text = Path(text).read_text()
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it is no path"
+            raise ConfigError(f"neither an invitation ({INVITE}...) nor a file with one: {why}") from None
+    try:
+        unwrap(INVITE, text)
+    except CryptoError as error:
+        raise ConfigError(str(error)) from None
+    return text.strip()
+
+
 def _data_dir(value: object) -> str:
     text = _text(value)
     if "\0" in text:
         raise ConfigError(f"{text!r} is no path")
     return text
+
+
+def _key_file(value: object) -> Path:
+    path = Path(_data_dir(value))
+    read_key_file(path)
+    return path
 
 
 def _socket(value: object) -> Path:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
-    "LATER",
     "LISTS",
     "SETTINGS",
     "SWITCHES",
@@ -34,11 +33,25 @@ __all__ = [
     "read_file",
 ]
 
-SWITCHES: Final = ("dev", "insecure", "leave_on_term")
-LISTS: Final = ("bind", "join", "tags")
+SWITCHES: Final = ("dev", "insecure", "accept_clear", "leave_on_term", "http_insecure", "dns_only_passing")
+LISTS: Final = (
+    "bind",
+    "join",
+    "tags",
+    "allow_read",
+    "allow_write",
+    "allow_admin",
+    "dns_domains",
+    "recursors",
+)
 SETTINGS: Final = (
-    *("name", "cluster", "bind", "advertise", "join", "data_dir", "socket", "http", "tags", "profile"),
+    *("name", "cluster", "bind", "advertise", "join", "data_dir", "key_file", "tags", "profile"),
+    *("socket", "socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin"),
+    *("http", "http_tokens", "http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min"),
+    "http_list_self_as",
+    *("dns", "dns_domains", "dns_ttl", "dns_negative_ttl", "dns_udp_size", "recursors"),
     *("probe_period", "retention", "restart_grace", "stream_probe"),
+    *("authority", "admission", "invite"),
     *("log_level", "log_format", "command_checks", *SWITCHES),
 )
 """Every setting of this release, in the order of the manual."""
@@ -52,7 +65,9 @@ LATER: Final = {
 }
 TABLES: Final = ("service", "check", "proxy")
 """Arrays of tables, which are no settings."""
-_PATHS = ("data_dir", "socket")
+_SINGULARS = {"tag": "tags", "recursor": "recursors", "dns_domain": "dns_domains"}
+"""Flags that are given once for each."""
+_PATHS = ("data_dir", "key_file", "socket", "http_tokens", "http_cert", "http_key", "http_client_ca")
 _PREFIX = "GOSSIP_"
 
 
@@ -172,7 +187,7 @@ def environment_layer(env: Mapping[str, str]) -> Layer:
         name = _canonical(variable.removeprefix(_PREFIX).lower())
         # Beside a service named `gossip`, Kubernetes puts GOSSIP_PORT and more into every container:
         # what looks like no setting is somebody else's.
-        if name == "config" or not (name in LATER or difflib.get_close_matches(name, SETTINGS, 1, 0.8)):
+        if name == "config" or not difflib.get_close_matches(name, SETTINGS, 1, 0.8):
             continue
         _add(layer, name, text.split(",") if name in LISTS else text, variable)
     return layer
@@ -191,12 +206,10 @@ def flag_layer(flags: Mapping[str, object]) -> Layer:
 
 def _canonical(key: str) -> str:
     name = key.replace("-", "_")
-    return "tags" if name == "tag" else name
+    return _SINGULARS.get(name, name)
 
 
 def _add(layer: Layer, name: str, value: object, place: str) -> None:
-    if name in LATER:
-        raise ConfigError(f"{place}: {LATER[name]}")
     if name not in SETTINGS:
         near = difflib.get_close_matches(name, SETTINGS, 1)
         raise ConfigError(f"{place}: unknown setting" + (f": did you mean {near[0]}?" if near else ""))

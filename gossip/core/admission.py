@@ -17,13 +17,14 @@ from gossip.core.context import Context, refusing
 from gossip.core.conversation import Opener
 from gossip.core.effects import Resolve
 from gossip.core.events import Event, EventKind
+from gossip.core.handover import Handover
 from gossip.core.knocks import Knocks
 from gossip.core.members import MemberTable
 from gossip.core.messages import Ack, Frame, Hello, Turned, Verdict
 from gossip.core.own import Own
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
 from gossip.core.pings import Pings
-from gossip.core.records import MemberRecord
+from gossip.core.records import Fact, MemberRecord
 from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
@@ -104,6 +105,7 @@ class Admission:
         repair: Repair,
         sessions: Sessions,
         knocks: Knocks,
+        handover: Handover,
         seeds: Sequence[str],
         remembered: Sequence[Address],
         now: float,
@@ -116,6 +118,7 @@ class Admission:
         self._repair = repair
         self._sessions = sessions
         self._knocks = knocks
+        self._handover = handover
         self._seeds = {seed: Attempt(seed, asked=False) for seed in seeds}
         self._seed_addresses: dict[str, list[Address]] = {}
         self._seed_problems: dict[str, str] = {}
@@ -165,6 +168,17 @@ class Admission:
             well = self._own.me.address in known or any(map(self._table.at, known))
             found[seed] = "" if well else self._seed_problems.get(seed, "no answer yet")
         return found
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether there is somebody to join, and no view has been exchanged with anybody yet."""
+        if self._own.settled:
+            return False
+        return bool(self._remembered) or not all(map(self._is_own, self._seeds))
+
+    def _is_own(self, seed: str) -> bool:
+        """Whether a seed is this very node, as in a list of seeds that all have."""
+        return self._seed_addresses.get(seed) == [self._own.me.address]
 
     def _resolve(self, attempt: Attempt) -> None:
         self._under_way.begin(attempt)
@@ -259,7 +273,7 @@ class Admission:
                 self._turn(stream, "the hello carries no record of its sender")
             elif record.owner == self._own.id:
                 self._turn(stream, "that is this agent itself, or another with a copy of its key")
-            elif not self._ctx.notary.verify(fact, record.public_key):
+            elif not self._is_signed(fact, record):
                 self._ctx.count("signature")
                 self._turn(stream, "the signature of the member record is wrong")
             elif record.protocol_min > PROTOCOL_MAX or record.protocol_max < PROTOCOL_MIN:
@@ -268,13 +282,22 @@ class Admission:
                     f"no common protocol version: {PROTOCOL_MIN} to {PROTOCOL_MAX} here, "
                     f"{record.protocol_min} to {record.protocol_max} there; upgrade the older agent",
                 )
+            elif (refusal := self._ctx.gate.refuses(record, now)) is not None:
+                self._ctx.gate.refused(record, refusal, now)
+                self._turn(stream, f"this node is not let in: {refusal.detail}")
             elif self._repair.is_full(len(self._introductions)):
                 self._sessions.write(stream, self._repair.busy())
                 self._sessions.close(stream)
-            else:
+            elif self._handover.greet(stream, hello, record):
                 self._introduce(stream, hello, record, source, now)
             return
         self._turn(stream, "the member record is malformed")
+
+    def _is_signed(self, fact: Fact, record: MemberRecord) -> bool:
+        """Whether the record's signature is good: of one that is held it was when it came."""
+        known = self._table.get(record.owner)
+        held = known is not None and known.fact.raw == fact.raw
+        return held or self._ctx.notary.verify(fact, record.public_key)
 
     def _introduce(
         self, stream: StreamId, hello: Hello, record: MemberRecord, source: Address, now: float

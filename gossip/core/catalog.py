@@ -62,11 +62,24 @@ class Catalog:
     def __init__(self) -> None:
         self._by_name: dict[str, dict[tuple[NodeId, Key], tuple[Member, ServiceRecord]]] = {}
         self._changed: dict[str, int] = {}
+        self._spelled: dict[str, dict[str, None]] = {}
+        """Names that have capitals, by what they are without."""
+        self._folded: dict[str, int] = {}
+        """As `_changed`, by names without their capitals; only of those that have some."""
         self.index = 0
 
     def index_of(self, name: str) -> int:
         """The index of the last visible change of the service `name`; 0 if it never had one."""
         return self._changed.get(name, 0)
+
+    def spellings(self, name: str) -> list[str]:
+        """Names that somebody offers, whoever, that differ from `name` in the case of letters at most."""
+        folded = name.lower()
+        return [known for known in (folded, *self._spelled.get(folded, ())) if known in self._by_name]
+
+    def folded_index(self, folded: str) -> int:
+        """As `index_of`, of all names that are `folded` in lower case."""
+        return max(self._changed.get(folded, 0), self._folded.get(folded, 0))
 
     @property
     def size(self) -> int:
@@ -74,22 +87,32 @@ class Catalog:
         return sum(map(len, self._by_name.values()))
 
     def put(self, member: Member, key: Key, record: ServiceRecord) -> None:
-        self._by_name.setdefault(record.name, {})[(member.id, key)] = (member, record)
+        group = self._by_name.setdefault(record.name, {})
+        if not group and (folded := record.name.lower()) != record.name:
+            self._spelled.setdefault(folded, {})[record.name] = None
+        group[(member.id, key)] = (member, record)
 
     def remove(self, member: Member, key: Key, record: ServiceRecord) -> None:
         group = self._by_name.get(record.name)
         if group is not None and group.pop((member.id, key), None) is not None and not group:
             del self._by_name[record.name]
+            if (folded := record.name.lower()) != record.name:
+                self._spelled[folded].pop(record.name)
+                if not self._spelled[folded]:
+                    del self._spelled[folded]
 
     def touch(self, name: str) -> int:
         """Note a visible change of `name`; returns the new index."""
         self.index += 1
         self._changed[name] = self.index
+        if (folded := name.lower()) != name:
+            self._folded[folded] = self.index
         if len(self._changed) > 2 * len(self._by_name) + 1_024:
             # Forget names that have had no instance for longest. A watcher of such a name holds
             # the empty answer, and a new instance raises the index above any it has seen.
             for old in [known for known in self._changed if known not in self._by_name][:512]:
                 del self._changed[old]
+                self._folded.pop(old.lower(), None)
         return self.index
 
     def shown(self, member: Member, record: ServiceRecord) -> tuple[object, ...]:
@@ -102,6 +125,10 @@ class Catalog:
         return sorted(
             name for name, group in self._by_name.items() if any(m.is_live for m, _ in group.values())
         )
+
+    def held(self, name: str) -> Iterable[tuple[Member, ServiceRecord]]:
+        """Every record of the service `name` with its owner, in whatever health, in no order."""
+        return self._by_name.get(name, {}).values()
 
     def lookup(
         self,

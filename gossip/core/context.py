@@ -19,13 +19,15 @@ from gossip.errors import RemoteProtocolError
 if TYPE_CHECKING:
     import random
 
+    from gossip.core.gate import Gate
+
 __all__ = ["Context", "refusing"]
 
 
 class Context:
     """One per node. Holds no rule of its own."""
 
-    __slots__ = ("counters", "effects", "notary", "params", "rng", "stream", "timers")
+    __slots__ = ("counters", "effects", "gate", "notary", "params", "rng", "stream", "timers")
 
     def __init__(self, notary: Notary, params: Params, rng: random.Random) -> None:
         self.notary = notary
@@ -35,6 +37,8 @@ class Context:
         self.effects: list[Effect] = []
         self.counters: Counter[str] = Counter()
         self.stream = 0
+        self.gate: Gate
+        """Who may be a member; set by the node, since it needs other parts."""
 
     def send(self, address: Address, message: Packet) -> None:
         self.effects.append(Send(address, message))

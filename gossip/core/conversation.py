@@ -17,8 +17,8 @@ from gossip.core.context import Context
 from gossip.core.detector import Detector
 from gossip.core.intake import Intake
 from gossip.core.members import MemberTable
-from gossip.core.messages import Busy, Frame, Hello, Listing, Offer, Page, Turned, Verdict
-from gossip.core.records import Fact, MemberRecord
+from gossip.core.messages import Busy, Frame, Hello, KeyGrant, Listing, Offer, Page, Turned, Verdict
+from gossip.core.records import Ban, Fact, MemberRecord
 from gossip.core.sessions import Sessions
 from gossip.core.sync import Digest, Held, join_hashes, split_hashes
 from gossip.core.types import HEAD_BYTES, Address, NodeId, StreamId
@@ -28,6 +28,8 @@ __all__ = ["Conversation", "Ground", "Opener", "Server"]
 PAGE_BYTES = 49_152
 """Facts per page: about 25 ms of signatures to check at the other end, and then others' turn."""
 HAVES_MAX = 32_768
+KEY_DELAY_MS = 250
+"""Until a caller that was handed a key tries again."""
 
 
 class Ground:
@@ -41,12 +43,16 @@ class Ground:
         self.detector = detector
         self.intake = intake
         self.sessions = sessions
+        self.readable: Callable[[], tuple[bytes, ...]] = tuple
+        """Marks of the keys by which this node can be answered; set by the node, as the next."""
+        self.granted: Callable[[KeyGrant, float], None]
+        """Takes a key that was handed to this node."""
         self.served = 0
         """Conversations that others opened and that are under way."""
 
     def hello(self, digest: Digest, *, joining: bool) -> Hello:
         me = self.table.me
-        return Hello(me.id, me.fact.raw, joining, self.mark(), digest.marks())
+        return Hello(me.id, me.fact.raw, joining, self.mark(), digest.marks(), self.readable())
 
     def listing(
         self,
@@ -59,6 +65,11 @@ class Ground:
     def charges_of(self, accused: NodeId) -> tuple[bytes, ...]:
         member = self.table.get(accused)
         return () if member is None or member.is_live else self.detector.charges(member)
+
+    def admits(self, peer: NodeId) -> bool:
+        """Whether the authority has nothing against talking to `peer`, whose record has been looked at."""
+        gate = self.ctx.gate
+        return not gate.is_banned(peer) and (self.table.get(peer) is not None or not gate.invited_only)
 
     def mark(self) -> bytes:
         """The fingerprint of this node's view, as it travels."""
@@ -128,7 +139,7 @@ class Conversation:
             if held is not None and (held.member.is_live or place_of(held.member.id, (1, "")) in known):
                 given[held.fact.raw] = held
         self.gave += len(given)
-        facts = [held.fact.raw for held in sorted(given.values(), key=lambda held: held.key[0])]
+        facts = [held.fact.raw for held in sorted(given.values(), key=_order)]
         # The record of a member that is dead here comes with what is held against it.
         accused = dict.fromkeys(held.member.id for held in given.values() if held.key == (1, ""))
         for subject in accused | dict.fromkeys(offer.accuse):
@@ -243,6 +254,11 @@ class Opener(Conversation):
             self.problem = "busy"
         elif isinstance(frame, Turned):
             self.problem = frame.reason
+        elif isinstance(frame, KeyGrant):
+            # It can be talked to once it knows this key, which has to be put on disk first.
+            self.ground.granted(frame, now)
+            self.busy = Busy(KEY_DELAY_MS, ())
+            self.problem = "busy"
         if self.awaited <= 0 or self.problem:
             self.ground.sessions.close(self.stream)
             self._done(self, self.problem, now)
@@ -260,7 +276,9 @@ class Opener(Conversation):
         else:
             self.peer = listing.sender
             self.changed += self.ground.intake.welcome(listing.record, self.peer, now, quiet=self.quiet)
-            return True
+            if self.ground.admits(self.peer):
+                return True
+            self.problem = "the node that answers there is not let in here: see this agent's log"
         self.ground.sessions.close(self.stream)
         self._done(self, self.problem, now)
         return False
@@ -277,7 +295,12 @@ class Server(Conversation):
         """It was open from the start."""
 
     def frame(self, frame: Frame, now: float) -> None:
-        if isinstance(frame, Listing):
+        if self.ground.ctx.gate.is_banned(self.peer):
+            # It was let in before it was banned.
+            self.ground.ctx.count("banned")
+            self.ground.sessions.close(self.stream)
+            self.ground.served -= 1
+        elif isinstance(frame, Listing):
             self.answer_listing(frame)
         elif isinstance(frame, Offer):
             self.answer_offer(frame)
@@ -289,6 +312,11 @@ class Server(Conversation):
     def closed(self, _reason: str, _now: float) -> None:
         self.ground.sessions.unwatch(self.stream)
         self.ground.served -= 1
+
+
+def _order(held: Held) -> int:
+    """Bans first, then members, then what is theirs: a cut transfer leaves what is of use by itself."""
+    return 0 if isinstance(held.fact.body, Ban) else held.key[0]
 
 
 def _version(fact: Fact) -> int:

@@ -19,11 +19,12 @@ from gossip.core.member import ACCUSE_BURST
 from gossip.core.members import Member, MemberTable
 from gossip.core.pings import Pings
 from gossip.core.records import Accusation, Fact, MemberRecord
+from gossip.core.requests import Requests
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
 from gossip.core.spread import Spread
 from gossip.core.stability import Stability
-from gossip.core.suspicion import Suspicion
+from gossip.core.suspicion import EVIDENCE_ENOUGH, Suspicion
 from gossip.core.timers import Timer
 from gossip.core.types import Kind, NodeId, Status
 
@@ -54,6 +55,7 @@ class Detector:
         roster: Roster,
         spread: Spread,
         pings: Pings,
+        requests: Requests,
         health: Health,
         probes: Probes,
         sessions: Sessions,
@@ -64,7 +66,7 @@ class Detector:
         self._spread = spread
         self._health = health
         self._probes = probes
-        self._looks = LastLooks(ctx, pings, health, self, sessions, probes.direct_wait)
+        self._looks = LastLooks(ctx, pings, requests, health, self, sessions, probes.direct_wait)
         self.stability = Stability(ctx, table, roster)
         self._credit = ACCUSE_BURST
         self._credit_at = float("-inf")
@@ -174,11 +176,16 @@ class Detector:
         accuser = fact.body.owner
         member.case.accusations[accuser] = fact
         self._table.revision += 1
-        if len(member.accusations) <= self._ctx.params.suspicion_k + 1:
+        # Evidence ends a clock at once, so it leaves at once. Silence has a clock of seconds, and in bad
+        # times there is much of it: it fills the packets of ticks instead of having its own.
+        eager = _kind(fact) in EVIDENCE
+        if eager:
+            seen = sum(_kind(held) in EVIDENCE for held in member.accusations.values())
+            tells_more = seen <= EVIDENCE_ENOUGH
+        else:
+            tells_more = len(member.accusations) <= self._ctx.params.suspicion_k + 1
+        if tells_more:
             own = accuser == self._ctx.notary.id
-            # Evidence ends a clock at once, so it leaves at once. Silence has a clock of seconds, and in bad
-            # times there is much of it: it fills the packets of ticks instead of having its own.
-            eager = _kind(fact) in EVIDENCE
             self._spread.news(slot_of(fact), fact.raw, member=True, own=own, source=source, eager=eager)
 
     def _issue(self, member: Member, kind: Kind) -> Fact:
@@ -256,6 +263,16 @@ class Detector:
             self._table.revision += 1
         self._looks.drop(member.id)
         self._ctx.timers.clear(Timer.SUSPICION, member.id)
+
+    def withdraw(self, accuser: NodeId, now: float) -> None:
+        """Nothing that `accuser` has said counts any more: it was banned."""
+        for member in [each for each in self._table if accuser in each.accusations]:
+            del member.case.accusations[accuser]
+            self._table.revision += 1
+            self._spread.queue.drop(accusation_slot(member.id, accuser))
+            if member.status is Status.SUSPECT and not member.accusations:
+                self.acquit(member)
+                self._roster.set_status(member, Status.ALIVE, EventKind.MEMBER_REFUTED, now, "accuser banned")
 
     def learn_from(self, member: Member, newer: MemberRecord, now: float) -> None:
         """A member's newer record: of the same life it may tell that refusals lied; a new life starts afresh.

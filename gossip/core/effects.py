@@ -10,7 +10,7 @@ from gossip.core.events import Event
 from gossip.core.messages import Frame, Packet
 from gossip.core.types import Address, StreamId
 
-__all__ = ["Close", "Dial", "Effect", "Notify", "Resolve", "SaveCounter", "Send", "Write"]
+__all__ = ["Close", "Dial", "Effect", "Notify", "Resolve", "SaveCounter", "SaveKeys", "Send", "Write"]
 
 
 class Send(Struct, frozen=True, gc=False):
@@ -56,10 +56,19 @@ class SaveCounter(Struct, frozen=True, gc=False):
     ceiling: int
 
 
+class SaveKeys(Struct, frozen=True, gc=False):
+    """Put the cluster's keys, and the change of them that is under way, on disk.
+
+    Answered by `keys_saved` with this number, once they are there.
+    """
+
+    number: int
+
+
 class Notify(Struct, frozen=True, gc=False):
     """Tell the watchers."""
 
     event: Event
 
 
-Effect: TypeAlias = Send | Dial | Write | Close | Resolve | SaveCounter | Notify
+Effect: TypeAlias = Send | Dial | Write | Close | Resolve | SaveCounter | SaveKeys | Notify

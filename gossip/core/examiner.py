@@ -167,8 +167,10 @@ class Examiner:
         self._requests[seq] = member.id
         self._results[member.id].witnesses = dict.fromkeys((other.id for other in others), None)
         patience_ms = max(1, min(60_000, int(patience * 1_000)))
-        request = PingRequest(seq, self._ctx.notary.id, member.id, member.address, patience_ms)
+        me = self._ctx.notary.id
         for other in others:
+            life = other.record.boot
+            request = PingRequest(seq, me, member.id, member.address, patience_ms, life)
             self._ctx.send(other.address, request)
 
     def _ask_back(self, trial: Trial, _now: float) -> bool:

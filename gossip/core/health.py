@@ -11,7 +11,10 @@ from __future__ import annotations
 from gossip.core.params import Params
 from gossip.core.types import NodeId
 
-__all__ = ["Health"]
+__all__ = ["ACCUSERS_MAX", "Health"]
+
+ACCUSERS_MAX = 192
+"""How many accusers of this node are remembered."""
 
 DOUBT_GOOD_PERIODS = 2
 DOUBT_MAX_PERIODS = 10
@@ -66,7 +69,7 @@ class Health:
             return
         self._refuted_at = now
         self._refuted_by[accuser] = now
-        if len(self._refuted_by) > self._params.suspicion_k * 64:
+        if len(self._refuted_by) > ACCUSERS_MAX:
             del self._refuted_by[next(iter(self._refuted_by))]
         self._raise(1)
 

@@ -18,6 +18,8 @@ from gossip.core.types import Address, Kind, Outcome
 __all__ = ["Helping"]
 
 FAVOURS_MAX = 256
+FAVOURS_EACH = 16
+"""Of one asker: who probes one member after the other needs one, and nobody can use up all."""
 NACK_AT = 0.8
 _MET = {Kind.REFUSED: Outcome.REFUSED, Kind.NOT_ME: Outcome.NOT_ME}
 
@@ -68,7 +70,7 @@ class Helping:
             self._answer(request, source, Outcome.ACKED)
             return
         member = self._table.get(request.target)
-        if member is None or member.address != request.address or len(self._favours) >= FAVOURS_MAX:
+        if member is None or member.address != request.address or self._is_full(source):
             self._answer(request, source, Outcome.SILENT)
             return
         self._number += 1
@@ -76,6 +78,12 @@ class Helping:
         self._favours[favour.number] = favour
         self._ctx.timers.set(now + request.patience_ms / 1_000 * NACK_AT, Timer.HELP, favour.number)
         favour.seq = self._pings.send(request.target, member.address, favour, now)
+
+    def _is_full(self, asker: Address) -> bool:
+        favours = self._favours.values()
+        return len(favours) >= FAVOURS_MAX or (
+            len(favours) >= FAVOURS_EACH and sum(each.asker == asker for each in favours) >= FAVOURS_EACH
+        )
 
     def patience_over(self, number: int, _now: float) -> None:
         favour = self._favours.get(number)
@@ -97,4 +105,6 @@ class Helping:
         self._answer(favour.request, favour.asker, outcome)
 
     def _answer(self, request: PingRequest, asker: Address, outcome: Outcome) -> None:
-        self._ctx.send(asker, Report(request.seq, self._ctx.notary.id, int(outcome)))
+        self._ctx.send(
+            asker, Report(request.seq, self._ctx.notary.id, int(outcome), self._table.life_of(request.sender))
+        )

@@ -19,9 +19,11 @@ from gossip.core.own import Own
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
 from gossip.core.records import (
     Accusation,
+    Ban,
     Deletion,
     EventRecord,
     Fact,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
@@ -63,9 +65,12 @@ class Intake:
         self._events = events
         self.fetch: Callable[[NodeId, float], None]
         """Ask a peer for what is not known here; set by the node, since repair needs the intake."""
+        self.met_keys: Callable[[Member, KeyRecord], None]
+        """Told which cluster keys a member holds; set by the node, as `fetch` is."""
         self._recent: dict[bytes, Fact] = {}
         self._older: dict[bytes, Fact] = {}
         self._guest: NodeId = b""
+        self._checked = b""
 
     def take(self, news: Iterable[bytes], source: NodeId | None, now: float, *, quiet: bool = False) -> int:
         """Take facts that `source` sent.
@@ -87,13 +92,19 @@ class Intake:
                 self._remember(fact)
         return changed
 
-    def welcome(self, record: bytes, peer: NodeId, now: float, *, quiet: bool = False) -> int:
-        """Take the own record of a peer that this node is in conversation with: it was introduced."""
+    def welcome(
+        self, record: bytes, peer: NodeId, now: float, *, quiet: bool = False, checked: bool = False
+    ) -> int:
+        """Take the own record of a peer that this node is in conversation with: it was introduced.
+
+        With `checked` its signature has been found good already.
+        """
         self._guest = peer
+        self._checked = record if checked else b""
         try:
             return self.take((record,), peer, now, quiet=quiet)
         finally:
-            self._guest = b""
+            self._guest = self._checked = b""
 
     def _fresh(self, news: Iterable[bytes], source: NodeId | None, now: float) -> list[Fact]:
         """What is not a copy of something settled: members first, since the rest is about them."""
@@ -139,12 +150,17 @@ class Intake:
 
     def _apply(self, fact: Fact, source: NodeId | None, now: float, *, quiet: bool) -> tuple[bool, bool]:
         body = fact.body
+        if body.owner in self._table.bans:
+            self._ctx.count("banned")
+            return True, False
         if isinstance(body, MemberRecord):
             return self._member(body, fact, source, now, quiet=quiet)
         if isinstance(body, Accusation):
             return self._accusation(body, fact, source, now)
         if isinstance(body, EventRecord):
             return self._event(body, fact, source, now)
+        if isinstance(body, Ban):
+            return self._ban(body, fact, source, now)
         return self._service(body, fact, source, quiet=quiet)
 
     def _member(
@@ -160,14 +176,20 @@ class Intake:
         action = _judged(body, fact, member)
         if action is Action.DROP or not self._acceptable(body, member):
             return member is not None, False
+        if member is None and not self._may_enter(body, source):
+            return False, False
         if not self._verified(fact, body.public_key):
             return True, False
+        refusal = self._ctx.gate.refuses(body, now)
+        if refusal is not None:
+            self._ctx.gate.refused(body, refusal, now)
+            return False, False
         if member is None:
-            if not self._may_enter(body, source):
-                return False, False
             member, urgent = self._added(fact, action, now), True
         else:
             urgent = self._changed(member, fact, action, now)
+        # What a joiner is told of is known to all for long.
+        self._ctx.gate.entered(body, float("-inf") if quiet else now)
         if body.phase == Phase.RESTARTING:
             self._ctx.timers.set(now + self._ctx.params.restart_grace, Timer.RESTARTING, member.id)
         if not quiet:
@@ -228,13 +250,16 @@ class Intake:
 
     def _service(
         self,
-        body: ServiceRecord | StatusRecord | Deletion | Opaque,
+        body: ServiceRecord | StatusRecord | Deletion | KeyRecord | Opaque,
         fact: Fact,
         source: NodeId | None,
         *,
         quiet: bool,
     ) -> tuple[bool, bool]:
         if body.owner == self._own.id:
+            mine = self._own.me.services.get(key_of(body))
+            if mine is not None and (mine.raw == fact.raw or _version(mine) > body.version):
+                return True, False
             if self._verified(fact, self._own.me.record.public_key):
                 self._own.met_own_service(body, fact)
             return False, False
@@ -252,6 +277,8 @@ class Intake:
         if not self._verified(fact, member.record.public_key):
             return True, False
         self._roster.put(member, fact)
+        if isinstance(body, KeyRecord):
+            self.met_keys(member, body)
         if not quiet:
             self._spread.news(slot_of(fact), fact.raw, member=False, own=False, source=source)
         return True, True
@@ -318,8 +345,21 @@ class Intake:
             return True
         return self._detector.confirm(member, fact, source, now)
 
+    def _ban(self, body: Ban, fact: Fact, source: NodeId | None, now: float) -> tuple[bool, bool]:
+        if not self._ctx.gate.may_obey(body, fact):
+            return False, False
+        if not self._verified(fact, self._ctx.notary.authority):
+            return True, False
+        self._ctx.gate.ban(body, fact, now)
+        member = self._table.get(body.subject)
+        if source is None and member is not None:
+            # The others will not talk to it again.
+            self._spread.deliver(member, (fact.raw,))
+        self._spread.news(slot_of(fact), fact.raw, member=True, own=source is None, source=source)
+        return True, True
+
     def _verified(self, fact: Fact, public_key: bytes) -> bool:
-        if self._ctx.notary.verify(fact, public_key):
+        if fact.raw == self._checked or self._ctx.notary.verify(fact, public_key):
             return True
         self._ctx.count("signature")
         return False
@@ -339,13 +379,17 @@ def _judged(body: MemberRecord, fact: Fact, member: Member | None) -> Action:
 
 def _beats(version: int, fact: Fact, held: Fact) -> bool:
     """Newest wins; of one version, the larger hash of the signed bytes."""
-    other = cast("ServiceRecord", held.body).version
+    other = _version(held)
     return version > other or (version == other and fact.hash > held.hash)
 
 
-def _rank(fact: Fact) -> bool:
-    """Sorts member records before everything else."""
-    return not isinstance(fact.body, MemberRecord)
+def _version(fact: Fact) -> int:
+    return cast("ServiceRecord", fact.body).version
+
+
+def _rank(fact: Fact) -> int:
+    """Sorts bans before member records, and these before everything else."""
+    return 0 if isinstance(fact.body, Ban) else 1 if isinstance(fact.body, MemberRecord) else 2
 
 
 def _rank_of_twin(fact: Fact) -> tuple[bool, int]:

@@ -2,8 +2,8 @@
 
 Small pings, each given what the member's round trips make likely. One is enough where as many accuse as
 bring the clock to its minimum: each of them has asked in three ways for a whole period. With fewer there
-are three, since one lost datagram is no reason to bury anybody; on a quiet network that takes a fraction of
-a second.
+are three, and with the third helpers are asked too: neither a lost datagram nor one bad path between two
+nodes is a reason to bury anybody. On a quiet network that takes a fraction of a second.
 Who is known to be reached over streams only is asked over one instead.
 """
 
@@ -17,9 +17,10 @@ from gossip.core.health import Health
 from gossip.core.member import Member
 from gossip.core.messages import Ack, Frame
 from gossip.core.pings import Pings
+from gossip.core.requests import Request, Requests
 from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer
-from gossip.core.types import Kind, NodeId, StreamId
+from gossip.core.types import Kind, NodeId, Outcome, StreamId
 
 __all__ = ["LastLooks"]
 
@@ -43,6 +44,7 @@ class LastLooks:
         self,
         ctx: Context,
         pings: Pings,
+        requests: Requests,
         health: Health,
         judge: Judge,
         sessions: Sessions,
@@ -50,6 +52,7 @@ class LastLooks:
     ) -> None:
         self._ctx = ctx
         self._pings = pings
+        self._requests = requests
         self._health = health
         self._judge = judge
         self._sessions = sessions
@@ -79,12 +82,21 @@ class LastLooks:
         doubtful = len(look.member.accusations) <= self._ctx.params.suspicion_k
         if doubtful and len(look.seqs) < PINGS and not look.is_call:
             self._ping(look, now)
+            if len(look.seqs) == PINGS:
+                self._ask_helpers(look, now)
         else:
             self.fail(look, now)
 
     def fail(self, look: Look, now: float) -> None:
         self.drop(look.member.id)
         self._judge.look_failed(look.member, now)
+
+    def helped(self, look: Look, outcome: Outcome, now: float) -> None:
+        """A helper says what it met: what none of them reached is dead, without waiting for more."""
+        if outcome is Outcome.ACKED:
+            self.acked(look, now)
+        elif look.request is not None and not look.request.missing:
+            self.fail(look, now)
 
     def acked(self, look: Look, now: float) -> None:
         self.drop(look.member.id)
@@ -96,6 +108,7 @@ class LastLooks:
         if look is not None:
             for seq in look.seqs:
                 self._pings.forget(seq)
+            self._requests.forget(look.request)
             if look.stream:
                 self._sessions.close(look.stream)
             self._ctx.timers.clear(Timer.LAST_LOOK, subject)
@@ -125,11 +138,17 @@ class LastLooks:
         self._ctx.timers.set(now + wait, Timer.LAST_LOOK, member.id)
         look.seqs.append(self._pings.send(member.id, member.address, look, now, self._judge.charges(member)))
 
+    def _ask_helpers(self, look: Look, now: float) -> None:
+        wait = self._ctx.params.direct_max * self._health.factor
+        look.request = self._requests.ask(look.member, look.address, wait, look)
+        if look.request is not None:
+            self._ctx.timers.set(now + wait, Timer.LAST_LOOK, look.member.id)
+
 
 class Look:
-    """One last look, as the asker of its pings or the handler of its stream."""
+    """One last look, as the asker of its pings and of helpers, or the handler of its stream."""
 
-    __slots__ = ("_looks", "address", "is_call", "member", "seqs", "stream")
+    __slots__ = ("_looks", "address", "is_call", "member", "request", "seqs", "stream")
 
     def __init__(self, looks: LastLooks, member: Member) -> None:
         self._looks = looks
@@ -137,7 +156,11 @@ class Look:
         self.address = member.address
         self.seqs: list[int] = []
         self.is_call = False
+        self.request: Request | None = None
         self.stream: StreamId = 0
+
+    def helped(self, outcome: Outcome, now: float) -> None:
+        self._looks.helped(self, outcome, now)
 
     def acked(self, _seq: int, now: float) -> None:
         self._looks.acked(self, now)

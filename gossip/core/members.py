@@ -39,6 +39,8 @@ class MemberTable:
         self.counts = dict.fromkeys(Status, 0)
         self.me: Member = cast("Member", None)
         """Set by the node before anything else is asked of the table."""
+        self.bans: dict[NodeId, Fact] = {}
+        """By whom they are about. Written by `set_ban` only; no member leaves it, ever."""
         self.fingerprint = 0
         self.index = 0
         """Rises on every visible change of a member."""
@@ -71,6 +73,15 @@ class MemberTable:
     def at(self, address: Address) -> list[Member]:
         """Live members that advertise `address`."""
         return [member for member in _holders(self._by_address, address) if member.is_live]
+
+    def life_of(self, id: NodeId) -> int:
+        """The `boot` of a member's record: which life of its this node knows; 0 if it is not known."""
+        member = self.get(id)
+        return 0 if member is None else member.record.boot
+
+    def anybody_at(self, address: Address) -> Member | None:
+        """A member, in whatever state, that advertises `address`."""
+        return next(iter(_holders(self._by_address, address)), None)
 
     def knows(self, address: Address) -> bool:
         """Whether any member, in whatever state, advertises `address`."""
@@ -140,6 +151,13 @@ class MemberTable:
             change ^= fact.hash
         member.keep(key, fact)
         self._xor(member, change)
+
+    def set_ban(self, subject: NodeId, fact: Fact) -> None:
+        """Put the authority's word against `subject`, or replace an older one."""
+        self.revision += 1
+        old = self.bans.get(subject)
+        self.fingerprint ^= fact.hash ^ (0 if old is None else old.hash)
+        self.bans[subject] = fact
 
     # -- whom to ask and to tell ------------------------------------------------------------
 

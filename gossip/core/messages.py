@@ -10,9 +10,10 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from gossip.core.records import Host, Id, Port
+from gossip.core.records import MAX_KEYS, Host, Id, KeyMark, Port, Short
 
 __all__ = [
+    "LIFE_MAX",
     "Ack",
     "Busy",
     "DialBack",
@@ -21,6 +22,8 @@ __all__ = [
     "FullPing",
     "Gossip",
     "Hello",
+    "KeyAsk",
+    "KeyGrant",
     "Listing",
     "Message",
     "NotMe",
@@ -42,6 +45,10 @@ Position: TypeAlias = Annotated[bytes, Meta(max_length=64)]
 Raw: TypeAlias = Annotated[bytes, Meta(min_length=65, max_length=1_100)]
 News: TypeAlias = Annotated[tuple[Raw, ...], Meta(max_length=64)]
 Target: TypeAlias = tuple[Host, Port]
+LIFE_MAX = 2**63 - 1
+Life: TypeAlias = Annotated[int, Meta(ge=0, le=LIFE_MAX)]
+"""The `boot` of whom a message is meant for, as its sender knows it; 0 if it does not. What was recorded
+before a node's present life is told by it: windows say nothing of sessions that were never met."""
 Way: TypeAlias = Annotated[int, Meta(ge=0, le=8)]
 """A `types.Reach`."""
 
@@ -57,6 +64,7 @@ class Ping(Struct, frozen=True, array_like=True, tag=1, gc=False):
     view: Mark
     position: Position
     news: News
+    life: Life = 0
 
 
 class FullPing(Ping, frozen=True, array_like=True, tag=1, gc=False):
@@ -77,6 +85,7 @@ class Ack(Struct, frozen=True, array_like=True, tag=2, gc=False):
     view: Mark
     position: Position
     news: News
+    life: Life = 0
 
 
 class PingRequest(Struct, frozen=True, array_like=True, tag=3, gc=False):
@@ -87,6 +96,7 @@ class PingRequest(Struct, frozen=True, array_like=True, tag=3, gc=False):
     target: Id
     address: Target
     patience_ms: Annotated[int, Meta(ge=1, le=60_000)]
+    life: Life = 0
 
 
 class Report(Struct, frozen=True, array_like=True, tag=4, gc=False):
@@ -95,6 +105,7 @@ class Report(Struct, frozen=True, array_like=True, tag=4, gc=False):
     seq: Seq
     sender: Id
     outcome: Annotated[int, Meta(ge=0, le=3)]
+    life: Life = 0
 
 
 class NotMe(Struct, frozen=True, array_like=True, tag=5, gc=False):
@@ -112,6 +123,7 @@ class Gossip(Struct, frozen=True, array_like=True, tag=6, gc=False):
 
     sender: Id
     news: News
+    life: Life = 0
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=16, gc=False):
@@ -122,6 +134,8 @@ class Hello(Struct, frozen=True, array_like=True, tag=16, gc=False):
     joining: bool
     view: Mark
     buckets: Annotated[bytes, Meta(min_length=2_048, max_length=2_048)]
+    keys: Annotated[tuple[KeyMark, ...], Meta(max_length=MAX_KEYS)] = ()
+    """Marks of the cluster keys by which the sender can be answered."""
 
 
 class Listing(Struct, frozen=True, array_like=True, tag=17, gc=False):
@@ -222,10 +236,43 @@ class DialledBack(Struct, frozen=True, array_like=True, tag=24, gc=False):
     """Whether a datagram of the asker's arrived there meanwhile."""
 
 
+class KeyAsk(Struct, frozen=True, array_like=True, tag=25, gc=False):
+    """Please hand me the cluster key of this mark."""
+
+    sender: Id
+    record: Raw
+    mark: KeyMark
+
+
+class KeyGrant(Struct, frozen=True, array_like=True, tag=26, gc=False):
+    """A cluster key, wrapped for one node. Signed over (recipient, mark, name, box)."""
+
+    record: Raw
+    """The member record of who wrapped it."""
+    recipient: Id
+    mark: KeyMark
+    name: Short
+    box: Annotated[bytes, Meta(max_length=128)]
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+
+
 Packet: TypeAlias = Ping | Ack | PingRequest | Report | NotMe | Gossip
 """What may be a datagram."""
 Frame: TypeAlias = (
-    Hello | Listing | Offer | Page | Busy | Verdict | Turned | DialBack | DialledBack | Ping | Ack | Gossip
+    Hello
+    | Listing
+    | Offer
+    | Page
+    | Busy
+    | Verdict
+    | Turned
+    | DialBack
+    | DialledBack
+    | KeyAsk
+    | KeyGrant
+    | Ping
+    | Ack
+    | Gossip
 )
 """What may be a frame of a stream."""
 Message: TypeAlias = Packet | Frame

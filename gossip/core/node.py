@@ -23,11 +23,14 @@ from gossip.core.doubts import Doubts
 from gossip.core.effects import Effect
 from gossip.core.events import Event, EventKind
 from gossip.core.examiner import Examiner
+from gossip.core.gate import Gate
+from gossip.core.handover import Handover
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
+from gossip.core.keys import Keys, Locksmith
 from gossip.core.knocks import Knocks
-from gossip.core.members import MemberTable
+from gossip.core.members import Member, MemberTable
 from gossip.core.messages import (
     Frame,
     Packet,
@@ -39,13 +42,15 @@ from gossip.core.params import Params
 from gossip.core.pings import Pings
 from gossip.core.probe import Prober
 from gossip.core.reads import Reads
-from gossip.core.records import Fact, Notary
+from gossip.core.records import Ban, Fact, KeyRecord, Notary
 from gossip.core.repair import Repair
+from gossip.core.requests import Requests
 from gossip.core.roster import Roster
+from gossip.core.rotation import Plan, Rotation
 from gossip.core.sessions import Sessions
 from gossip.core.spread import Spread
 from gossip.core.timers import Subject, Timer
-from gossip.core.types import Address, Phase, StreamId
+from gossip.core.types import Address, NodeId, Phase, StreamId
 from gossip.core.upkeep import Upkeep
 from gossip.core.user_events import UserEvents
 
@@ -74,6 +79,11 @@ class Node(Orders, Reads):
         records: Sequence[Fact] = (),
         seeds: Sequence[str] = (),
         remembered: Sequence[Address] = (),
+        locksmith: Locksmith | None = None,
+        plan: Plan | None = None,
+        bans: Sequence[Fact] = (),
+        used: Sequence[tuple[bytes, NodeId]] = (),
+        invited_only: bool = False,
     ) -> None:
         self.params = params
         self._now = now
@@ -98,16 +108,39 @@ class Node(Orders, Reads):
             now=now,
         )
         self._pings = Pings(ctx, table, self._spread, self._coordinates)
-        self._prober = Prober(ctx, table, self._roster, self._pings, self._health, self._sessions)
+        self._requests = Requests(ctx, table)
+        self._prober = Prober(
+            ctx, table, self._roster, self._pings, self._requests, self._health, self._sessions
+        )
         self._detector = Detector(
-            ctx, table, self._roster, self._spread, self._pings, self._health, self._prober, self._sessions
+            ctx,
+            table,
+            self._roster,
+            self._spread,
+            self._pings,
+            self._requests,
+            self._health,
+            self._prober,
+            self._sessions,
         )
         self._prober.detector = self._detector
+        self._gate = ctx.gate = Gate(ctx, table, self._roster, self._detector, invited_only=invited_only)
+        self._gate.start(self._own.me.record, used)
+        for fact in bans:
+            if isinstance(fact.body, Ban):
+                table.set_ban(fact.body.subject, fact)
         self._helping = Helping(ctx, table, self._pings, self._prober.corroborate)
         self._events = UserEvents(ctx, self._spread)
         self._intake = Intake(ctx, table, self._roster, self._spread, self._own, self._detector, self._events)
         self._repair = Repair(ctx, table, self._detector, self._intake, self._sessions)
         self._intake.fetch = self._repair.fetch
+        self.keys = keys = Keys(locksmith)
+        keys.is_excluded = self._gate.is_banned
+        self._handover = Handover(ctx, table, self._own, self._sessions, keys)
+        self._rotation = Rotation(ctx, table, self._own, keys, self._handover, plan or Plan())
+        self._intake.met_keys = self._met_keys
+        self._repair.readable = keys.readable
+        self._repair.granted = self._handover.granted
         self._knocks = Knocks(ctx, self._pings, self._detector, self._sessions)
         self._admission = Admission(
             ctx,
@@ -118,6 +151,7 @@ class Node(Orders, Reads):
             self._repair,
             self._sessions,
             self._knocks,
+            self._handover,
             seeds,
             remembered,
             now,
@@ -133,6 +167,7 @@ class Node(Orders, Reads):
             self._spread,
             self._pings,
             self._prober,
+            self._requests,
             self._helping,
             self._detector,
             self._intake,
@@ -140,6 +175,7 @@ class Node(Orders, Reads):
             self._admission,
             self._sessions,
             self._examiner,
+            self._handover,
         )
         self._prober.stream_ack = self._knocks.stream_ack = self._packets.stream_ack
         self._upkeep = Upkeep(
@@ -155,6 +191,7 @@ class Node(Orders, Reads):
             self._repair,
             self._admission,
             self._events,
+            self._rotation,
         )
         self._running = False
         self._leaving = False
@@ -174,6 +211,7 @@ class Node(Orders, Reads):
             Timer.LEAVING: self._on_leaving,
             Timer.PERIOD: self._on_period,
             Timer.TRIAL: self._examiner.timer,
+            Timer.KEYS: self._on_keys,
         }
 
     # -- inputs: the world ------------------------------------------------------------------
@@ -183,6 +221,7 @@ class Node(Orders, Reads):
         self._now = self._packets.heard_at = now
         self._running = True
         self._own.announce()
+        self._rotation.start(now)
         self._ctx.timers.set(now + self._ctx.rng.random() * self.params.period, Timer.PERIOD)
         self._admission.try_seeds(now)
 
@@ -278,8 +317,26 @@ class Node(Orders, Reads):
     def _on_leaving(self, _about: Subject, _now: float) -> None:
         self._leave_done()
 
+    def _on_keys(self, _about: Subject, now: float) -> None:
+        self._rotation.ask(now)
+
+    def _met_keys(self, member: Member, record: KeyRecord) -> None:
+        self._rotation.met(member, record, self._now)
+
     def _on_period(self, _about: Subject, now: float) -> None:
         self._upkeep.period(self._packets.heard_at, now)
+
+    def unreadable(self, source: Address, now: float) -> None:
+        """What came from `source` was sealed under a key that is not here."""
+        self._now = now
+        member = self._table.anybody_at(source)
+        if member is not None:
+            self._handover.unreadable(member, now)
+
+    def keys_saved(self, number: int, now: float) -> None:
+        """The cluster's keys are on disk, as `SaveKeys` of that number has asked."""
+        self._now = now
+        self._rotation.saved(number)
 
     # -- inputs: the user -------------------------------------------------------------------
 

@@ -18,6 +18,7 @@ from gossip.core.context import Context
 from gossip.core.effects import SaveCounter
 from gossip.core.events import Event, EventKind
 from gossip.core.health import Health
+from gossip.core.keys import keys_of
 from gossip.core.members import Member, MemberTable
 from gossip.core.messages import Gossip
 from gossip.core.params import PROTOCOL_MAX, PROTOCOL_MIN
@@ -27,6 +28,7 @@ from gossip.core.records import (
     Body,
     Deletion,
     Fact,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
@@ -45,6 +47,9 @@ LEASE = 65_536
 CLONE_RAISES = 3
 CLONE_WINDOW = 60.0
 """At most so many raises against a clone in so many seconds."""
+HORIZON = MAX_VERSION // 2
+"""A version that no life of a node comes to (they begin with milliseconds since 1970): whoever says it with
+this node's key wants its numbers used up, and is not outbid."""
 ACCUSERS_MAX = 8
 """Of this node: whose last words are kept for its user."""
 ANSWERS_MAX = 8
@@ -62,6 +67,10 @@ class Self(msgspec.Struct, frozen=True):
     ephemeral: bool = False
     birth: int = 0
     """The first incarnation ever; 0 if this life is the first."""
+    exchange_key: bytes = b""
+    """By which others wrap a cluster key for it; empty if it takes none."""
+    warrant: bytes = b""
+    """The authority's word for this node; empty if it needs none."""
 
 
 class Own:
@@ -102,7 +111,7 @@ class Own:
             owner=ctx.notary.id,
             version=incarnation,
             public_key=ctx.notary.public_key,
-            exchange_key=b"",
+            exchange_key=who.exchange_key,
             name=who.name,
             host=who.address[0],
             port=who.address[1],
@@ -114,6 +123,7 @@ class Own:
             birth=who.birth or incarnation,
             phase=Phase.RUNNING,
             ephemeral=who.ephemeral,
+            warrant=who.warrant,
         )
         self.me = Member(ctx.notary.issue(record), Status.ALIVE, now)
         table.me = self.me
@@ -189,7 +199,7 @@ class Own:
         if self._answers < ANSWERS_MAX:
             self._answers += 1
             member.case.answered_at = now
-            self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,)))
+            self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,), member.record.boot))
 
     def met_own_record(self, other: MemberRecord, fact: Fact, now: float) -> None:
         """A member record under this node's key that it did not write, or wrote in a former life."""
@@ -201,7 +211,7 @@ class Own:
             return
         self._raises = [at for at in self._raises if now - at < CLONE_WINDOW]
         self._raises.append(now)
-        many = len(self._raises) > CLONE_RAISES
+        many = len(self._raises) > CLONE_RAISES or other.version > HORIZON
         if not self.yielded and ((self.settled and other.boot != mine.boot) or many):
             self._met_clone(other, many=many)
         if not self.yielded:
@@ -269,7 +279,12 @@ class Own:
         return self._ctx.notary.issue(body)
 
     def prepare_status(
-        self, key: str, checks: tuple[tuple[str, int], ...], maintenance: bool = False, note: str = ""
+        self,
+        key: str,
+        checks: tuple[tuple[str, int], ...],
+        maintenance: bool = False,
+        note: str = "",
+        ids: tuple[str, ...] = (),
     ) -> Fact:
         """Sign what the checks of a service say; see `StatusRecord`. No disk needs to hear of it.
 
@@ -283,7 +298,7 @@ class Own:
             self._service(key)
         if len(checks) > MAX_CHECKS:
             raise LimitError(f"{len(checks)} checks of one service; the limit is {MAX_CHECKS}")
-        body = StatusRecord(self.me.id, self.next_version(), key, checks, maintenance, note)
+        body = StatusRecord(self.me.id, self.next_version(), key, checks, maintenance, note, ids)
         return self._ctx.notary.issue(body)
 
     def prepare_deletion(self, key: str) -> Fact:
@@ -298,7 +313,7 @@ class Own:
     def publish(self, fact: Fact) -> None:
         """Make a prepared record visible here and tell the others; an older one changes nothing."""
         body = fact.body
-        assert isinstance(body, ServiceRecord | StatusRecord | Deletion)  # noqa: S101 - made by prepare_*
+        assert isinstance(body, ServiceRecord | StatusRecord | KeyRecord | Deletion)  # noqa: S101 - made here
         held = self.me.services.get(key_of(body))
         if held is not None and cast("ServiceRecord", held.body).version >= body.version:
             return
@@ -336,7 +351,16 @@ class Own:
             if isinstance(fact.body, ServiceRecord) and fact.body.version < floor:
                 raise RefusedError(f"service {fact.body.key!r} is below the floor; sign it again first")
         self.renew_statuses([key for family, key in self.me.services if family == 6], floor)
+        keys = keys_of(self.me)
+        if keys is not None and keys.version < floor:
+            self.publish_keys(keys, above=floor)
         self.restate(floor=floor)
+
+    def publish_keys(self, record: KeyRecord, above: int = 0) -> None:
+        """Sign and tell which cluster keys this node holds; owner and version are filled in."""
+        version = self.next_version(above=above)
+        record = msgspec.structs.replace(record, owner=self.me.id, version=version)
+        self.publish(self._ctx.notary.issue(record))
 
     def renew_statuses(self, keys: Iterable[str], floor: int) -> None:
         """Sign again what checks of these services say, where that is below a floor that is to come."""
@@ -347,7 +371,9 @@ class Own:
                 again = msgspec.structs.replace(body, version=self.next_version(above=floor))
                 self.publish(self._ctx.notary.issue(again))
 
-    def met_own_service(self, body: ServiceRecord | StatusRecord | Deletion | Opaque, fact: Fact) -> None:
+    def met_own_service(
+        self, body: ServiceRecord | StatusRecord | KeyRecord | Deletion | Opaque, fact: Fact
+    ) -> None:
         """A record of this node that it does not hold: deleted by it, or lost by its disk."""
         if body.version < self.me.record.floor or self.yielded or self.me.record.phase == Phase.LEAVING:
             return
@@ -356,13 +382,18 @@ class Own:
             cast("ServiceRecord", held.body).version > body.version or held.raw == fact.raw
         ):
             return
+        if body.version > HORIZON:
+            self._ctx.count("own_beyond")
+            return
         version = self.next_version(above=body.version)
-        if held is not None and isinstance(held.body, ServiceRecord | StatusRecord):
+        if held is not None and isinstance(held.body, ServiceRecord | StatusRecord | KeyRecord):
             again: Body = msgspec.structs.replace(held.body, version=version)
         elif isinstance(body, ServiceRecord):
             again = Deletion(self.me.id, version, body.key)
         elif isinstance(body, StatusRecord):
             again = StatusRecord(self.me.id, version, body.key, (), False, "")
+        elif isinstance(body, KeyRecord):
+            again = KeyRecord(self.me.id, version, "", 0, b"", False, ())
         else:
             return
         self._ctx.count("own_record_answered")

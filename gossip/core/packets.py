@@ -15,6 +15,7 @@ from gossip.core.context import Context
 from gossip.core.detector import Detector
 from gossip.core.events import Event, EventKind
 from gossip.core.examiner import Examiner
+from gossip.core.handover import Handover
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
@@ -26,6 +27,7 @@ from gossip.core.messages import (
     FullPing,
     Gossip,
     Hello,
+    KeyAsk,
     NotMe,
     Packet,
     Ping,
@@ -36,10 +38,11 @@ from gossip.core.own import Own
 from gossip.core.pings import Pings, sign_not_me
 from gossip.core.probe import Prober
 from gossip.core.repair import Repair
+from gossip.core.requests import Requests
 from gossip.core.sessions import Sessions
 from gossip.core.sizes import bare_bytes, news_bytes
 from gossip.core.spread import Spread
-from gossip.core.types import Address, NodeId, Status, StreamId
+from gossip.core.types import Address, Kind, NodeId, Status, StreamId
 
 __all__ = ["Packets"]
 
@@ -56,6 +59,7 @@ class Packets:
         spread: Spread,
         pings: Pings,
         prober: Prober,
+        requests: Requests,
         helping: Helping,
         detector: Detector,
         intake: Intake,
@@ -63,6 +67,7 @@ class Packets:
         admission: Admission,
         sessions: Sessions,
         examiner: Examiner,
+        handover: Handover,
     ) -> None:
         self._ctx = ctx
         self._table = table
@@ -71,6 +76,7 @@ class Packets:
         self._spread = spread
         self._pings = pings
         self._prober = prober
+        self._requests = requests
         self._helping = helping
         self._detector = detector
         self._intake = intake
@@ -78,6 +84,7 @@ class Packets:
         self._admission = admission
         self._sessions = sessions
         self._examiner = examiner
+        self._handover = handover
         self.heard_at = float("-inf")
         """When anybody was last heard."""
         self._handlers: dict[type, Callable[..., None]] = {
@@ -91,6 +98,9 @@ class Packets:
         }
 
     def receive(self, message: Packet, source: Address, now: float) -> None:
+        if self._table.bans and getattr(message, "sender", b"") in self._table.bans:
+            self._ctx.count("banned")
+            return
         self._handlers[type(message)](message, source, now)
         if self._examiner.is_trying and not isinstance(message, NotMe):
             self._examiner.heard(message.sender)
@@ -103,16 +113,22 @@ class Packets:
 
     def first_frame(self, stream: StreamId, source: Address, frame: Frame, now: float) -> None:
         """A caller's first frame: a repair or join, a probe, or news for a degraded member."""
-        if isinstance(frame, Hello):
+        if getattr(frame, "sender", b"") in self._table.bans and not isinstance(frame, Hello):
+            self._ctx.count("banned")
+            self._sessions.close(stream)
+        elif isinstance(frame, Hello):
             self._admission.received_hello(stream, frame, source, now)
         elif isinstance(frame, Ping) and frame.target == self._ctx.notary.id:
-            self._hear(frame.sender, frame.view, now)
-            self._intake.take(frame.news, frame.sender, now)
+            if not self._is_stale(frame):
+                self._hear(frame.sender, frame.view, now)
+                self._intake.take(frame.news, frame.sender, now)
             self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender), by_stream=True))
         elif isinstance(frame, Gossip):
             self._gossip(frame, source, now)
         elif isinstance(frame, DialBack):
             self._examiner.asked(stream, frame, source, now)
+        elif isinstance(frame, KeyAsk):
+            self._handover.asked(stream, frame)
         else:
             self._ctx.count("frame_unexpected")
             self._sessions.close(stream)
@@ -122,20 +138,41 @@ class Packets:
         if ping.target != me.id:
             self._ctx.count("ping_for_another")
             if ping.address == me.address:
-                self._ctx.send(source, sign_not_me(self._ctx, ping, me.fact.raw))
+                self._say_not_me(ping, source, now)
                 if self._table.get(ping.sender) is None:
                     # Somebody who knew whoever was here before: of use to one who knows nobody.
                     self._admission.heard_stranger(source)
             return
+        member = self._table.get(ping.sender)
+        if self._is_stale(ping):
+            # Whoever knows this node from its last life has to hear that it lives; and that is all.
+            self._ctx.send(source, self._pings.small_ack(ping))
+            if member is None:
+                self._admission.heard_stranger(source)
+            return
         self._hear(ping.sender, ping.view, now)
         if ping.news:
             self._intake.take(ping.news, ping.sender, now)
-        member = self._table.get(ping.sender)
-        self._ctx.send(source, self._acked(ping, member))
+            member = self._table.get(ping.sender)
+        # Nobody can have this node send more to an address than was sent from there, or claims to be.
+        is_proven = member is not None and member.address == source
+        self._ctx.send(source, self._acked(ping, member) if is_proven else self._pings.small_ack(ping))
         if member is None:
             self._admission.heard_stranger(source)
         else:
             self._pings.met(member, ping.position)
+
+    def _say_not_me(self, ping: Ping, source: Address, now: float) -> None:
+        """Prove who lives here now; to an address that is no known member's once it has answered a ping."""
+        member = self._table.get(ping.sender)
+        if member is not None and member.address == source:
+            self._ctx.send(source, sign_not_me(self._ctx, ping, self._table.me.fact.raw))
+        else:
+            self._pings.send_back(ping, source, Stranger(self, ping, source), now)
+
+    def stranger_proven(self, ping: Ping, source: Address) -> None:
+        """Whoever pinged for another can be reached where that came from."""
+        self._ctx.send(source, sign_not_me(self._ctx, ping, self._table.me.fact.raw))
 
     def _acked(self, ping: Ping, member: Member | None, *, by_stream: bool = False) -> Ack:
         """The ack: with what is held against the pinger, if anything, and with news for it.
@@ -152,7 +189,17 @@ class Packets:
         news = self._spread.piggyback(ping.sender, room, charges)
         return msgspec.structs.replace(ack, news=charges + news) if news else ack
 
+    def _is_stale(self, message: Ping | Ack | PingRequest | Report | Gossip) -> bool:
+        """Whether it was meant for another life of this node: recorded then, and told again."""
+        if message.life in (0, self._table.me.record.boot):
+            return False
+        self._ctx.count("stale")
+        return True
+
     def _ack(self, ack: Ack, _source: Address, now: float) -> None:
+        # An ack that is awaited is no old one, whatever its sender knows of this node.
+        if not self._pings.is_awaited(ack) and self._is_stale(ack):
+            return
         self._hear(ack.sender, ack.view, now)
         if ack.news:
             self._intake.take(ack.news, ack.sender, now)
@@ -164,6 +211,8 @@ class Packets:
         self._intake.take(ack.news, ack.sender, now)
 
     def _gossip(self, gossip: Gossip, _source: Address, now: float) -> None:
+        if self._is_stale(gossip):
+            return
         self._hear(gossip.sender, None, now)
         self._intake.take(gossip.news, gossip.sender, now)
         member = self._table.get(gossip.sender)
@@ -175,13 +224,17 @@ class Packets:
                 self._spread.deliver(member, charges)
 
     def _ping_request(self, request: PingRequest, source: Address, now: float) -> None:
+        if self._is_stale(request):
+            return
         self._hear(request.sender, None, now)
         self._helping.asked(request, source, now)
 
     def _report(self, report: Report, _source: Address, now: float) -> None:
+        if self._is_stale(report):
+            return
         self._hear(report.sender, None, now)
         if not self._examiner.reported(report):
-            self._prober.reported(report, now)
+            self._requests.reported(report, now)
 
     def _not_me(self, message: NotMe, _source: Address, now: float) -> None:
         self._pings.received_not_me(message, now)
@@ -202,6 +255,23 @@ class Packets:
             if agreed:
                 # Who holds my view has my record as I wrote it: a newer one is no former life's.
                 self._own.settled = True
+
+
+class Stranger:
+    """Whoever pinged somebody that was here before, from an address that is yet to be proven."""
+
+    __slots__ = ("_packets", "_ping", "_source")
+
+    def __init__(self, packets: Packets, ping: Ping, source: Address) -> None:
+        self._packets = packets
+        self._ping = ping
+        self._source = source
+
+    def acked(self, _seq: int, _now: float) -> None:
+        self._packets.stranger_proven(self._ping, self._source)
+
+    def evidence(self, _kind: Kind, _now: float) -> None:
+        """Whoever it was is not there: nobody is answered."""
 
 
 class Caller:

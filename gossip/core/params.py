@@ -47,7 +47,7 @@ class Params(Struct, frozen=True):
     suspicion_alpha: float = 1.0
     suspicion_beta: float = 3.0
     """Lifeguard's alpha and beta: min = alpha x max(1, log10 n) x period, max = beta x min."""
-    suspicion_k: int = 3
+    suspicion_k: int = 1
     """Accusers beyond the first that bring the suspicion down to its minimum."""
     patience_max: int = 8
     """By how much at most the clock is longer for a member that keeps coming back (1: never)."""
@@ -82,6 +82,9 @@ class Params(Struct, frozen=True):
     """How long the dead and the left are remembered."""
     members_max: int = 65_536
     tombstones_max: int = 4_096
+    bans_max: int = 4_096
+    invitation_settles: float = 60.0
+    """Seconds after which a node that uses an invitation keeps it, whoever else comes with it."""
     services_max: int = 4_096
     """Services per node."""
     addresses_max: int = 1_024

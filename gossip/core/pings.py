@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from gossip.core.context import Context, refusing
 from gossip.core.coordinates import ERROR, Coordinates, distance, unpack
 from gossip.core.histogram import Histogram
@@ -113,7 +115,8 @@ class Pings:
         padding = bytes(room - PADDING_HEADER_BYTES)
         self._expect(seq, Expected(target, address, now, asker, large=True))
         self._ctx.send(
-            address, FullPing(seq, ping.sender, target, address, ping.view, ping.position, (), padding)
+            address,
+            FullPing(seq, ping.sender, target, address, ping.view, ping.position, (), ping.life, padding),
         )
         return seq
 
@@ -124,10 +127,25 @@ class Pings:
 
     def ping(self, seq: int, target: NodeId, address: Address, news: tuple[bytes, ...] = ()) -> Ping:
         """A ping's message: for a stream, which needs no entry here."""
-        return Ping(seq, self._ctx.notary.id, target, address, self.view(), self._position(), news)
+        life = self._table.life_of(target)
+        return Ping(seq, self._ctx.notary.id, target, address, self.view(), self._position(), news, life)
 
     def ack(self, ping: Ping, news: tuple[bytes, ...]) -> Ack:
-        return Ack(ping.seq, self._ctx.notary.id, ping.address, self.view(), self._position(), news)
+        life = self._table.life_of(ping.sender)
+        return Ack(ping.seq, self._ctx.notary.id, ping.address, self.view(), self._position(), news, life)
+
+    def send_back(self, ping: Ping, source: Address, asker: Asker, now: float) -> None:
+        """Ping whoever sent `ping` where it came from; not at all if that were longer than what was sent."""
+        seq = self._ctx.sequence()
+        back = Ping(seq, self._ctx.notary.id, ping.sender, source, self.view(), b"", ())
+        if bare_bytes(back) <= bare_bytes(ping) + sum(map(news_bytes, ping.news)):
+            self._expect(seq, Expected(ping.sender, source, now, asker, large=False))
+            self._ctx.send(source, back)
+
+    def small_ack(self, ping: Ping) -> Ack:
+        """An ack that is shorter than its ping, whoever sent that, and from wherever."""
+        ack = self.ack(ping, ())
+        return ack if len(ack.position) <= len(ping.position) else msgspec.structs.replace(ack, position=b"")
 
     def expected(self, member: Member) -> tuple[float, float] | None:
         """The member's round trip and how far it strays, seconds: measured, else by coordinates, else None.
@@ -156,6 +174,11 @@ class Pings:
     def forgive(self) -> None:
         """This node was not running: what it may have missed is nobody's fault."""
         self._expected.clear()
+
+    def is_awaited(self, ack: Ack) -> bool:
+        """Whether it answers a ping that is under way, so that it was said just now."""
+        expected = self._expected.get(ack.seq)
+        return expected is not None and (ack.sender, ack.address) == (expected.target, expected.address)
 
     def received_ack(self, ack: Ack, now: float) -> None:
         expected = self._expected.get(ack.seq)
@@ -190,6 +213,7 @@ class Pings:
                 and body.owner != expected.target
                 and body.address == expected.address
                 and notary.verify(fact, body.public_key)
+                and self._ctx.gate.refuses(body, now) is None
                 and notary.check(
                     body.public_key,
                     message.signature,

@@ -21,8 +21,9 @@ from gossip.core.detector import Detector
 from gossip.core.effects import Close, Dial, Write
 from gossip.core.health import Health
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import Ack, Frame, PingRequest, Report
+from gossip.core.messages import Ack, Frame
 from gossip.core.pings import Pings
+from gossip.core.requests import Request, Requests
 from gossip.core.roster import Roster
 from gossip.core.timers import Timer
 from gossip.core.types import Address, Kind, NodeId, Outcome, Phase, StreamId
@@ -51,7 +52,6 @@ class Probe:
         "evidence_at",
         "evidence_kind",
         "heard",
-        "helpers",
         "incarnation",
         "indirect",
         "last_try",
@@ -73,8 +73,7 @@ class Probe:
         self.deadline = deadline
         self.seqs: list[int] = []
         self.indirect = False
-        self.request = 0
-        self.helpers: dict[NodeId, Outcome | None] = {}
+        self.request: Request | None = None
         self.evidence_kind: Kind | None = None
         self.evidence_at = 0.0
         self.heard = now
@@ -92,6 +91,10 @@ class Probe:
 
     def evidence(self, kind: Kind, now: float) -> None:
         self._prober.met(self, kind, now)
+
+    # as who asked helpers
+    def helped(self, outcome: Outcome, now: float) -> None:
+        self._prober.helped(self, outcome, now)
 
     # as the handler of a stream
     def opened(self, now: float) -> None:
@@ -123,6 +126,7 @@ class Prober:
         table: MemberTable,
         roster: Roster,
         pings: Pings,
+        requests: Requests,
         health: Health,
         streams: Streams,
     ) -> None:
@@ -130,12 +134,12 @@ class Prober:
         self._table = table
         self._roster = roster
         self._pings = pings
+        self._requests = requests
         self._health = health
         self._streams = streams
         self._running: dict[NodeId, Probe] = {}
         self._heard_at = float("-inf")
         """When this node last heard anybody, or a host that refused."""
-        self._requests: dict[int, Probe] = {}
         self.stream_ack: Callable[[Ack, float], None]
         """Takes what an ack says besides; set by the node, since the way in for messages needs the prober."""
         self.detector: Detector
@@ -240,8 +244,7 @@ class Prober:
             return
         self._end(probe)
         if self._still_meant(probe):
-            missing = sum(outcome is None for outcome in probe.helpers.values())
-            self._health.failed(missing)
+            self._health.failed(probe.request.missing if probe.request is not None else 0)
             self._ctx.count("probe_failed")
             if self._heard_at < probe.started and self._table.n > 2 and self.detector.waits_for_company(now):
                 # Nobody at all was heard meanwhile, and there are others: it is rather this node.
@@ -256,17 +259,7 @@ class Prober:
         self._ctx.timers.clear(Timer.DIRECT, probe.member.id)
         self._ctx.count("probe_indirect")
         left = probe.deadline - now
-        patience = max(1, min(60_000, int(left * 1_000)))
-        helpers = self._table.sample(self._ctx.params.helpers, exclude=probe.member.id)
-        if helpers:
-            probe.request = self._ctx.sequence()
-            self._requests[probe.request] = probe
-            probe.helpers = dict.fromkeys((helper.id for helper in helpers), None)
-            request = PingRequest(
-                probe.request, self._ctx.notary.id, probe.member.id, probe.address, patience
-            )
-            for helper in helpers:
-                self._ctx.send(helper.address, request)
+        probe.request = self._requests.ask(probe.member, probe.address, left, probe)
         self._try_stream(probe, left)
         self._ping_again(probe, now)
         repeat_at = probe.started + REPEAT_AT * (probe.deadline - probe.started)
@@ -288,14 +281,8 @@ class Prober:
     def _ping_again(self, probe: Probe, now: float) -> None:
         probe.seqs.append(self._pings.send(probe.member.id, probe.address, probe, now))
 
-    def reported(self, report: Report, now: float) -> None:
+    def helped(self, probe: Probe, outcome: Outcome, now: float) -> None:
         """A helper says what it met."""
-        probe = self._requests.get(report.seq)
-        if probe is None or report.sender not in probe.helpers:
-            self._ctx.count("report_unexpected")
-            return
-        outcome = Outcome(report.outcome)
-        probe.helpers[report.sender] = outcome
         if outcome is Outcome.ACKED:
             self.succeeded(probe, degraded=probe.member.degraded)
         elif outcome is not Outcome.SILENT:
@@ -338,7 +325,7 @@ class Prober:
         """Evidence counts when a helper saw it as well, and then must outlast the grace."""
         if probe.evidence_kind is None or self._ctx.timers.is_set(Timer.GRACE, probe.member.id):
             return
-        if not any(outcome in (Outcome.REFUSED, Outcome.NOT_ME) for outcome in probe.helpers.values()):
+        if probe.request is None or not probe.request.met_evidence:
             return
         self._await_grace(probe, now)
 
@@ -375,8 +362,7 @@ class Prober:
                 timers.clear(Timer.DIRECT, subject)
         for seq in probe.seqs:
             self._pings.forget(seq)
-        if probe.request:
-            self._requests.pop(probe.request, None)
+        self._requests.forget(probe.request)
         if probe.stream:
             self._streams.unwatch(probe.stream)
             self._ctx.effects.append(Close(probe.stream))

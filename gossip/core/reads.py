@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from gossip.core.admission import Admission
 from gossip.core.catalog import ZONE, Catalog, Instance
 from gossip.core.context import Context
-from gossip.core.coordinates import Coordinates, distance
+from gossip.core.coordinates import Coordinate, Coordinates, distance
 from gossip.core.detector import Detector
 from gossip.core.doubts import Doubt, Doubts
 from gossip.core.examiner import Examined, Examiner
+from gossip.core.gate import BANNED, Gate
 from gossip.core.health import Health
 from gossip.core.histogram import Histogram
 from gossip.core.members import Member, MemberTable
@@ -43,6 +44,7 @@ class Reads:
     _admission: Admission
     _doubts: Doubts
     _examiner: Examiner
+    _gate: Gate
 
     @property
     def id(self) -> NodeId:
@@ -87,6 +89,11 @@ class Reads:
         return self._detector.isolated
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether it has somebody to join and has seen nobody's view yet: others know what it does not."""
+        return self._admission.is_waiting
+
+    @property
     def fingerprint(self) -> int:
         """64 bits over everything live in this node's view."""
         return self._table.fingerprint
@@ -119,6 +126,7 @@ class Reads:
             ("isolated", self.is_isolated),
             ("duplicate_identity", self._own.yielded),
             ("view_disagrees", self._repair.view_disagrees),
+            (BANNED, self._gate.is_banned(self.id)),
         ):
             if up:
                 flags.append(word)
@@ -157,7 +165,8 @@ class Reads:
         named = [member for member in everybody if member.name == who]
         if named:
             # One name, several nodes: everywhere the same one has it.
-            return min(named, key=lambda m: (not m.is_live, m.record.birth, m.id))
+            is_named = self._gate.is_named
+            return min(named, key=lambda m: (not is_named(m), not m.is_live, m.record.birth, m.id))
         found = [member for member in everybody if who and member.id.hex().startswith(who.lower())]
         if len(found) == 1:
             return found[0]
@@ -182,7 +191,11 @@ class Reads:
 
         return sorted(instances, key=away)
 
-    def _position(self, member: NodeId) -> tuple[float, ...] | None:
+    def coordinate(self, member: NodeId) -> Coordinate | None:
+        """Where a member is in the network, as it last said; None if it has not."""
+        return self._position(member)
+
+    def _position(self, member: NodeId) -> Coordinate | None:
         if member == self.id:
             return self._coordinates.own
         found = self._table.get(member)
@@ -195,6 +208,16 @@ class Reads:
     def saved(self) -> list[Fact]:
         """This node's own service records and deletions: what the disk should hold."""
         return list(self._own.me.services.values())
+
+    @property
+    def bans(self) -> list[Fact]:
+        """The authority's bans, as far as they are known here: what the disk should hold."""
+        return list(self._table.bans.values())
+
+    @property
+    def used_invitations(self) -> list[tuple[bytes, NodeId]]:
+        """Which invitations are used, and by whom: what the disk should hold."""
+        return self._gate.used
 
     @property
     def floor(self) -> int:

@@ -162,7 +162,7 @@ class Repair(Ground):
         # What comes of it shows in the next pings; until then a repair of one's own would be the same again.
         self._agreed_at = now
         self.sessions.watch(stream, server)
-        server.changed += self.intake.welcome(hello.record, hello.sender, now)
+        server.changed += self.intake.welcome(hello.record, hello.sender, now, checked=True)
         listed, split = server.view().answer(hello.buckets)
         self.intake.shared_all(hello.sender)
         server.listed.extend(bucket for bucket, _, _ in listed)

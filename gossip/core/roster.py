@@ -21,6 +21,9 @@ from gossip.core.types import Address, Phase, Status
 
 __all__ = ["Roster"]
 
+CONFLICTS = frozenset({"name_conflict", "address_conflict"})
+"""Flags of the living: who is gone has no conflict."""
+
 
 class Roster:
     """The one writer of members, services and what is said about them to watchers."""
@@ -121,7 +124,7 @@ class Roster:
                     self._tell_service(EventKind.SERVICE_CHANGED, member, record, state_of(member, record))
 
     def flag(self, member: Member, word: str, *, on: bool) -> None:
-        """Raise or lower one of the conflict flags, `degraded` or `unstable`."""
+        """Raise or lower one of the conflict flags, `banned`, `degraded` or `unstable`."""
         if word == "degraded":
             if member.degraded is on:
                 return
@@ -177,7 +180,8 @@ class Roster:
         for member in self._table.named(name):
             if not member.is_live:
                 for word in member.conflicts:
-                    self.flag(member, word, on=False)
+                    if word in CONFLICTS:
+                        self.flag(member, word, on=False)
 
     def _flag_all(self, group: Iterable[Member], word: str) -> None:
         members = list(group)
@@ -201,7 +205,9 @@ def _visible_part(record: MemberRecord) -> tuple[object, ...]:
 def _said(fact: Fact | None) -> tuple[object, ...]:
     """What a status says, by whatever version."""
     body = None if fact is None else fact.body
-    return (body.checks, body.maintenance, body.note) if isinstance(body, StatusRecord) else ((), False, "")
+    if not isinstance(body, StatusRecord):
+        return ((), False, "", ())
+    return (body.checks, body.maintenance, body.note, body.ids)
 
 
 def _shown_part(record: MemberRecord) -> tuple[object, ...]:

@@ -23,7 +23,7 @@ def news_bytes(raw: bytes) -> int:
 def bare_bytes(message: Ping | Ack | Gossip) -> int:
     """The body of `message` without its news."""
     # The array, the kind, the sender, and the array of news; every id costs 2 + 16.
-    size = 1 + 1 + 18 + 1
+    size = 1 + 1 + 18 + 1 + _int_bytes(message.life)
     if isinstance(message, Gossip):
         return size
     if isinstance(message, Ping):

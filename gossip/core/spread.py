@@ -12,7 +12,7 @@ from gossip.core.broadcast import Broadcasts, Item, Slot
 from gossip.core.context import Context
 from gossip.core.effects import Close, Dial, Write
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import Gossip
+from gossip.core.messages import LIFE_MAX, Gossip
 from gossip.core.params import PACKET_OVERHEAD_BYTES
 from gossip.core.sizes import MANY_NEWS_BYTES, bare_bytes
 from gossip.core.timers import Timer
@@ -38,9 +38,7 @@ class Spread:
         self._table = table
         self.queue = Broadcasts(ctx.params)
         self._fresh: list[Item] = []
-        self._last = Gossip(ctx.notary.id, ())
-        """What was sent last: the same news for the next peer is the same message, encoded once."""
-        self._bare = bare_bytes(self._last)
+        self._bare = bare_bytes(Gossip(ctx.notary.id, (), LIFE_MAX))
         self._quiet_until = float("-inf")
         self._streak = 0
         self._flushed_at = float("-inf")
@@ -153,12 +151,11 @@ class Spread:
 
     def deliver(self, member: Member, news: tuple[bytes, ...]) -> None:
         """Send facts to one member, by whichever transport reaches it."""
+        gossip = Gossip(self._ctx.notary.id, news, member.record.boot)
         if not member.degraded:
-            if self._last.news != news:
-                self._last = Gossip(self._ctx.notary.id, news)
-            self._ctx.send(member.address, self._last)
+            self._ctx.send(member.address, gossip)
             return
         stream = self._ctx.next_stream()
         self._ctx.effects.append(Dial(stream, member.address, self._ctx.params.direct_max))
-        self._ctx.effects.append(Write(stream, Gossip(self._ctx.notary.id, news)))
+        self._ctx.effects.append(Write(stream, gossip))
         self._ctx.effects.append(Close(stream))

@@ -12,7 +12,10 @@ import math
 
 from gossip.core.params import Params
 
-__all__ = ["Suspicion", "confirmations_wanted", "suspicion_timeout"]
+__all__ = ["EVIDENCE_ENOUGH", "Suspicion", "confirmations_wanted", "suspicion_timeout"]
+
+EVIDENCE_ENOUGH = 2
+"""So many accusers who saw a refusal or a stranger end the clock: one may be firewalled, or lie."""
 
 
 def confirmations_wanted(params: Params, n: int) -> int:
@@ -57,7 +60,7 @@ class Suspicion:
             evidence: how many of them saw a refusal or a stranger instead of silence.
             isolated: whether this node has heard nobody; then it doubles its patience.
         """
-        if evidence >= 2:
+        if evidence >= EVIDENCE_ENOUGH:
             # Each of them has waited for the grace before it spoke.
             return self.started + self.extended
         wait = suspicion_timeout(params, self.n, accusers - 1) * self.patience

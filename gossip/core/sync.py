@@ -15,10 +15,10 @@ from __future__ import annotations
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, cast
 
 from gossip.core.members import Member, MemberTable
-from gossip.core.records import Deletion, Fact, Key, Notary
+from gossip.core.records import Ban, Deletion, Fact, Key, Notary, key_of
 from gossip.core.types import HEAD_BYTES, NodeId
 
 __all__ = ["Difference", "Digest", "Held", "bucket_of", "join_hashes", "split_hashes"]
@@ -39,13 +39,29 @@ def bucket_of(owner: NodeId, key: Key) -> int:
     return zlib.crc32(f"{family}/{name}".encode(), zlib.crc32(owner)) & 0xFFFF
 
 
+class Holder(Protocol):
+    """Whose record it is: a member, or the authority."""
+
+    @property
+    def id(self) -> NodeId: ...
+    @property
+    def is_live(self) -> bool: ...
+
+
 class Held(NamedTuple):
     """One record of the view, as a digest sees it."""
 
     fact: Fact
     key: Key
     live: bool
-    member: Member
+    member: Holder
+
+
+class Seat(NamedTuple):
+    """The authority, as the owner of bans."""
+
+    id: NodeId
+    is_live: bool = True
 
 
 class Difference(NamedTuple):
@@ -72,6 +88,8 @@ class Digest:
         self._enter(table.me, live=True)
         for member in table:
             self._enter(member, live=member.is_live)
+        for fact in table.bans.values():
+            self._put(key_of(cast("Ban", fact.body)), fact, Seat(fact.body.owner), live=True)
 
     def _enter(self, member: Member, *, live: bool) -> None:
         fact = member.fact
@@ -81,9 +99,9 @@ class Digest:
         if live:
             self._marks[coarse] ^= fact.hash
         for key, other in member.services.items():
-            self._put(key, other, member, live and not isinstance(other.body, Deletion))
+            self._put(key, other, member, live=live and not isinstance(other.body, Deletion))
 
-    def _put(self, key: Key, fact: Fact, member: Member, live: bool) -> None:
+    def _put(self, key: Key, fact: Fact, member: Holder, *, live: bool) -> None:
         coarse = bucket_of(member.id, key) >> 8
         self._coarse[coarse].append(Held(fact, key, live, member))
         if live:
@@ -129,7 +147,7 @@ class Digest:
                     out.wants.append(record)
                 elif held.key == MEMBER_KEY and held.live != is_live:
                     if is_live:
-                        out.tell.append(held.member)
+                        out.tell.append(cast("Member", held.member))
                     else:
                         out.ask.append(held.member.id)
         out.haves.extend(mine.values())

@@ -35,6 +35,7 @@ class Timer(enum.IntEnum):
     LEAVING = 12
     PERIOD = 13
     TRIAL = 14
+    KEYS = 15
 
 
 class Timers:

@@ -17,6 +17,7 @@ from gossip.core.members import Member, MemberTable
 from gossip.core.probe import Prober
 from gossip.core.repair import Repair
 from gossip.core.roster import Roster
+from gossip.core.rotation import Rotation
 from gossip.core.spread import Spread
 from gossip.core.timers import Subject, Timer
 from gossip.core.types import Phase, Status
@@ -46,6 +47,7 @@ class Upkeep:
         repair: Repair,
         admission: Admission,
         events: UserEvents,
+        rotation: Rotation,
     ) -> None:
         self._ctx = ctx
         self._table = table
@@ -59,6 +61,7 @@ class Upkeep:
         self._repair = repair
         self._admission = admission
         self._events = events
+        self._rotation = rotation
         self._periods = 0
 
     def period(self, heard_at: float, now: float) -> None:
@@ -75,6 +78,7 @@ class Upkeep:
         self._repair.consider(now, self._drain_time)
         self._admission.consider(now)
         self._events.expire(now)
+        self._rotation.review(now)
         self._detector.stability.review(now)
         if self._periods % HOUSEKEEPING_PERIODS == 0 or self._tombstones() > self._ctx.params.tombstones_max:
             self._forget_tombstones(now)
@@ -112,6 +116,7 @@ class Upkeep:
                 self._admission.remember(member.address)
             self._detector.acquit(member)
             self._coordinates.forget(member.id)
+            self._ctx.gate.forget(member.id)
             self._roster.forget(member)
         if old:
             self._intake.forget_recent()

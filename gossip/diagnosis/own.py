@@ -29,6 +29,11 @@ _WHY_REFUSED = {
         "sealed with a key that this agent does not have",
         "Give both agents the same key, or both --insecure.",
     ),
+    "clear": (
+        "in_clear",
+        "not sealed, and this agent takes only what is",
+        "Give that agent the cluster's key (--key-file).",
+    ),
     "version": (
         "other_version",
         "in the layout of another version of the protocol, or no agent's",
@@ -52,6 +57,13 @@ def _identity(me: Me) -> Iterator[Finding]:
             "duplicate_identity",
             "Another process runs with the key of this agent, which has stopped to announce itself.",
             "Stop one of them, or give this one a data directory of its own.",
+        )
+    if "banned" in me.flags:
+        yield problem(
+            "banned",
+            "The cluster's authority has banned this node: no other agent listens to it.",
+            "Ask who holds the authority's key why; as a new node (another --data-dir, a new invitation) this"
+            " machine may come back.",
         )
     if me.same_name:
         yield problem(

@@ -81,6 +81,7 @@ class Core(Protocol):
     def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None: ...
     def tick(self, now: float) -> None: ...
     def next_deadline(self) -> float: ...
+    def unreadable(self, source: Address, now: float) -> None: ...
     def drain(self) -> list[effects.Effect]: ...
     def count(self, reason: str) -> None: ...
 
@@ -95,6 +96,7 @@ class Driver:
         endpoints: from `bind`; closed when `run` ends.
         save_counter: puts a counter's ceiling on disk before it returns. What cannot be saved is for
             it to handle: it must not raise.
+        save_keys: has the cluster's keys put on disk; the node is then told of that number.
         default_port: of seeds that name none.
         gap_clock: given by tests; the system's clocks otherwise.
     """
@@ -107,6 +109,7 @@ class Driver:
         params: Params,
         *,
         save_counter: Callable[[int], None],
+        save_keys: Callable[[int], None] = lambda _number: None,
         default_port: int = DEFAULT_PORT,
         gap_clock: GapClock | None = None,
     ) -> None:
@@ -121,6 +124,7 @@ class Driver:
         self._sealer = sealer
         self._params = params
         self._save_counter = save_counter
+        self._save_keys = save_keys
         self._default_port = default_port
         self._clock = gap_clock or GapClock()
         self._ports = [endpoint.udp for endpoint in endpoints]
@@ -139,7 +143,6 @@ class Driver:
         self._poll = select.poll()
         for port in self._ports:
             self._poll.register(port.sock, select.POLLIN | select.POLLERR)
-        self._encoded: tuple[Packet, bytes] | None = None
         self.outlet = Outlet(params.period)
 
     def now(self) -> float:
@@ -288,6 +291,8 @@ class Driver:
                 node.receive(codec.decode_packet(opened(datagram)), source, self.now())
             except RemoteProtocolError as exc:
                 node.count(exc.reason)
+                if exc.reason == "sealed":
+                    node.unreadable(source, self.now())
                 self.strangers.note(exc.reason, source, self.now())
             except Exception:
                 # A fault of our own, but one that somebody else's packet has set off: whoever finds
@@ -326,16 +331,15 @@ class Driver:
                 self._resolve(seed)
             case effects.SaveCounter(ceiling):
                 self._save_counter(ceiling)
+            case effects.SaveKeys(number):
+                self._save_keys(number)
 
     def _send(self, address: Address, message: Packet) -> None:
         port = self._route(address[0])
         if port is None:
             self.node.count("send_no_socket")
             return
-        # The same gossip goes to several peers in a row: it is encoded once, and sealed for each.
-        if self._encoded is None or self._encoded[0] is not message:
-            self._encoded = (message, codec.encode(message))
-        datagram = self._sealer.seal(self._encoded[1])
+        datagram = self._sealer.seal(codec.encode(message))
         problem = port.send(datagram, address)
         self.outlet.tried(problem)
         if problem:

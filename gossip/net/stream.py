@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from gossip.errors import RemoteProtocolError
-from gossip.wire.frames import FrameReader
+from gossip.wire.frames import FIRST_MAX, FRAME_MAX, FrameReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -131,7 +131,7 @@ class Stream:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._write, transport, dialled)
             try:
-                await self._read(transport, deliver)
+                await self._read(transport, deliver, FRAME_MAX if dialled else FIRST_MAX)
             except trio.BrokenResourceError as exc:
                 self._broke(exc, dialled=dialled)
             except RemoteProtocolError as exc:
@@ -141,8 +141,10 @@ class Stream:
         if error is not None:
             raise error
 
-    async def _read(self, transport: trio.SocketStream, deliver: Callable[[bytes], None]) -> None:
-        reader = FrameReader(self._sealer)
+    async def _read(
+        self, transport: trio.SocketStream, deliver: Callable[[bytes], None], first_max: int
+    ) -> None:
+        reader = FrameReader(self._sealer, first_max)
         while data := await transport.receive_some(READ_BYTES):
             self._heard = True
             self._volume.read += len(data)

@@ -3,19 +3,21 @@
 Each stream is one task. The number of connections is bounded: with all places taken none is
 accepted any more, so that a peer of an overloaded node meets silence and not a refusal, which
 would count as a sign that the process is gone. For the same reason a connection that core has no
-place for is ended politely, which takes one of a few places more for a moment.
+place for is ended politely, which takes one of a few places more for a moment. One address has its share
+of them at most, so that a peer which connects and says nothing keeps no other one out.
 """
 
 from __future__ import annotations
 
 import logging
 import socket
+from collections import Counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
 from gossip.errors import LimitError, RemoteProtocolError
-from gossip.net.addresses import family_of, plain
+from gossip.net.addresses import family_of, is_loopback, plain
 from gossip.net.stream import Stream, Volume, end_politely
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ __all__ = ["SPARE_PLACES", "StreamOwner", "Streams"]
 
 SPARE_PLACES: Final = 32
 """Connections beyond the limit that are held while they are being ended politely."""
+
+SHARE: Final = 2
+"""One address of another host may have one in so many of the places; loopback is many agents."""
 
 ACCEPT_PAUSE_SECONDS: Final = 0.1
 """After a failed accept: without file descriptors or memory, the next would fail at once too."""
@@ -79,6 +84,8 @@ class Streams:
         self._limit = limit
         self.volume = Volume()
         self._places = trio.Semaphore(limit + SPARE_PLACES)
+        self._sources: Counter[str] = Counter()
+        """Places taken, by the address of who connected."""
         self._streams: dict[StreamId, Stream] = {}
         self._nursery: trio.Nursery | None = None
         self._ends = trio.lowlevel.ParkingLot()
@@ -211,6 +218,14 @@ class Streams:
         return sock, plain(sockaddr)
 
     async def _serve(self, sock: trio.socket.SocketType, source: Address) -> None:
+        host = source[0]
+        if self._sources[host] >= self._limit // SHARE and not is_loopback(host):
+            # To end it politely would cost what there is too little of: whoever is here so often can wait.
+            self._owner.count("stream_share")
+            sock.close()
+            self._places.release()
+            return
+        self._sources[host] += 1
         try:
             with sock:
                 transport = trio.SocketStream(sock)
@@ -230,6 +245,9 @@ class Streams:
             self._owner.count("internal_error")
             logger.exception("a connection could not be served")
         finally:
+            self._sources[host] -= 1
+            if not self._sources[host]:
+                del self._sources[host]
             self._places.release()
 
 

@@ -6,7 +6,10 @@ One directory, mode 0700, for one agent (`lock` holds its pid and a lock):
   directory without it has never been in use.
 - `state`: counter, birth, floor and the machine id, with a checksum; replaced as a whole.
 - `records`: a log of frames, appended to in groups with one fsync and rewritten when it has grown.
+- `keys`: the cluster's keys and the change of them that is under way, mode 0600; replaced as a whole.
 - `checks`: what health checks found last, TTL deadlines, maintenance; replaced as a whole.
+- `warrant`: the authority's word for this node; `bans`: its word against others; `invitations`: who has used
+  which. Each replaced as a whole.
 - `remembered`: addresses worth trying after a restart; losing it costs nothing but time.
 - `node.key.N`, `records.N`: what belonged to an identity that was given up; nobody reads them.
 
@@ -24,6 +27,7 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as replace_fields
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +54,8 @@ MAX_NUMBER: Final = 2**53 - 1
 """Counters stay below it, as the versions do that they count."""
 
 _KEY, _STATE, _LOG, _REMEMBERED, _LOCK = "node.key", "state", "records", "remembered", "lock"
-_CHECKS = "checks"
+_CHECKS, _KEYS = "checks", "keys"
+_WARRANT, _BANS, _USED = "warrant", "bans", "invitations"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,16 @@ class Saved:
     remembered: list[tuple[str, int]] = field(default_factory=list)
     checks: object = None
     """What `save_checks` was given last, as JSON has it; None if there is nothing or it is damaged."""
+    keys: object = None
+    """What `save_keys` was given last; None if there is nothing."""
     warnings: list[str] = field(default_factory=list)
     """Lines for the log: what was found wrong, and what was done about it."""
+    warrant: bytes = b""
+    """The authority's word for this identity; empty if there is none."""
+    bans: list[bytes] = field(default_factory=list)
+    """Its bans, as signed."""
+    used: list[tuple[bytes, bytes]] = field(default_factory=list)
+    """Invitations that were used: (holder, the node's id)."""
 
 
 class Store:
@@ -142,6 +155,34 @@ class Store:
             StoreError: if it could not be written; the old content stands.
         """
 
+    def save_keys(self, content: object) -> None:
+        """Replace the cluster's keys; `content` is anything that JSON has.
+
+        Raises:
+            StoreError: if it could not be written; the old content stands.
+        """
+
+    def save_warrant(self, warrant: bytes) -> None:
+        """Replace the authority's word for this node.
+
+        Raises:
+            StoreError: if it could not be written.
+        """
+
+    def save_bans(self, bans: Sequence[bytes]) -> None:
+        """Replace the bans.
+
+        Raises:
+            StoreError: if they could not be written; the old ones stand.
+        """
+
+    def save_used(self, used: Sequence[tuple[bytes, bytes]]) -> None:
+        """Replace what is known of invitations that were used.
+
+        Raises:
+            StoreError: if it could not be written.
+        """
+
     def close(self) -> None:
         """Give the directory up to the next agent. May be called twice."""
 
@@ -181,9 +222,16 @@ class _DiskStore(Store):
                 " without the registrations of the old one"
             )
         remembered = _read_remembered(self._path / _REMEMBERED, warnings)
+        keys = _read_ring(self._path / _KEYS)
+        bans = _read_hex(self._path / _BANS, warnings, "others tell them again")
+        flat = _read_hex(self._path / _USED, warnings, "who has used which invitation is learnt anew")
+        used = list(zip(flat[::2], flat[1::2], strict=False))
         if seed is None:
-            return self._begin(), Saved(remembered=remembered, warnings=warnings)
-        return seed, self._resume(state, remembered, warnings)
+            saved = Saved(remembered=remembered, keys=keys, bans=bans, used=used, warnings=warnings)
+            return self._begin(), saved
+        warrant = _read_hex(self._path / _WARRANT, warnings, "this node needs a new invitation")
+        saved = self._resume(state, remembered, warnings)
+        return seed, replace_fields(saved, keys=keys, warrant=b"".join(warrant[:1]), bans=bans, used=used)
 
     def _begin(self) -> bytes:
         """Make a new identity. The key comes last: before it is there, nothing counts."""
@@ -193,6 +241,7 @@ class _DiskStore(Store):
         self._log.settle()
         # What checks of another identity's services found means nothing to those of this one.
         (self._path / _CHECKS).unlink(missing_ok=True)
+        (self._path / _WARRANT).unlink(missing_ok=True)
         self._write_state(_State(machine=self._machine_id))
         seed = os.urandom(SEED_BYTES)
         replace(self._path, _KEY, seed)
@@ -225,7 +274,7 @@ class _DiskStore(Store):
         if checks is None and (self._path / _CHECKS).exists():
             warnings.append(f"{self._path / _CHECKS} is damaged: checks begin anew, maintenance has ended")
         return Saved(
-            state.counter, state.birth, state.floor, entries, lost, False, remembered, checks, warnings
+            state.counter, state.birth, state.floor, entries, lost, False, remembered, checks, None, warnings
         )
 
     # -------------------------------------------------------------------------------------- using
@@ -257,6 +306,25 @@ class _DiskStore(Store):
         data = sealed(content)
         with self._using():
             replace(self._path, _CHECKS, data)
+
+    def save_keys(self, content: object) -> None:
+        data = sealed(content)
+        with self._using():
+            replace(self._path, _KEYS, data)
+
+    def save_warrant(self, warrant: bytes) -> None:
+        with self._using():
+            replace(self._path, _WARRANT, sealed([warrant.hex()]))
+
+    def save_bans(self, bans: Sequence[bytes]) -> None:
+        data = sealed([raw.hex() for raw in bans])
+        with self._using():
+            replace(self._path, _BANS, data)
+
+    def save_used(self, used: Sequence[tuple[bytes, bytes]]) -> None:
+        data = sealed([part.hex() for pair in used for part in pair])
+        with self._using():
+            replace(self._path, _USED, data)
 
     def close(self) -> None:
         with self._mutex:
@@ -315,6 +383,17 @@ def _read_key(path: Path, warnings: list[str]) -> bytes | None:
     return seed
 
 
+def _read_ring(path: Path) -> object:
+    """The cluster's keys. Without them the node would speak in clear, so damage ends the start."""
+    content: object = unsealed(path)
+    if content is None and path.exists():
+        raise StoreError(
+            f"{path} is damaged: restore it from a backup, or move it away and give --key-file with a key"
+            " that the cluster has"
+        )
+    return content
+
+
 def _read_remembered(path: Path, warnings: list[str]) -> list[tuple[str, int]]:
     content = unsealed(path)
     if not isinstance(content, list):
@@ -327,6 +406,18 @@ def _read_remembered(path: Path, warnings: list[str]) -> list[tuple[str, int]]:
             case [str(host), int(port)] if 0 < port < 65_536 and _is_ip(host):
                 addresses.append((host, port))
     return addresses
+
+
+def _read_hex(path: Path, warnings: list[str], loss: str) -> list[bytes]:
+    content = unsealed(path)
+    try:
+        if isinstance(content, list):
+            return [bytes.fromhex(item) for item in content]
+    except (TypeError, ValueError):
+        pass
+    if path.exists():
+        warnings.append(f"{path} is damaged: {loss}")
+    return []
 
 
 def _is_ip(host: str) -> bool:

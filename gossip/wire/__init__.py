@@ -11,6 +11,9 @@ identity        a member record whose owner is not the hash of its public key
 version         a datagram or frame of another layout
 sealed          under a key that this node does not have
 cluster         the tag is wrong: another cluster's, or damaged on the way
+clear           not sealed, at a node that takes only what is
+replayed        met before, or older than what can be told
+key_refused     a key that was handed on is not the one it should be
 own             sealed by this very node, and come back
 order           a frame is missing, repeated or out of its turn
 stream          a frame of another stream
@@ -30,6 +33,9 @@ REASONS = frozenset(
         "identity",
         "version",
         "sealed",
+        "clear",
+        "replayed",
+        "key_refused",
         "cluster",
         "own",
         "order",

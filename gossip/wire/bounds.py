@@ -16,15 +16,21 @@ import ipaddress
 import re
 from typing import TYPE_CHECKING
 
+from gossip.core.keys import KeyState
 from gossip.core.records import (
+    KEY_MARK_BYTES,
+    MAX_CHECK_ID_BYTES,
     MAX_NAME_BYTES,
     MAX_NOTE_BYTES,
     MAX_PAYLOAD_BYTES,
+    MAX_REASON_BYTES,
     MAX_TAGS_BYTES,
     Accusation,
+    Ban,
     Body,
     Deletion,
     EventRecord,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
@@ -42,6 +48,7 @@ __all__ = [
     "MAX_VALUE_BYTES",
     "check_body",
     "check_host",
+    "check_invited_name",
     "host_problem",
     "is_printable",
 ]
@@ -58,7 +65,7 @@ MAX_HOST_BYTES = 255
 MAX_KIND = 65_535
 _KNOWN_KINDS = frozenset(
     kind.__struct_config__.tag
-    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord)
+    for kind in (MemberRecord, ServiceRecord, Deletion, EventRecord, Accusation, StatusRecord, KeyRecord, Ban)
 )
 
 # The C0 and C1 controls, the line separators, and the marks that reverse the text around them.
@@ -78,6 +85,8 @@ def check_body(body: Body) -> None:
         _check_service(body)
     elif isinstance(body, StatusRecord):
         _check_status(body)
+    elif isinstance(body, KeyRecord):
+        _check_keys(body)
     elif isinstance(body, Accusation):
         if body.owner == body.subject:
             raise LocalProtocolError("a node cannot accuse itself")
@@ -87,6 +96,8 @@ def check_body(body: Body) -> None:
         _check_text("event name", body.name, MAX_NAME_BYTES)
         if len(body.payload) > MAX_PAYLOAD_BYTES:
             raise _too_long("event payload", len(body.payload), MAX_PAYLOAD_BYTES)
+    elif isinstance(body, Ban):
+        _check_ban(body)
     else:
         _check_opaque(body)
 
@@ -126,6 +137,17 @@ def check_host(host: str) -> None:
     problem = host_problem(host)
     if problem:
         raise LocalProtocolError(f"address {host!r} {problem}")
+
+
+def check_invited_name(name: str) -> None:
+    """Check the name that an invitation is for; empty is any.
+
+    Raises:
+        LimitError: if it is too long.
+        LocalProtocolError: if it has a control character.
+    """
+    if name:
+        _check_text("node name", name, MAX_NAME_BYTES)
 
 
 def is_printable(text: str) -> bool:
@@ -174,6 +196,32 @@ def _check_status(body: StatusRecord) -> None:
         raise LocalProtocolError(f"two checks of {body.key or 'the node'!r} have one name: give each its own")
     if body.note:
         _check_text("note", body.note, MAX_NOTE_BYTES)
+    if body.ids and len(body.ids) != len(body.checks):
+        raise LocalProtocolError(f"{len(body.ids)} ids of {len(body.checks)} checks: there is one for each")
+    for id in body.ids:
+        if id:
+            _check_text("check id", id, MAX_CHECK_ID_BYTES)
+
+
+def _check_keys(body: KeyRecord) -> None:
+    if body.key:
+        raise LocalProtocolError("a record of keys has no key of its own")
+    if len(body.target) not in (0, KEY_MARK_BYTES) or bool(body.target) != bool(body.epoch):
+        raise LocalProtocolError("a change of keys has a number and a mark, or neither")
+    marks = [mark for mark, _ in body.keys]
+    if len(set(marks)) < len(marks):
+        raise LocalProtocolError("one key is listed twice")
+    if sum(state == KeyState.SENDING for _, state in body.keys) > 1:
+        raise LocalProtocolError("more than one key is said to be sending")
+
+
+def _check_ban(body: Ban) -> None:
+    if body.owner == body.subject:
+        raise LocalProtocolError("the authority cannot ban itself")
+    if body.name:
+        _check_text("node name", body.name, MAX_NAME_BYTES)
+    if body.reason:
+        _check_text("reason", body.reason, MAX_REASON_BYTES)
 
 
 def _check_opaque(body: Opaque) -> None:

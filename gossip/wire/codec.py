@@ -19,6 +19,8 @@ from gossip.core.messages import (
     Frame,
     Gossip,
     Hello,
+    KeyAsk,
+    KeyGrant,
     Listing,
     Message,
     NotMe,
@@ -70,6 +72,8 @@ _KINDS = frozenset(
         Turned,
         DialBack,
         DialledBack,
+        KeyAsk,
+        KeyGrant,
     )
 )
 _read_packet: Callable[[bytes], Packet] = msgspec.msgpack.Decoder(Packet).decode
@@ -130,6 +134,11 @@ def _check_busy(busy: Busy) -> None:
         _check_target(host, port)
 
 
+def _check_grant(grant: KeyGrant) -> None:
+    if not grant.name or not is_printable(grant.name):
+        raise RemoteProtocolError("malformed", "a key without a name that can be shown")
+
+
 def _check_turned(turned: Turned) -> None:
     if not is_printable(turned.reason):
         raise RemoteProtocolError("malformed", "a reason with a control character")
@@ -144,6 +153,7 @@ _CHECKS: dict[type, Callable[[Any], None]] = {
     DialledBack: _check_verdict,
     Busy: _check_busy,
     Turned: _check_turned,
+    KeyGrant: _check_grant,
 }
 """What msgspec cannot check."""
 

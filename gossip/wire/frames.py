@@ -5,7 +5,10 @@ from __future__ import annotations
 from gossip.errors import RemoteProtocolError
 from gossip.wire.seal import FRAME_MAX, FRAME_OVERHEAD_BYTES, LENGTH_BYTES, StreamSealer
 
-__all__ = ["FRAME_MAX", "FrameReader"]
+__all__ = ["FIRST_MAX", "FRAME_MAX", "FrameReader"]
+
+FIRST_MAX = 65_536
+"""The first frame of a caller, which may be a stranger: a view in buckets has 3 KB, news 12 at most."""
 
 
 class FrameReader:
@@ -13,10 +16,14 @@ class FrameReader:
 
     It holds less than one frame and one read at any time: a frame that declares to be longer
     than `FRAME_MAX` is refused at its length, before any of it is kept.
+
+    Args:
+        first_max: what the first frame may declare. Until it was opened, anybody may have sent it.
     """
 
-    def __init__(self, sealer: StreamSealer) -> None:
+    def __init__(self, sealer: StreamSealer, first_max: int = FRAME_MAX) -> None:
         self._sealer = sealer
+        self._longest = first_max
         self._buffer = bytearray()
         self._failure: RemoteProtocolError | None = None
 
@@ -55,7 +62,7 @@ class FrameReader:
         while len(buffer) - start >= LENGTH_BYTES:
             body = start + LENGTH_BYTES
             length = int.from_bytes(buffer[start:body], "big")
-            if length > FRAME_MAX:
+            if length > self._longest:
                 raise RemoteProtocolError("oversized", f"a frame of {length} bytes")
             if length <= FRAME_OVERHEAD_BYTES:
                 raise RemoteProtocolError("malformed", f"a frame of {length} bytes")
@@ -63,5 +70,6 @@ class FrameReader:
                 break
             start = body + length
             bodies.append(self._sealer.open(bytes(buffer[body:start])))
+            self._longest = FRAME_MAX
         del buffer[:start]
         return bodies

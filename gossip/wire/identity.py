@@ -19,19 +19,23 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from gossip.core.records import (
     MAX_FACT_BYTES,
     Accusation,
+    Ban,
     Body,
     Deletion,
     EventRecord,
     Fact,
     Key,
+    KeyRecord,
     MemberRecord,
     Opaque,
     ServiceRecord,
     StatusRecord,
+    Warrant,
 )
 from gossip.core.types import HEAD_BYTES, ID_BYTES, NodeId
 from gossip.errors import CryptoError, LimitError, LocalProtocolError, RemoteProtocolError
 from gossip.wire.bounds import check_body
+from gossip.wire.warrants import by_authority, read_warrant
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +50,10 @@ KEYS_CACHED = 1_024
 
 _FACT_DOMAIN = b"gossip fact 1\0"
 _DATA_DOMAIN = b"gossip data 1\0"
+_GRANT_DOMAIN = b"gossip warrant 1\0"
+_CLAIM_DOMAIN = b"gossip invitee 1\0"
 
-_Known = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | StatusRecord
+_Known = MemberRecord | ServiceRecord | Deletion | EventRecord | Accusation | StatusRecord | KeyRecord | Ban
 _read_known: Callable[[bytes], _Known] = msgspec.msgpack.Decoder(_Known).decode
 _read_opaque: Callable[[bytes], Opaque] = msgspec.msgpack.Decoder(Opaque).decode
 _write = msgspec.msgpack.Encoder().encode
@@ -64,12 +70,13 @@ class Identity:
     Args:
         seed: the private key, 32 random bytes; the same seed is the same node.
         cluster: the cluster's name; facts of another cluster do not verify.
+        authority: the public key of the cluster's authority; empty if there is none.
 
     Raises:
         CryptoError: if `seed` is not 32 bytes.
     """
 
-    def __init__(self, seed: bytes, cluster: str) -> None:
+    def __init__(self, seed: bytes, cluster: str, authority: bytes = b"") -> None:
         if len(seed) != SEED_BYTES:
             raise CryptoError(f"a private key is {SEED_BYTES} bytes; this one is {len(seed)}")
         self._private = Ed25519PrivateKey.from_private_bytes(seed)
@@ -79,6 +86,9 @@ class Identity:
         name = hashlib.blake2b(cluster.encode(), digest_size=32, person=b"gossip cluster").digest()
         self._fact_prefix = _FACT_DOMAIN + name
         self._data_prefix = _DATA_DOMAIN + name
+        self._grant_prefix = _GRANT_DOMAIN + name
+        self._claim_prefix = _CLAIM_DOMAIN + name
+        self._authority = authority
         # Keyed once and copied for each use: a third less for a short fact.
         self._fact_hash = hashlib.blake2b(key=name, digest_size=HEAD_BYTES, person=b"gossip fact")
         self._place_hash = hashlib.blake2b(key=name, digest_size=HEAD_BYTES, person=b"gossip place")
@@ -153,6 +163,38 @@ class Identity:
     def check(self, public_key: bytes, signature: bytes, data: bytes) -> bool:
         """Whether `signature` is `sign(data)` by `public_key`, in this cluster."""
         return self._verify(public_key, signature, self._data_prefix + data, None)
+
+    @property
+    def authority(self) -> bytes:
+        """The public key of the cluster's authority, 32 bytes; empty if there is none."""
+        return self._authority
+
+    def warrant(self, record: MemberRecord) -> Warrant | None:
+        """What the authority has signed for this record's node; None if that is nothing."""
+        return self.warranted(record.warrant, record.owner) if record.warrant else None
+
+    def warranted(self, raw: bytes, node: NodeId) -> Warrant | None:
+        """The same of a warrant's bytes."""
+        try:
+            warrant = read_warrant(raw)
+        except RemoteProtocolError:
+            return None
+        if not self._authority:
+            return None
+        signed = by_authority(warrant.holder, warrant.name, warrant.expires)
+        if not self._verify(self._authority, warrant.by_authority, self._grant_prefix + signed, None):
+            return None
+        if not warrant.is_invitation:
+            return warrant if warrant.holder == node else None
+        return warrant if self._verify(warrant.holder, warrant.by_holder, self.claim(node), None) else None
+
+    def claim(self, node: NodeId) -> bytes:
+        """What an invitation's own key signs: whose it is from now on."""
+        return self._claim_prefix + node
+
+    def grant(self, data: bytes) -> bytes:
+        """64 bytes over `data`, as only an authority's key signs."""
+        return self._private.sign(self._grant_prefix + data)
 
     def place(self, owner: NodeId, key: Key) -> int:
         """A 64-bit hash of (owner, key) alone: where the record stands in the buckets."""

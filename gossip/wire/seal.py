@@ -18,7 +18,7 @@ before: an end that was answered in this stream cannot be fed what was written i
 
 `Sealer` is the one seam for encryption. `ClearSealer` uses key id 0 and encrypts nothing: its tag
 is a hash that keeps clusters apart and damage out, and keeps out nobody who knows the cluster's
-name. A sealer with keys is a second class with the same layouts and its own key ids.
+name. `sealing.RingSealer` has keys: the same layouts, and key ids of their own.
 """
 
 from __future__ import annotations
@@ -29,15 +29,23 @@ from typing import Protocol
 from gossip.errors import LimitError, LocalProtocolError, RemoteProtocolError
 
 __all__ = [
+    "CLEAR",
+    "COUNTER_BYTES",
+    "FRAME_HEADER_BYTES",
     "FRAME_MAX",
     "FRAME_OVERHEAD_BYTES",
+    "HEADER_BYTES",
     "LENGTH_BYTES",
     "MARK_BYTES",
     "OVERHEAD_BYTES",
     "SESSION_BYTES",
+    "UNHEARD",
+    "VERSION",
     "ClearSealer",
+    "Pairing",
     "Sealer",
     "StreamSealer",
+    "checked_session",
 ]
 
 VERSION = 1
@@ -50,17 +58,18 @@ TAG_BYTES = 16
 LENGTH_BYTES = 4
 MARK_BYTES = SESSION_BYTES + COUNTER_BYTES
 
-_HEADER_BYTES = 2 + MARK_BYTES
-_FRAME_HEADER_BYTES = _HEADER_BYTES + SESSION_BYTES
-OVERHEAD_BYTES = _HEADER_BYTES + TAG_BYTES
+HEADER_BYTES = 2 + MARK_BYTES
+FRAME_HEADER_BYTES = HEADER_BYTES + SESSION_BYTES
+OVERHEAD_BYTES = HEADER_BYTES + TAG_BYTES
 """What a datagram costs besides its body; `core.params.PACKET_OVERHEAD_BYTES` is the same."""
-FRAME_OVERHEAD_BYTES = _FRAME_HEADER_BYTES + TAG_BYTES
+FRAME_OVERHEAD_BYTES = FRAME_HEADER_BYTES + TAG_BYTES
 """What a frame costs besides its length and its body."""
 FRAME_MAX = 1_048_576
 """The largest length that a frame may declare: 1 MiB, overhead included."""
 
 _PREFIX = bytes((VERSION, CLEAR))
-_UNHEARD = bytes(SESSION_BYTES)
+UNHEARD = bytes(SESSION_BYTES)
+"""What stands for the other end's session before it was heard."""
 
 
 class StreamSealer(Protocol):
@@ -77,8 +86,8 @@ class StreamSealer(Protocol):
         """The body of the next frame, given without its length.
 
         Raises:
-            RemoteProtocolError: `malformed`, `version`, `sealed`, `cluster`, `own`, `order` or
-                `stream`. Nothing after it can be read from this stream.
+            RemoteProtocolError: `malformed`, `version`, `sealed`, `clear`, `cluster`, `own`, `order`,
+                `stream` or `replayed`. Nothing after it can be read from this stream.
         """
 
 
@@ -92,7 +101,7 @@ class Sealer(Protocol):
         """The body of a datagram.
 
         Raises:
-            RemoteProtocolError: `malformed`, `version`, `sealed`, `cluster` or `own`.
+            RemoteProtocolError: `malformed`, `version`, `sealed`, `clear`, `cluster`, `own` or `replayed`.
         """
 
     def mark(self, datagram: bytes) -> bytes | None:
@@ -128,7 +137,7 @@ class ClearSealer:
         # Keyed once and copied for each use.
         self._hash = hashlib.blake2b(key=name, digest_size=TAG_BYTES, person=b"gossip datagram")
         self._frame_hash = hashlib.blake2b(key=name, digest_size=TAG_BYTES, person=b"gossip frame")
-        self._session = self._last = _checked(session)
+        self._session = self._last = checked_session(session)
         self._prefix = _PREFIX + session
         self._counter = 0
         self._streams = 0
@@ -155,18 +164,18 @@ class ClearSealer:
         session = datagram[2 : 2 + SESSION_BYTES]
         if session in (self._session, self._last):
             raise RemoteProtocolError("own")
-        return datagram[_HEADER_BYTES:-TAG_BYTES]
+        return datagram[HEADER_BYTES:-TAG_BYTES]
 
     def mark(self, datagram: bytes) -> bytes | None:
         """Session and counter, if the datagram is this node's own."""
-        mark = datagram[2:_HEADER_BYTES]
+        mark = datagram[2:HEADER_BYTES]
         if len(mark) < MARK_BYTES or datagram[:2] != _PREFIX:
             return None
         return mark if mark[:SESSION_BYTES] in (self._session, self._last) else None
 
     def renew(self, session: bytes) -> None:
         """Begin a new session; datagrams of the one before it are still known as own."""
-        self._last, self._session = self._session, _checked(session)
+        self._last, self._session = self._session, checked_session(session)
         self._prefix = _PREFIX + session
         self._counter = 0
 
@@ -181,16 +190,47 @@ class ClearSealer:
         return ClearStreamSealer(self._frame_hash, session)
 
 
+class Pairing:
+    """The sessions of the two ends of a stream, as one end knows them."""
+
+    __slots__ = ("_answered", "peer", "session")
+
+    def __init__(self, session: bytes) -> None:
+        self.session = session
+        """This end's own."""
+        self.peer = UNHEARD
+        """The other end's, once it has been heard."""
+        self._answered = False
+
+    def check(self, session: bytes, peer: bytes) -> None:
+        """Refuse a frame that was written into another stream, or by this end of this one.
+
+        Args:
+            session: of the end that wrote it.
+            peer: whom that end has heard.
+
+        Raises:
+            RemoteProtocolError: `own` or `stream`.
+        """
+        if session == self.session:
+            raise RemoteProtocolError("own")
+        if self.peer not in (UNHEARD, session):
+            raise RemoteProtocolError("stream", "the other end has changed its session")
+        if peer == self.session:
+            self._answered = True
+        elif peer != UNHEARD or self._answered:
+            # Both ends may speak before they hear; whoever has heard once names the other ever after.
+            raise RemoteProtocolError("stream", "an answer to another stream")
+
+
 class ClearStreamSealer:
     """A `StreamSealer` without a key; `ClearSealer.stream` makes it."""
 
     def __init__(self, frame_hash: hashlib.blake2b, session: bytes) -> None:
         self._hash = frame_hash
-        self._session = session
-        self._peer = _UNHEARD
+        self._pairing = Pairing(session)
         self._written = 0
         self._read = 0
-        self._answered = False
 
     def seal(self, body: bytes) -> bytes:
         """The next frame, its length in front; raises `LimitError` as `StreamSealer.seal`."""
@@ -198,7 +238,7 @@ class ClearStreamSealer:
         if size > FRAME_MAX:
             raise LimitError(f"a frame of {size} bytes; the limit is {FRAME_MAX}")
         number = self._written.to_bytes(COUNTER_BYTES, "big")
-        content = b"".join((_PREFIX, self._session, number, self._peer, body))
+        content = b"".join((_PREFIX, self._pairing.session, number, self._pairing.peer, body))
         self._written += 1
         return size.to_bytes(LENGTH_BYTES, "big") + content + self._tag(content)
 
@@ -211,25 +251,13 @@ class ClearStreamSealer:
         if self._tag(frame[:-TAG_BYTES]) != frame[-TAG_BYTES:]:
             raise RemoteProtocolError("cluster")
         session = frame[2 : 2 + SESSION_BYTES]
-        number = int.from_bytes(frame[2 + SESSION_BYTES : _HEADER_BYTES], "big")
-        self._check_stream(session, frame[_HEADER_BYTES:_FRAME_HEADER_BYTES])
+        number = int.from_bytes(frame[2 + SESSION_BYTES : HEADER_BYTES], "big")
+        self._pairing.check(session, frame[HEADER_BYTES:FRAME_HEADER_BYTES])
         if number != self._read:
             raise RemoteProtocolError("order", f"frame {number} in the place of {self._read}")
-        self._peer = session
+        self._pairing.peer = session
         self._read += 1
-        return frame[_FRAME_HEADER_BYTES:-TAG_BYTES]
-
-    def _check_stream(self, session: bytes, peer: bytes) -> None:
-        """Refuse what was written into another stream, or by this end of this one."""
-        if session == self._session:
-            raise RemoteProtocolError("own")
-        if self._peer not in (_UNHEARD, session):
-            raise RemoteProtocolError("stream", "the other end has changed its session")
-        if peer == self._session:
-            self._answered = True
-        elif peer != _UNHEARD or self._answered:
-            # Both ends may speak before they hear; whoever has heard once names the other ever after.
-            raise RemoteProtocolError("stream", "an answer to another stream")
+        return frame[FRAME_HEADER_BYTES:-TAG_BYTES]
 
     def _tag(self, content: bytes) -> bytes:
         state = self._hash.copy()
@@ -237,8 +265,9 @@ class ClearStreamSealer:
         return state.digest()
 
 
-def _checked(session: bytes) -> bytes:
-    if len(session) != SESSION_BYTES or session == _UNHEARD:
+def checked_session(session: bytes) -> bytes:
+    """The session; raises `LocalProtocolError` if it is none."""
+    if len(session) != SESSION_BYTES or session == UNHEARD:
         raise LocalProtocolError(f"a session is {SESSION_BYTES} random bytes")
     return session
 

@@ -14,7 +14,7 @@ from gossip.errors import ConfigError, GossipError
 __all__ = ["main"]
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-COMMANDS = ("run", "scenarios", "fuzz", "replay", "paper", "sweep", "compare")
+COMMANDS = ("run", "scenarios", "fuzz", "replay", "siege", "paper", "sweep", "compare")
 """In the order of the help; each is a module of this package with a function `add`."""
 
 

@@ -7,12 +7,17 @@ without a probe, last look, favour or introduction that waits for it is a leak, 
 from __future__ import annotations
 
 from gossip.core.attempts import ATTEMPTS_MAX
-from gossip.core.broadcast import RELAYS_MAX
+from gossip.core.broadcast import GIVEN_MAX, RELAYS_MAX
+from gossip.core.coordinates import FILTER_PEERS_MAX
 from gossip.core.detector import ACCUSERS_MAX
+from gossip.core.dialback import AT_ONCE
+from gossip.core.gate import HOLDERS_MAX, TOLD_MAX
+from gossip.core.health import ACCUSERS_MAX as ACCUSERS_OF_ONESELF_MAX
 from gossip.core.helping import FAVOURS_MAX
 from gossip.core.intake import RECENT_MAX
 from gossip.core.params import Params
 from gossip.core.repair import OPENERS_MAX
+from gossip.core.user_events import FLOORS_MAX
 from sim.hunt.errors import BrokenRuleError, demand
 from sim.hunt.inside import Inside
 from sim.hunt.rules import Rule
@@ -23,6 +28,8 @@ __all__ = ["check_bounds", "limits"]
 PINGS_PER_PROBE = 5
 """The first, the two repeats, and one for each end of a grace."""
 PINGS_PER_LOOK = 3
+TRIAL_PINGS = 4 * AT_ONCE
+"""Of trials for others who asked to be dialled back."""
 OWN_NEWS_MAX = 1_024
 """What a node of these worlds has to say of itself at one time: events, services, accusations."""
 TIMERS_OWN = 16
@@ -42,7 +49,7 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "members": min(params.members_max, inside.table.n + params.tombstones_max + 64),
         "relays": RELAYS_MAX,
         "queue": RELAYS_MAX + OWN_NEWS_MAX,
-        "pings": PINGS_PER_PROBE * probes + PINGS_PER_LOOK * looks + favours + introductions,
+        "pings": PINGS_PER_PROBE * probes + PINGS_PER_LOOK * looks + favours + introductions + TRIAL_PINGS,
         "probes": members,
         "looks": members,
         "favours": FAVOURS_MAX,
@@ -54,8 +61,15 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "disagreeing": members + params.addresses_max,
         "rests": params.addresses_max,
         "events": params.events_max,
+        "event floors": FLOORS_MAX,
+        "bans": params.bans_max,
+        "warrants": members + 1,
+        "holders": HOLDERS_MAX,
+        "refusals told": TOLD_MAX,
+        "given": GIVEN_MAX,
+        "coordinates": FILTER_PEERS_MAX,
         "recent": 2 * (RECENT_MAX + 1),
-        "accusers of this node": params.suspicion_k * 64,
+        "accusers of this node": ACCUSERS_OF_ONESELF_MAX,
         "timers": TIMERS_OWN + TIMERS_PER_MEMBER * members + favours + introductions + ATTEMPTS_MAX,
         "stale timers": STALE_TIMERS_MAX,
     }

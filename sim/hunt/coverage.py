@@ -56,6 +56,7 @@ COVERED: dict[str, tuple[str, ...]] = {
     "deaf hosts": ("act: set deaf",),
     "hosts that cannot send": ("act: fail sends",),
     "refusals that lie": ("act: refusals: lying",),
+    "ports that are rejected": ("act: refusals: rejecting",),
     "refusals that are limited": ("act: refusals: limited",),
     "refusals that are not sent": ("act: refusals: silent",),
     "packets lost": ("dropped: loss",),

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -52,6 +52,7 @@ from sim.hunt.lives import (
 from sim.hunt.plan import STEP_MS, Plan
 from sim.hunt.stage import SEEDS
 from sim.hunt.users import Deregister, Evict, Flood, RaiseFloor, Register, Report, SetTag, Tell
+from sim.refusals import Refusals
 
 __all__ = ["draw"]
 
@@ -411,7 +412,7 @@ class Sketch:
 
     def _refuse(self, at_ms: int) -> None:
         host = self._host()
-        how: Literal["silent", "limited", "lying"] = self._rng.choice(("silent", "limited", "lying"))
+        how: Refusals = self._rng.choice(("silent", "limited", "lying", "rejecting"))
         self._add(Refuse(at_ms, host, how))
         self._add(Refuse(at_ms + self._gap(), host, "sent"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ from sim.chance import threshold
 from sim.hunt.act import Act
 from sim.latency import parse_latency
 from sim.links import Burst, Link, link
+from sim.refusals import Refusals
 
 if TYPE_CHECKING:
     from sim.hunt.stage import Stage
@@ -209,10 +210,10 @@ class HostLoss(Act, frozen=True):
 
 
 class Refuse(Act, frozen=True):
-    """How a host answers at closed ports, or, lying, at its open one."""
+    """How a host answers at closed ports, or, lying or rejecting, at its open one."""
 
     host: int
-    how: Literal["sent", "silent", "limited", "lying"]
+    how: Refusals
 
     def do(self, stage: Stage) -> bool:
         stage.hosts[self.host].refusals = self.how

@@ -27,8 +27,11 @@ class Inside:
 
     __slots__ = (
         "_admission",
+        "_coordinates",
         "_events",
         "_favours",
+        "_floors",
+        "_gate",
         "_health",
         "_intake",
         "_pings",
@@ -65,6 +68,9 @@ class Inside:
         self._probes = node._prober._running
         self._favours = node._helping._favours
         self._events = node._events._recent
+        self._floors = node._events._floors
+        self._gate = node._gate
+        self._coordinates = node._coordinates
 
     def has_clock(self, member: NodeId) -> bool:
         """Whether a suspicion of it is running."""
@@ -97,6 +103,13 @@ class Inside:
             "disagreeing": len(self._repair._disagreeing),
             "rests": len(self._repair._backoff),
             "events": len(self._events),
+            "event floors": len(self._floors),
+            "bans": len(self.table.bans),
+            "warrants": len(self._gate._warrants),
+            "holders": len(self._gate._holders),
+            "refusals told": len(self._gate._told),
+            "given": len(self.queue._given),
+            "coordinates": len(self._coordinates._samples),
             "recent": len(self._intake._recent) + len(self._intake._older),
             "accusers of this node": len(self._health._refuted_by),
             "timers": len(self._timers),

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from gossip.core.node import Node
-from gossip.core.records import Accusation, Body, Fact, Key, Notary
+from gossip.core.records import Accusation, Body, Fact, Key, MemberRecord, Notary, Warrant
 from gossip.core.types import Kind, NodeId
 from sim.hunt.errors import BrokenRuleError
 from sim.hunt.rules import Rule
@@ -55,6 +55,7 @@ class Witness:
     __slots__ = (
         "_issue",
         "_registry",
+        "authority",
         "check",
         "id",
         "node",
@@ -63,6 +64,7 @@ class Witness:
         "public_key",
         "sign",
         "verify",
+        "warrant",
     )
 
     def __init__(self, notary: Notary, registry: Registry) -> None:
@@ -72,6 +74,8 @@ class Witness:
         self.verify: Callable[[Fact, bytes], bool] = notary.verify
         self.sign: Callable[[bytes], bytes] = notary.sign
         self.check: Callable[[bytes, bytes, bytes], bool] = notary.check
+        self.authority: bytes = notary.authority
+        self.warrant: Callable[[MemberRecord], Warrant | None] = notary.warrant
         self.place: Callable[[NodeId, Key], int] = notary.place
         self.node: Node | None = None
         """Whose it is, once that is made."""

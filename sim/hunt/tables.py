@@ -14,6 +14,7 @@ from sim.hunt.inside import Inside
 from sim.hunt.rules import Rule
 
 __all__ = [
+    "ban_mark",
     "check_accusations",
     "check_all",
     "check_entry",
@@ -78,13 +79,21 @@ def check_counts(inside: Inside) -> None:
 
 def check_fingerprint(inside: Inside) -> None:
     """The xor of all live records, this node's own with them."""
-    mark = own_mark(inside.node.me)
+    mark = own_mark(inside.node.me) ^ ban_mark(inside)
     for member in inside.members.values():
         demand(member.xor == own_mark(member), Rule.FINGERPRINT, f"the share of {member.name}")
         if member.is_live:
             mark ^= member.xor
     held = inside.node.fingerprint
     demand(held == mark, Rule.FINGERPRINT, f"{held:016x} is held, and the records give {mark:016x}")
+
+
+def ban_mark(inside: Inside) -> int:
+    """The xor of the authority's bans."""
+    mark = 0
+    for fact in inside.table.bans.values():
+        mark ^= fact.hash
+    return mark
 
 
 def own_mark(member: Member) -> int:

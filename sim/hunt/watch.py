@@ -220,6 +220,7 @@ class Watch:
         own = self._look_at_itself(observer)
         offers += own.offers
         node, table = inside.node, inside.table
+        mark ^= tables.ban_mark(inside)
         if node.fingerprint != mark ^ own.mark:
             tables.check_all(inside)
             raise BrokenRuleError(Rule.FINGERPRINT, f"{node.fingerprint:016x}, not {mark ^ own.mark:016x}")

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct, field
 
+from sim.refusals import Refusals as Refusing
 from sim.scenario.values import Delay, Duration, Selector, Share, Shift, Size
 
 __all__ = [
@@ -221,7 +222,7 @@ class Deaf(Lasting, frozen=True, kw_only=True, tag="deaf"):
 class Refusals(Lasting, frozen=True, kw_only=True, tag="refusals"):
     """How the machines answer for a closed port."""
 
-    how: Literal["sent", "silent", "limited", "lying"]
+    how: Refusing
     nodes: Selector = EVERYBODY
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct
 
 from sim.processor import Costs
+from sim.refusals import Refusals
 from sim.scenario.actions import EVERYBODY, Action
 from sim.scenario.values import Delay, Duration, Selector, Share, Size
 
@@ -62,7 +63,7 @@ class GroupTable(Table, frozen=True, kw_only=True):
     clock_ppm: int = 0
     loss_in: Share = Share(0.0)
     loss_out: Share = Share(0.0)
-    refusals: Literal["sent", "silent", "limited", "lying"] = "sent"
+    refusals: Refusals = "sent"
     receive_buffer: Size | None = None
     tags: dict[str, str] = {}
 

@@ -177,7 +177,7 @@ async def test_a_clock_that_was_set_back_does_not_lower_the_incarnation(
     async with Agent(config(tmp_path)) as agent:
         before = agent.node.incarnation
     with monkeypatch.context() as patch:
-        patch.setattr("gossip.agent.time.time_ns", lambda: 1_000_000_000)
+        patch.setattr("gossip.origin.time.time_ns", lambda: 1_000_000_000)
         async with Agent(config(tmp_path)) as agent:
             assert agent.node.incarnation > before
 

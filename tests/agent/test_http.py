@@ -85,7 +85,7 @@ async def test_under_dev_a_taken_port_is_left_for_a_free_one(
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = taken.getsockname()
-        monkeypatch.setattr("gossip.agent.DEV_HTTP", place)
+        monkeypatch.setattr("gossip.serving.DEV_HTTP", place)
         async with Agent(config(tmp_path, http=place, dev=True)) as agent:
             http = agent.info().addresses.http
             assert http is not None

@@ -29,6 +29,8 @@ class SlowStore(Store):
         self.problem: StoreError | None = None
         self.grown = False
         self.checks: list[object] = []
+        self.bans: list[list[bytes]] = []
+        self.used: list[list[tuple[bytes, bytes]]] = []
 
     @property
     def wants_compaction(self) -> bool:
@@ -60,6 +62,16 @@ class SlowStore(Store):
             raise self.problem
         self.checks.append(content)
 
+    def save_bans(self, bans: Sequence[bytes]) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.bans.append(list(bans))
+
+    def save_used(self, used: Sequence[tuple[bytes, bytes]]) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.used.append(list(used))
+
 
 class Scene:
     """A journal over a slow store, and the book of what became visible."""
@@ -69,8 +81,18 @@ class Scene:
         self.committed: list[str] = []
         self.groups = 0
         self.found = "first"
+        self.bans: list[bytes] = []
+        self.used: list[tuple[bytes, bytes]] = []
         self.journal = Journal(
-            self.store, 4, 5, 6, self._group, lambda: [StoredRecord("api", b"live")], lambda: self.found
+            self.store,
+            4,
+            5,
+            6,
+            self._group,
+            lambda: [StoredRecord("api", b"live")],
+            lambda: self.found,
+            lambda: self.bans,
+            lambda: self.used,
         )
 
     def _group(self) -> None:
@@ -264,3 +286,28 @@ async def test_what_checks_found_is_saved_as_it_is_by_then(nursery: trio.Nursery
         scene.store.problem = None
         await scene.journal.save_checks()
     assert scene.store.checks == ["last", "more", "more"]
+
+
+async def test_bans_are_on_disk_before_they_are_answered_and_a_full_disk_is_told(
+    nursery: trio.Nursery,
+) -> None:
+    scene = Scene()
+    nursery.start_soon(scene.journal.run)
+    with trio.fail_after(10):
+        scene.bans = [b"one"]
+        await scene.journal.save_bans()
+        assert scene.store.bans == [[b"one"]]
+        scene.bans = [b"one", b"two"]
+        scene.store.problem = StoreError("full")
+        with pytest.raises(StoreError):
+            await scene.journal.save_bans()
+        # What came by gossip nobody waits for.
+        scene.journal.keep_bans()
+        await scene.journal.settle()
+        scene.store.problem = None
+        scene.journal.keep_bans()
+        scene.used = [(b"h", b"n")]
+        scene.journal.keep_used()
+        await scene.journal.settle()
+    assert scene.store.bans == [[b"one"], [b"one", b"two"]]
+    assert scene.store.used == [[(b"h", b"n")]]

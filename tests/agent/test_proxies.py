@@ -35,8 +35,8 @@ async def until(condition: Callable[[], object]) -> None:
 
 
 def forwarders(agent: Agent) -> list[Forwarder]:
-    assert agent._proxying is not None
-    return agent._proxying.forwarders()
+    assert agent._serving.proxying is not None
+    return agent._serving.proxying.forwarders()
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +72,7 @@ async def test_reload_adds_changes_and_removes_proxies(tmp_path: Path) -> None:
         await agent.register(Registration("web", a.port, address="127.0.0.1"))
         await agent.register(Registration("db", b.port, address="127.0.0.1"))
         await agent.reload(bare)
-        assert agent._proxying is None, "what nobody asked for is not loaded"
+        assert agent._serving.proxying is None, "what nobody asked for is not loaded"
         port = await free_port()
         definition = ProxyDefinition(("127.0.0.1", port), "web", drain=0.0)
         await agent.reload(config(tmp_path, definition))

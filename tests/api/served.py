@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from gossip.api.socket import LocalSocket, listen
+from gossip.config.access import ANYBODY, Allowed
 from tests.api.world import FakeAgent
 
 if TYPE_CHECKING:
@@ -52,6 +53,21 @@ class Client:
         assert answer["id"] == self._number
         return answer
 
+    async def line_or_none(self) -> Any:
+        """The next message; None however the agent ended the connection."""
+        try:
+            return await self.line()
+        except (trio.BrokenResourceError, AssertionError):
+            return None
+
+    async def ask_or_none(self, method: str) -> Any:
+        """The same for a request's answer, which may be an error with no id."""
+        try:
+            await self.send(request(1, method))
+        except trio.BrokenResourceError:
+            return {}
+        return await self.line_or_none() or {}
+
     async def call(self, method: str, **params: object) -> Any:
         """The result of one request, which must work."""
         answer = await self.ask(method, **params)
@@ -82,11 +98,11 @@ class Served:
 
 
 @asynccontextmanager
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def served(tmp_path: Path, allowed: Allowed = ANYBODY, mode: int = 0o660) -> AsyncIterator[Served]:
     """A socket that answers until the block ends."""
     agent = FakeAgent()
     path = tmp_path / "s.sock"
-    local = LocalSocket(agent, listen(path), path)
+    local = LocalSocket(agent, listen(path, mode), path, allowed=allowed)
     agent.told = local.happened
     async with trio.open_nursery() as nursery:
         nursery.start_soon(local.serve)

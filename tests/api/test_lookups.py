@@ -12,9 +12,11 @@ from msgspec import Raw
 
 from gossip.api import lookups as lookups_module
 from gossip.api import views
+from gossip.api.access import Caller
 from gossip.api.calls import Calls
 from gossip.api.jsonrpc import RpcError
 from gossip.api.lookups import Lookups
+from gossip.config.access import Scope
 from gossip.core.types import Status
 from tests.api.test_watch import QUESTIONS, random_change
 from tests.api.world import FakeAgent
@@ -37,6 +39,7 @@ def test_a_kept_answer_equals_a_fresh_one(number: int) -> None:
             assert lookups.answer(params) == fresh
 
 
+ANYBODY = Caller(0, Scope.ADMIN)
 IDS = ["1", "42", "0", "-3", "007", "1.5", '"a"', "null", "9" * 16, "9" * 30, "true", "", "5 ", " 5"]
 TAILS = [
     ',"method":"services.lookup","params":{"service":"web"}}',
@@ -55,19 +58,19 @@ TAILS = [
 def test_a_line_that_is_not_decoded_is_answered_as_if_it_were(asked: list[tuple[str, str, bool]]) -> None:
     agent = FakeAgent()
     lookups = Lookups(agent)
-    quick = Calls(agent, lookups, None, None, None, None)  # type: ignore[arg-type]
+    quick = Calls(agent, ANYBODY, lookups, None, None, None, None)  # type: ignore[arg-type]
     for number, (id, tail, change) in enumerate(asked):
         if change:
             agent.node.put(agent.node.id, "w", "web", number + 1)
         line = (f'{{"jsonrpc":"2.0","id":{id}' + tail).encode()
-        fresh = Calls(agent, Lookups(agent), None, None, None, None)  # type: ignore[arg-type]
+        fresh = Calls(agent, ANYBODY, Lookups(agent), None, None, None, None)  # type: ignore[arg-type]
         assert quick.line(line) == fresh.line(line)
 
 
 def test_the_way_past_the_decoder_is_taken() -> None:
     agent = FakeAgent()
     lookups = Lookups(agent)
-    calls = Calls(agent, lookups, None, None, None, None)  # type: ignore[arg-type]
+    calls = Calls(agent, ANYBODY, lookups, None, None, None, None)  # type: ignore[arg-type]
     line = b'{"jsonrpc":"2.0","id":%d,"method":"services.lookup","params":{"service":"web"}}'
     first = calls.line(line % 1)
     assert first is not None
@@ -141,7 +144,7 @@ def test_isolation_shows_while_it_lasts_in_kept_answers_too() -> None:
     agent = FakeAgent()
     agent.node.put(agent.node.id, "w", "web", 80)
     lookups = Lookups(agent)
-    calls = Calls(agent, lookups, None, None, None, None)  # type: ignore[arg-type]
+    calls = Calls(agent, ANYBODY, lookups, None, None, None, None)  # type: ignore[arg-type]
     line = b'{"jsonrpc":"2.0","id":%d,"method":"services.lookup","params":{"service":"web"}}'
     before = calls.line(line % 1)
     assert before is not None

@@ -18,9 +18,9 @@ from gossip.core.effects import Notify
 from gossip.core.events import Event, EventKind
 from gossip.core.members import Member, MemberTable
 from gossip.core.params import LAN
-from gossip.core.records import Deletion, MemberRecord, ServiceRecord
+from gossip.core.records import Deletion, MemberRecord, ServiceRecord, StatusRecord
 from gossip.core.roster import Roster
-from gossip.core.types import NodeId, Status, show_address
+from gossip.core.types import NodeId, Status, Verdict, show_address
 from gossip.errors import GossipError, NotFoundError, RefusedError
 from gossip.wire.identity import Identity
 
@@ -50,23 +50,24 @@ class FakeNode:
         self.health = 0
         self.flags: tuple[str, ...] = ()
         self.is_isolated = False
+        self.is_waiting = False
         self.fingerprint = 0xFEED
         self.queue = 0
         self.rtts: dict[NodeId, float] = {}
 
-    def _record(self, identity: Identity, name: str, port: int) -> MemberRecord:
+    def _record(self, identity: Identity, name: str, port: int, host: str = "127.0.0.1") -> MemberRecord:
         self._version += 1
         return MemberRecord(
-            identity.id, self._version, identity.public_key, b"", name, "127.0.0.1", port, {"role": "db"},
+            identity.id, self._version, identity.public_key, b"", name, host, port, {"role": "db"},
             1, 1, 7, 0, 1, 0, False,
         )  # fmt: skip
 
     # What core would do by itself.
 
-    def add(self, name: str, port: int = 7_001) -> NodeId:
-        identity = Identity(name.encode().ljust(32, b"."), "test")
+    def add(self, name: str, port: int = 7_001, host: str = "127.0.0.1") -> NodeId:
+        identity = Identity(name.encode().ljust(32, b".")[:32], "test")
         self._owners[identity.id] = identity
-        self._roster.add(Member(identity.issue(self._record(identity, name, port)), Status.ALIVE, 10.0))
+        self._roster.add(Member(identity.issue(self._record(identity, name, port, host)), Status.ALIVE, 10.0))
         return identity.id
 
     def set_status(self, id: NodeId, status: Status) -> None:
@@ -80,11 +81,25 @@ class FakeNode:
         assert member is not None
         self._roster.set_status(member, status, kinds[status], 20.0)
 
-    def put(self, id: NodeId, key: str, name: str, port: int, tags: Iterable[str] = ()) -> int:
+    def put(
+        self,
+        id: NodeId,
+        key: str,
+        name: str,
+        port: int,
+        tags: Iterable[str] = (),
+        host: str = "",
+        weight: int = 1,
+    ) -> int:
         self._version += 1
-        record = ServiceRecord(id, self._version, key, name, "", port, tuple(tags), {"zone": "a"}, 1)
+        record = ServiceRecord(id, self._version, key, name, host, port, tuple(tags), {"zone": "a"}, weight)
         self._roster.put(self._member(id), self._owners[id].issue(record))
         return self._version
+
+    def check(self, id: NodeId, key: str, verdict: Verdict, *, maintenance: bool = False) -> None:
+        self._version += 1
+        record = StatusRecord(id, self._version, key, (("probe", verdict),), maintenance, "")
+        self._roster.put(self._member(id), self._owners[id].issue(record))
 
     def delete(self, id: NodeId, key: str) -> None:
         self._version += 1
@@ -154,10 +169,15 @@ class FakeAgent:
         self.ended = trio.Event()
         self.reported: list[tuple[str, str, str]] = []
         self.maintained: list[tuple[str, str | None]] = []
+        self.refusals = 0
+        self.banned: list[bytes] = []
 
     def flush(self) -> None:
         for event in self.node.drain():
             self.told(event)
+
+    def denied(self) -> None:
+        self.refusals += 1
 
     def info(self) -> views.Info:
         node = self.node
@@ -174,6 +194,11 @@ class FakeAgent:
     def member(self, id: NodeId) -> views.MemberView | None:
         found = self.node.members.get(id)
         return None if found is None else views.member(found, 100.0, 1_800_000_100.0)
+
+    async def ban(self, raw: bytes) -> NodeId:
+        await trio.lowlevel.checkpoint()
+        self.banned.append(raw)
+        return raw[:16]
 
     def evict(self, id: NodeId) -> None:
         member = self.node.members.get(id)
@@ -195,6 +220,13 @@ class FakeAgent:
     async def doctor(self, who: NodeId | None, patience: float) -> object:
         await trio.lowlevel.checkpoint()
         return {"who": who and who.hex(), "patience": patience}
+
+    def keys(self) -> views.KeyList:
+        return views.KeyList([], [], None, "clear", 0)
+
+    async def change_keys(self, what: str, name: str, key: str, *, insist: bool) -> object:
+        await trio.lowlevel.checkpoint()
+        return {"what": what, "name": name, "key": key, "insist": insist}
 
     async def leave(self) -> None:
         await trio.lowlevel.checkpoint()

@@ -174,13 +174,20 @@ def test_a_service_is_as_well_as_its_worst_check() -> None:
     assert worst([CRITICAL, WARNING]) is CRITICAL
 
 
-def test_a_first_change_is_told_at_once_and_more_twice_a_second() -> None:
+def test_first_changes_are_told_at_once_and_more_twice_a_second() -> None:
     telling = Telling("a")
     assert telling.due("a") is None
     assert telling.due("b") == float("-inf")
     telling.tell("b", 10.0)
     assert telling.due("b") is None
-    assert telling.due("a") == 10.5
+    for number, word in enumerate("abababa"):
+        due = telling.due(word)
+        assert due is not None
+        assert due <= 10.0 + number * 0.1
+        telling.tell(word, 10.0 + number * 0.1)
+    assert telling.due("b") == 10.5
+    telling.tell("b", 10.5)
+    assert telling.due("a") == 11.0
 
 
 @given(

@@ -34,9 +34,24 @@ WRONG = [
     ("join", "required: ADDRESS"),
     ("leave now", "unrecognized"),
     ("evict", "required: NAME|ID"),
+    ("ca", "required: action"),
+    ("ca renew", "invalid choice"),
+    ("invite --expires tomorrow", "'tomorrow' is no duration"),
     ("doctor a b", "unrecognized arguments: b"),
     ("doctor --timeout 500ms", "'500ms' is not from 1s to 30s"),
     ("doctor --timeout 5", "'5' is no duration"),
+    ("keygen new.key", "unrecognized arguments: new.key"),
+    ("keys", "required: what"),
+    ("keys change", "invalid choice"),
+    ("keys list k", "list takes no NAME"),
+    ("keys use", "use needs the NAME of a key"),
+    ("keys remove", "remove needs the NAME of a key"),
+    ("keys add k", "add needs --key-file FILE"),
+    ("keys use k --key-file f", "use takes no --key-file"),
+    ("keys list --insist", "--insist and --wait go with rotate"),
+    ("keys use k --wait 5s", "--insist and --wait go with rotate"),
+    ("keys rotate k --insist", "--insist begins no change"),
+    ("keys rotate --wait 5", "'5' is no duration"),
     ("rtt", "required: B"),
     ("rtt a b c", "unrecognized arguments: c"),
     ("register --port 1", "required: NAME"),
@@ -99,6 +114,10 @@ WRONG = [
     ("event a b c", "unrecognized arguments: c"),
     ("events deploy", "unrecognized"),
     ("version please", "unrecognized"),
+    ("token", "required: action, NAME, --scope"),
+    ("token make a --scope read", "invalid choice"),
+    ("token new a --scope all", "invalid choice"),
+    ("token new a --scope read --expires 5", "'5' is no duration"),
     ("completion", "required: shell"),
     ("completion tcsh", "invalid choice"),
 ]
@@ -133,28 +152,10 @@ def test_help_lists_every_command(gossip: Run) -> None:
 
 def test_every_command_that_asks_the_agent_can_be_told_its_socket() -> None:
     with_socket = {name for name, (_, parser) in COMMANDS.items() if "--socket" in parser.format_help()}
-    assert with_socket == set(COMMANDS) - {"version", "completion"}
+    assert with_socket == set(COMMANDS) - {"version", "completion", "token", "keygen", "ca", "invite"}
 
 
 # -- gossip agent ----------------------------------------------------------------------------------
-
-LATER = [
-    ("--key-file", "k"),
-    ("--dns", "127.0.0.1:0"),
-    ("--http-list-self-as", "consul"),
-    ("--invite", "token"),
-]
-
-
-@pytest.mark.parametrize("option", LATER, ids=[flag for flag, _ in LATER])
-def test_what_comes_in_a_later_release_stops_the_agent_with_one_line(
-    gossip: Run, option: tuple[str, str]
-) -> None:
-    ran = gossip("agent", "--dev", *option)
-    assert (ran.status, ran.out) == (2, "")
-    assert ran.err.startswith(f"gossip: {option[0]}: ")
-    assert "not in this release" in ran.err
-    assert ran.err.count("\n") == 1
 
 
 def test_check_reads_the_configuration_and_stops(

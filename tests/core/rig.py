@@ -41,7 +41,7 @@ from gossip.core.records import (
 from gossip.core.types import Address, Kind, NodeId, Outcome, Status, StreamId
 from gossip.wire.codec import decode_packet, encode
 from sim.chance import derive_bytes
-from sim.notary import Archive, StandIn
+from sim.notary import Archive, AuthorityStandIn, StandIn
 
 __all__ = ["HOME", "INCARNATION", "RTT", "Peer", "Rig"]
 
@@ -202,11 +202,18 @@ class Rig:
         name: str = "me",
         tags: dict[str, str] | None = None,
         start: bool = True,
+        invited_only: bool | None = None,
+        warrant: bytes = b"",
+        archive: Archive | None = None,
         **settings: Any,
     ) -> None:
         self.seed = seed
-        self.archive = Archive("rig")
+        self.archive = archive or Archive("rig")
         self.notary = StandIn(derive_bytes(seed, "me"), self.archive)
+        if invited_only is not None:
+            self.authority = AuthorityStandIn(derive_bytes(seed, "authority"), self.archive)
+            """There is one if `invited_only` is given, as a yes or a no; it has invited the node itself."""
+            warrant = warrant or self.authority.vouch(self.notary.id)
         self.now = 100.0
         self.effects: list[Effect] = []
         """Everything that the node asked for, in order."""
@@ -218,11 +225,12 @@ class Rig:
         self._order = 0
         self.node = Node(
             self.notary,
-            Self(name=name, address=HOME, cluster="rig", tags=tags or {}),
+            Self(name=name, address=HOME, cluster="rig", tags=tags or {}, warrant=warrant),
             params,
             random.Random(seed),
             self.now,
             **{"incarnation": INCARNATION, "ceiling": CEILING, "floor": 0, **settings},
+            invited_only=bool(invited_only),
         )
         if start:
             self.do(self.node.start)
@@ -379,6 +387,16 @@ class Rig:
             if isinstance(effect, Send)
             and isinstance(effect.message, kind)
             and (to is None or effect.address == to.address)
+        ]
+
+    def frames(self, stream: StreamId) -> list[Frame]:
+        """What it wrote on a stream."""
+        return [each.frame for each in self.effects if isinstance(each, Write) and each.stream == stream]
+
+    def dialled(self, address: Address) -> StreamId:
+        """The stream that it opened last to there."""
+        return [each.stream for each in self.effects if isinstance(each, Dial) and each.address == address][
+            -1
         ]
 
     def told(self, kind: EventKind) -> list[str]:

@@ -26,7 +26,7 @@ def test_a_helper_pings_and_reports_the_ack(rig: Rig) -> None:
     (ping,) = target.got(Ping)
     assert ping.target == target.id
     rig.run(0.1)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED, life=1)]
     assert not rig.node._pings._expected
 
 
@@ -41,7 +41,7 @@ def test_a_helper_that_met_silence_says_so_in_time(rig: Rig) -> None:
     took = rig.run_until(lambda: asker.got(Report))
     assert took == pytest.approx(0.8)
     assert rig.now - begun == pytest.approx(0.8)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT, life=1)]
     rig.run(2)
     assert len(asker.got(Report)) == 1
 
@@ -51,7 +51,7 @@ def test_a_helper_that_was_refused_says_so_at_once(rig: Rig) -> None:
     target.refuses = True
     ask(rig, asker, target.id, target.address)
     rig.run(0.1)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.REFUSED)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.REFUSED, life=1)]
 
 
 def test_a_helper_asked_for_whom_it_does_not_know_answers_and_pings_nobody(rig: Rig) -> None:
@@ -59,7 +59,7 @@ def test_a_helper_asked_for_whom_it_does_not_know_answers_and_pings_nobody(rig: 
     (asker,) = rig.members(1)
     stranger = rig.peer("stranger")
     ask(rig, asker, stranger.id, stranger.address)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT, life=1)]
     assert stranger.heard == []
     rig.run(3)
     assert rig.node.counters["accused"] == 0
@@ -69,25 +69,38 @@ def test_a_helper_asked_for_itself_answers(rig: Rig) -> None:
     """Scenario 4."""
     (asker,) = rig.members(1)
     ask(rig, asker, rig.id, ("10.0.0.1", 7_946))
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED, life=1)]
 
 
 def test_nobody_can_aim_a_helper_at_an_address_of_their_own_choice(rig: Rig) -> None:
     asker, target = rig.members(2)
     elsewhere = rig.peer("victim")
     ask(rig, asker, target.id, elsewhere.address)
-    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT)]
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT, life=1)]
     assert elsewhere.heard == []
 
 
 def test_favours_are_bounded(rig: Rig) -> None:
-    asker, target = rig.members(2)
+    *askers, target = rig.members(21)
     target.acks = False
     for number in range(300):
-        ask(rig, asker, target.id, target.address, seq=number)
+        ask(rig, askers[number % 20], target.id, target.address, seq=number)
     assert len(target.got(Ping)) == 256
-    assert [report.seq for report in asker.got(Report)] == list(range(256, 300))
+    refused = [report.seq for asker in askers for report in asker.got(Report)]
+    assert sorted(refused) == list(range(256, 300))
     rig.run(1.0)
-    assert len(asker.got(Report)) == 300
-    ask(rig, asker, target.id, target.address, seq=1_000)
+    assert sum(len(asker.got(Report)) for asker in askers) == 300
+    ask(rig, askers[0], target.id, target.address, seq=1_000)
     assert len(target.got(Ping)) >= 257
+
+
+def test_one_asker_cannot_use_up_all_favours(rig: Rig) -> None:
+    """Or a malicious member could leave every probe without helpers."""
+    greedy, honest, target = rig.members(3)
+    target.acks = False
+    for number in range(100):
+        ask(rig, greedy, target.id, target.address, seq=number)
+    assert len(target.got(Ping)) == 16
+    assert len(greedy.got(Report)) == 84
+    ask(rig, honest, target.id, target.address)
+    assert len(target.got(Ping)) == 17

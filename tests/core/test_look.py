@@ -5,35 +5,81 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from gossip.core.messages import Ping
+from gossip.core.messages import Ping, PingRequest
 from gossip.core.params import LAN
-from gossip.core.types import Kind, Status
+from gossip.core.types import Kind, Outcome, Status
 from tests.core.rig import RTT, Peer, Rig
 
 QUIET = msgspec.structs.replace(LAN, period=1_000.0, suspicion_alpha=0.001)
 
 
-def looked_at(accusers: int) -> tuple[Rig, Peer, float]:
+ROUND = LAN.direct_max / 10
+"""Seconds that a ping is given on a quick network."""
+
+
+def looked_at(
+    accusers: int, others: int = 7, helps: Outcome | None = Outcome.SILENT
+) -> tuple[Rig, Peer, float]:
     """A member looked at by a node that knows its round trip, on the word of so many; and since when."""
     rig = Rig(params=QUIET)
-    *others, x = rig.members(8)
+    *peers, x = rig.members(others + 1)
     rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
     rig.member(x).sample_rtt(RTT)
     x.acks = False
-    for accuser in others[:accusers]:
+    for peer in peers:
+        peer.helps = helps
+    for accuser in peers[:accusers]:
         rig.hear(accuser, accuser.accuse(x))
     rig.run_until(lambda: x.got(Ping), 10)
     return rig, x, rig.now
 
 
-@pytest.mark.parametrize(("accusers", "pings"), [(1, 3), (3, 3), (4, 1)])
+@pytest.mark.parametrize(("accusers", "pings"), [(1, 3), (2, 1), (4, 1)])
 def test_the_fewer_accuse_the_oftener_it_asks(accusers: int, pings: int) -> None:
     """Where as many accuse as bring the clock to its minimum, once is enough."""
     rig, x, since = looked_at(accusers)
     rig.run_until(lambda: rig.status(x) is Status.DEAD, 10)
     assert len(x.got(Ping)) == pings
-    assert rig.now - since == pytest.approx(pings * LAN.direct_max / 10)
     assert {ping.target for ping in x.got(Ping)} == {x.id}
+    asked = sum(len(peer.got(PingRequest)) for peer in rig.peers)
+    if pings == 1:
+        assert asked == 0
+        assert rig.now - since == pytest.approx(ROUND)
+    else:
+        assert asked == LAN.helpers
+        assert 2 * ROUND < rig.now - since < 2 * ROUND + LAN.direct_max, (
+            "no longer than all of them have spoken"
+        )
+
+
+def test_one_bad_path_buries_nobody() -> None:
+    """A single accuser, and this node does not reach the member either: a helper does."""
+    rig, x, _ = looked_at(1, helps=Outcome.ACKED)
+    rig.run_until(lambda: rig.status(x) is Status.ALIVE, 10)
+    assert len(x.got(Ping)) == 3
+    assert rig.node.counters["false_alarms"] == 1
+    rig.run(5)
+    assert rig.node.counters["report_unexpected"] == LAN.helpers - 1, "what the others say comes too late"
+    assert not rig.node._requests
+    assert not rig.node._pings._expected
+
+
+def test_helpers_that_say_nothing_are_not_waited_for_longer_than_they_were_given() -> None:
+    rig, x, since = looked_at(1, helps=None)
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, 10)
+    assert rig.now - since == pytest.approx(2 * ROUND + LAN.direct_max)
+    assert not rig.node._requests
+
+
+def test_with_nobody_to_ask_it_pings_three_times() -> None:
+    rig = Rig(params=QUIET)
+    (x,) = rig.members(1)
+    x.acks = False
+    rig.member(x).sample_rtt(RTT)
+    rig.node.members.get(x.id)
+    rig.do(lambda now: rig.node._detector.accuse(rig.member(x), Kind.SILENT, now))
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, 10)
+    assert len(x.got(Ping)) == 3
 
 
 @pytest.mark.parametrize("answered", [0, 1, 2])

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from gossip.core.effects import SaveCounter
 from gossip.core.events import Event, EventKind
 from gossip.core.messages import Gossip
-from gossip.core.own import CLONE_RAISES, LEASE
+from gossip.core.own import CLONE_RAISES, HORIZON, LEASE
 from gossip.core.records import Deletion, Fact, MemberRecord, ServiceRecord
 from gossip.core.types import MAX_VERSION, Phase
 from gossip.errors import LimitError, RefusedError
@@ -98,6 +98,22 @@ def test_of_two_clones_the_one_with_the_larger_boot_yields(larger: bool) -> None
     assert event.ok is not larger
     assert ("duplicate_identity" in rig.node.flags) is larger
     assert rig.node.incarnation == (INCARNATION if larger else 5_001)
+
+
+@pytest.mark.parametrize("version", [HORIZON + 1, MAX_VERSION - 1, MAX_VERSION])
+def test_numbers_cannot_be_used_up_by_a_thief_of_the_key(version: int) -> None:
+    """Outbidding them would end in a number that is none, in the midst of somebody's packet or of a timer."""
+    rig = Rig()
+    (a,) = rig.members(1)
+    rig.hear(a, service(rig, "web", version))
+    assert rig.node.counters["own_beyond"] == 1
+    assert not rig.node.me.services
+    rig.hear(a, own(rig, version=version, host="10.9.9.9"))
+    assert duplicates(rig)
+    assert "duplicate_identity" in rig.node.flags
+    assert rig.node.incarnation == INCARNATION
+    rig.run(30)
+    assert rig.node.next_version() < HORIZON
 
 
 def test_a_node_that_yielded_announces_nothing_and_answers_lookups() -> None:

@@ -8,8 +8,8 @@ import pytest
 from gossip.core.params import LAN, LOCAL, WAN, Params
 from gossip.core.suspicion import Suspicion, confirmations_wanted, suspicion_timeout
 
-PATIENT = msgspec.structs.replace(LAN, suspicion_alpha=4.0, suspicion_beta=6.0)
-"""memberlist's alpha, and a beta that keeps the steps of the clock apart."""
+PATIENT = msgspec.structs.replace(LAN, suspicion_alpha=4.0, suspicion_beta=6.0, suspicion_k=3)
+"""memberlist's alpha and k, and a beta that keeps the steps of the clock apart."""
 
 # Seconds with these, for 0 to 4 accusers beyond the first; worked out by hand from
 # min = 4 max(1, log10 n), max = 6 min, max - (max - min) ln(c + 1) / ln(k + 1), k = min(3, n - 2).
@@ -55,7 +55,7 @@ def test_the_shortest_grows_with_the_logarithm_from_ten_on(n: int, shortest: flo
 def test_the_shipped_profiles_scale(params: Params) -> None:
     shortest = params.suspicion_alpha * params.period
     assert suspicion_timeout(params, 5, 0) == pytest.approx(params.suspicion_beta * shortest)
-    assert suspicion_timeout(params, 5, 3) == pytest.approx(shortest)
+    assert suspicion_timeout(params, 5, params.suspicion_k) == pytest.approx(shortest)
 
 
 def test_who_keeps_coming_back_is_given_more_patience_but_not_against_evidence() -> None:

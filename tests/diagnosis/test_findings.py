@@ -72,6 +72,7 @@ def test_the_summary_claims_only_what_was_tried() -> None:
     ("facts", "severity", "code", "words"),
     [
         ({"flags": ("duplicate_identity",)}, "problem", "duplicate_identity", "data directory of its own"),
+        ({"flags": ("banned",)}, "problem", "banned", "no other agent listens to it"),
         ({"flags": ("isolated",)}, "problem", "isolated", "hears nobody"),
         ({"flags": ("view_disagrees",)}, "problem", "view_disagrees", "changed nothing"),
         ({"flags": ("ephemeral",)}, "", "", ""),

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import urllib.error
-import urllib.parse
-import urllib.request
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.agent.processes import Process, until
-from tests.support import ROOT, clean_environment, requires_program, run_program
+from tests.interop.scrapers import Scraper, newer_prometheus
+from tests.support import ROOT, requires_program, run_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,60 +46,13 @@ def test_alerts_and_dashboard_ask_for_metrics_that_there_are() -> None:
     assert {re.sub(r"_bucket$", "", name) for name in asked} <= known
 
 
-class Prometheus:
-    """A server that scrapes every second, and is asked by HTTP."""
-
-    def __init__(self, folder: Path, targets: list[str]) -> None:
-        config = folder / "prometheus.yml"
-        config.write_text(
-            "global: {scrape_interval: 1s, evaluation_interval: 1s}\n"
-            f"rule_files: [{ALERTS}]\n"
-            "scrape_configs:\n"
-            "  - job_name: gossip\n"
-            f"    static_configs: [{{targets: {json.dumps(targets)}}}]\n"
-        )
-        self._log = folder / "prometheus.log"
-        self._address = ""
-        with self._log.open("wb") as log:
-            self.child = subprocess.Popen(
-                [
-                    requires_program("prometheus"),
-                    f"--config.file={config}",
-                    f"--storage.tsdb.path={folder / 'tsdb'}",
-                    "--web.listen-address=127.0.0.1:0",
-                ],
-                env=clean_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-
-    def ready(self) -> None:
-        self._address = until("Prometheus listens", self._listening)
-
-    def _listening(self) -> str:
-        text = self._log.read_text()
-        assert self.child.poll() is None, text
-        found = re.search(r'msg="Listening on" address=(127\.0\.0\.1:\d+)', text)
-        return found[1] if found else ""
-
-    def get(self, path: str, **query: str) -> Any:
-        url = f"http://{self._address}/api/v1/{path}?{urllib.parse.urlencode(query)}"
-        try:
-            with urllib.request.urlopen(url, timeout=10) as answer:
-                return json.load(answer)["data"]
-        except urllib.error.HTTPError as error:
-            if error.code == 503:  # it is starting
-                return {}
-            raise AssertionError(f"{query}: {error.read().decode()}") from error
-
-    def ask(self, query: str) -> list[Any]:
-        found: list[Any] = self.get("query", query=query).get("result", [])
-        return found
-
-    def stop(self) -> None:
-        self.child.kill()
-        self.child.wait()
+def scraping(targets: list[str]) -> dict[str, Any]:
+    """A configuration with which all of them are scraped every second."""
+    return {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(ALERTS)],
+        "scrape_configs": [{"job_name": "gossip", "static_configs": [{"targets": targets}]}],
+    }
 
 
 @pytest.mark.slow
@@ -116,18 +66,14 @@ def test_every_query_of_the_dashboard_returns_data(tmp_path: Path) -> None:
         second = Process(folders[1], "--http", "127.0.0.1:0", "--join", addresses["gossip"], name="b")
         with second, second.ask() as other:
             targets = [addresses["http"], other.call("agent.info")["addresses"]["http"]]
-            server = Prometheus(tmp_path, targets)
-            try:
-                server.ready()
+            with newer_prometheus(tmp_path / "prometheus", scraping(targets)) as server:
                 until("both are scraped", lambda: len(server.ask("up == 1")) == 2)
                 for query in queries():
                     until(f"data for {query}", partial(server.ask, query))
                 until("the rules are evaluated", lambda: all_evaluated(server))
-            finally:
-                server.stop()
 
 
-def all_evaluated(server: Prometheus) -> bool:
+def all_evaluated(server: Scraper) -> bool:
     rules = [rule for group in server.get("rules").get("groups", ()) for rule in group["rules"]]
     assert not [rule for rule in rules if rule.get("lastError")], rules
     return bool(rules) and all(rule["health"] == "ok" for rule in rules)

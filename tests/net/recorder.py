@@ -105,6 +105,9 @@ class Recorder:
     def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None:
         self._note("pulse", late, gap, overflow)
 
+    def unreadable(self, source: Address, now: float) -> None:
+        self._note("unreadable", source)
+
     def tick(self, now: float) -> None:
         # Before the test is told, so that a timer which it sets anew in `react` stays set.
         self.deadline = math.inf

@@ -65,21 +65,6 @@ async def test_both_families_at_once() -> None:
                 assert source == agent.driver.endpoints[number].address
 
 
-async def test_one_message_to_many_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    encoded: list[object] = []
-
-    def encode(message: Any) -> bytes:
-        encoded.append(message)
-        return codec.encode(message)
-
-    monkeypatch.setattr(module, "codec", type("Codec", (), {"encode": encode}))
-    async with running() as agent, Peer() as one, Peer() as other:
-        same = gossip(1)
-        agent.want(Send(one.address, same), Send(other.address, same), Send(one.address, gossip(1)))
-        assert (await one.receive())[0] == (await other.receive())[0] == same
-        assert encoded == [same, same], "an equal message that is not the same one is not looked for"
-
-
 async def test_what_cannot_be_sent_is_counted() -> None:
     async with running("127.0.0.1") as agent:
         for host in ("::1", "example.org", "", "<broadcast>", "224.0.0.1", "::ffff:127.0.0.1"):

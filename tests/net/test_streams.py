@@ -121,9 +121,10 @@ async def test_close_sends_what_is_written_first() -> None:
     page = Page(news=(bytes(1_000),) * 900, wants=b"", last=True)
     async with running() as one, running() as other:
         accept_all(other)
-        one.want(Dial(1, other.address, 1.0), *[Write(1, page)] * 10, Close(1))
-        received = await other.node.saw("stream_received", times=10)
-        assert [frame for _, frame in received] == [page] * 10
+        # A caller's first frame has to be a small one.
+        one.want(Dial(1, other.address, 1.0), Write(1, turned(0)), *[Write(1, page)] * 10, Close(1))
+        received = await other.node.saw("stream_received", times=11)
+        assert [frame for _, frame in received] == [turned(0)] + [page] * 10
         assert await other.node.saw("stream_closed") == [(1_000, "eof")]
         assert one.node.of("stream_opened") == one.node.of("stream_closed") == []
 
@@ -516,6 +517,28 @@ async def test_with_every_place_taken_none_is_accepted_until_one_is_free(
             await wait_all_tasks_blocked(0.01)
             assert len(agent.node.of("stream_accepted")) == 3, "the fourth waits, connected, in the kernel"
             await held[0][0].aclose()
+            await agent.node.saw("stream_accepted", times=4)
+
+
+async def test_one_address_cannot_take_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It holds them by saying nothing; from another address there is one all the while."""
+    monkeypatch.setattr(streams_module, "is_loopback", lambda _host: False)
+    async with running(params=Params(streams=4)) as agent:
+        accept_all(agent)
+        async with contextlib.AsyncExitStack() as stack:
+            held = [await stack.enter_async_context(connected(agent)) for _ in range(2)]
+            await agent.node.saw("stream_accepted", times=2)
+            async with connected(agent) as (third, _, _):
+                await ended(third)
+            assert agent.node.counters == {"stream_share": 1}
+            local = socket.socket()
+            local.bind(("127.0.0.2", 0))
+            with local:
+                local.connect(agent.address)
+                await agent.node.saw("stream_accepted", times=3)
+            await held[0][0].aclose()
+            await agent.node.saw("stream_closed", times=2)
+            await stack.enter_async_context(connected(agent))
             await agent.node.saw("stream_accepted", times=4)
 
 

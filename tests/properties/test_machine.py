@@ -241,7 +241,7 @@ def test_any_trouble_ends_in_one_view_and_breaks_no_rule_meanwhile() -> None:
     run_state_machine_as_test(
         Trouble,
         settings=settings(
-            max_examples=2_000 if searching else 150,
+            max_examples=2_000 if searching else 100,
             stateful_step_count=50 if searching else 40,
             suppress_health_check=list(HealthCheck),
             # To make a failure short takes many runs of a world, and a test has little time: see `search`.

@@ -41,7 +41,7 @@ def test_a_new_node_is_added_told_and_gossiped_on() -> None:
     rig.hear(a, x.current)
     assert rig.status(x) is Status.ALIVE
     assert rig.about(x) == [EventKind.MEMBER_JOINED]
-    assert b.got(Gossip) == [Gossip(rig.id, (x.current.raw,))], "at once"
+    assert b.got(Gossip) == [Gossip(rig.id, (x.current.raw,), life=1)], "at once"
     assert a.got(Gossip) == [], "never back to whom it came from"
 
 

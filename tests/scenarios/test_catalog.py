@@ -435,3 +435,25 @@ def test_many_services_of_one_node_come_by_stream_and_starve_no_news_of_members(
         assert len(host.node.catalog.names()) == 4_000
         assert host.node.members.counts[Status.ALIVE] == 4
     assert sum(host.node.counters["repairs"] for host in world.running()) > 0
+
+
+def test_a_node_knows_that_it_waits_for_others() -> None:
+    """While there is somebody to join, and no view but its own was seen."""
+    world = World(seed=3)
+    first = world.add()
+    assert not first.node.is_waiting, "it has no seeds"
+    second = world.add()
+    assert second.node.is_waiting
+    lost = world.add(seeds=["10.99.0.1:7946"])
+    itself = world.add(seeds=["10.99.0.2:7946"], address=("10.99.0.2", 7_946))
+    world.run(5)
+    assert not second.node.is_waiting
+    assert lost.node.is_waiting, "nobody is there"
+    assert not itself.node.is_waiting, "a list of seeds that all have names itself too"
+    late = world.add(seeds=[], address=("10.99.0.1", 7_946))
+    world.run(60)
+    assert not lost.node.is_waiting
+    assert not late.node.is_waiting
+    world.crash(first)
+    world.run(60)
+    assert not second.node.is_waiting, "it knows what there was"

@@ -90,8 +90,8 @@ def test_whoever_answers_the_last_look_is_not_buried() -> None:
 
 
 def test_a_burial_is_told_as_giving_up_which_buries_nobody_elsewhere() -> None:
-    """Scenario 44: what goes out is one more accusation."""
-    rig = Rig()
+    """Scenario 44: what goes out is one more accusation, where more are of use than there were."""
+    rig = Rig(params=replace(LAN, suspicion_k=3))
     a, b, c, *_ = rig.members(60)
     c.acks = False
     rig.hear(a, a.accuse(c, Kind.REFUSED))

@@ -184,7 +184,7 @@ def test_a_helper_asked_for_nobody_it_knows_accuses_nobody() -> None:
     rig = Rig()
     a, b = rig.members(2)
     rig.feed(PingRequest(3, a.id, b"?" * 16, ("10.8.8.8", 1), 900), a)
-    assert a.got(Report) == [Report(3, rig.id, Outcome.SILENT)]
+    assert a.got(Report) == [Report(3, rig.id, Outcome.SILENT, life=1)]
     rig.run(5)
     assert accusations(rig) == []
     assert rig.status(b) is Status.ALIVE
@@ -544,7 +544,7 @@ def test_a_node_that_was_not_woken_blames_nobody_and_recovers() -> None:
 
 def test_while_it_doubts_itself_a_node_accuses_and_buries_nobody() -> None:
     """Scenario 19: and the doubt has an end, after which it does."""
-    rig = Rig(params=msgspec.structs.replace(LAN, suspicion_alpha=4.0, suspicion_beta=6.0))
+    rig = Rig(params=msgspec.structs.replace(LAN, suspicion_alpha=4.0, suspicion_beta=6.0, suspicion_k=3))
     *others, x = rig.members(4)
     rig.run(5)
     x.acks = False

@@ -18,7 +18,7 @@ from gossip.core.types import Kind, Status
 from tests.core.rig import INCARNATION, RTT, Peer, Rig
 from tests.world import about, all_see, cluster, none_sees, puppet, say
 
-PATIENT = msgspec.structs.replace(LAN, suspicion_alpha=4.0, suspicion_beta=6.0)
+PATIENT = msgspec.structs.replace(LAN, suspicion_alpha=4.0, suspicion_beta=6.0, suspicion_k=3)
 """Clocks whose steps are far apart."""
 QUIET = msgspec.structs.replace(PATIENT, period=1_000.0, suspicion_alpha=0.004, patience_max=1)
 """The same clocks, and no probes of the node's own in between."""
@@ -75,7 +75,7 @@ def test_an_accusation_starts_a_clock_and_is_relayed(kind: Kind) -> None:
     assert rig.told(EventKind.MEMBER_SUSPECTED) == [x.name]
     assert bool(b.got(Gossip)) is (kind is Kind.REFUSED)
     wait = rig.run_until(lambda: b.got(Gossip), 10 * LAN.gossip_interval)
-    assert b.got(Gossip) == [Gossip(rig.id, (charge.raw,))]
+    assert b.got(Gossip) == [Gossip(rig.id, (charge.raw,), life=1)]
     assert a.got(Gossip) == []
     assert wait + looked(rig, x) == pytest.approx(24.0)
 
@@ -99,7 +99,7 @@ def test_at_the_end_the_node_looks_once_more_and_then_buries() -> None:
     assert ping.news == (charge.raw,)
     assert rig.status(x) is Status.SUSPECT
     b.heard.clear()
-    rig.run(LOOK + LAN.gossip_interval)
+    rig.run(LOOK + 10 * LAN.gossip_interval)
     assert rig.status(x) is Status.DEAD
     assert rig.about(x)[1:] == [EventKind.MEMBER_SUSPECTED, EventKind.MEMBER_FAILED]
     own = [body for raw in b.got_news() if (body := rig.archive.parse(raw).body).owner == rig.id]
@@ -156,6 +156,18 @@ def test_each_accuser_is_relayed_until_the_clock_is_at_its_shortest() -> None:
     heard = others[7].got_news()
     assert [charge.raw in heard for charge in charges] == [True] * 4 + [False] * 2
     assert len(rig.member(x).accusations) == 6
+
+
+def test_evidence_is_relayed_however_many_met_silence_until_two_have_seen_it() -> None:
+    """Two who saw a refusal end the clock at once, and that must not depend on who spoke first."""
+    rig, others, x = group(12)
+    silent = [accuser.accuse(x) for accuser in others[:5]]
+    refused = [accuser.accuse(x, Kind.REFUSED) for accuser in others[5:8]]
+    rig.hear(others[8], *silent, *refused)
+    rig.run(LOOK / 2)
+    heard = {raw for peer in others for raw in peer.got_news()}
+    assert [charge.raw in heard for charge in refused] == [True, True, False]
+    assert [charge.raw in heard for charge in silent] == [True, True, True, True, False]
 
 
 def test_the_size_is_that_when_the_suspicion_began() -> None:
@@ -223,7 +235,7 @@ def test_an_accused_refutes_above_the_accusation_at_once() -> None:
     rig.hear(a, b.accuse(rig))
     assert rig.node.incarnation > before
     for peer in (a, b, c):
-        assert peer.got(Gossip) == [Gossip(rig.id, (rig.node._own.me.fact.raw,))]
+        assert peer.got(Gossip) == [Gossip(rig.id, (rig.node._own.me.fact.raw,), life=1)]
     assert rig.node.health == 1
     assert rig.node.counters["refuted"] == 1
     assert rig.told(EventKind.MEMBER_UPDATED) == [], "which is no event"
@@ -258,7 +270,7 @@ def test_a_stale_accusation_raises_nothing_and_is_answered() -> None:
         rig.hear(a, charge)
     assert rig.node._own.me.fact is mine
     assert rig.node.health == 0
-    assert a.got(Gossip) == b.got(Gossip) == [Gossip(rig.id, (mine.raw,))]
+    assert a.got(Gossip) == b.got(Gossip) == [Gossip(rig.id, (mine.raw,), life=1)]
     assert c.got(Gossip) == []
     rig.run(LAN.period)
     rig.hear(a, charge)
@@ -312,7 +324,7 @@ def test_accusers_are_a_set_of_bounded_size() -> None:
         rig.hear(others[16], accuser.accuse(x))
     assert set(rig.member(x).accusations) == {accuser.id for accuser in others[:ACCUSERS_MAX]}
     assert rig.node._detector.charges(rig.member(x)) == tuple(
-        fact.raw for fact in list(rig.member(x).accusations.values())[: LAN.suspicion_k + 1]
+        fact.raw for fact in list(rig.member(x).accusations.values())[: PATIENT.suspicion_k + 1]
     )
 
 

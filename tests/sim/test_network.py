@@ -173,6 +173,19 @@ def test_a_host_that_limits_its_errors_sends_six_and_then_one_a_second_to_each_p
     assert len(script(c).what("refused")) == 6 + 4
 
 
+def test_a_rejecting_host_takes_nothing_and_refuses_all() -> None:
+    """As a firewall does: its own words get out."""
+    world = scripted(2)
+    a, b = world.hosts
+    b.refusals = "rejecting"
+    send(a, b, *range(5))
+    send(b, a, 1, 2)
+    world.run(1)
+    assert numbers(b) == []
+    assert numbers(a) == [1, 2]
+    assert script(a).what("refused") == [b.address] * 5
+
+
 def test_a_lying_host_takes_what_it_refuses() -> None:
     world = scripted(2)
     a, b = world.hosts

@@ -439,6 +439,17 @@ def test_a_closed_port_resets_however_the_host_limits_its_errors(refusals: Refus
     assert script(a).what("closed") == ["eof", *["refused"] * 10]
 
 
+def test_a_rejecting_host_resets_new_connections_and_lets_standing_ones_be() -> None:
+    world, a, b = pair()
+    dial(a, b)
+    world.run(1)
+    b.refusals = "rejecting"
+    say(a, Write(1, frame(1)), Dial(2, b.address, 5.0))
+    world.run(1)
+    assert script(a).what("closed") == ["refused"]
+    assert len(script(b).what("frame")) == 1
+
+
 def test_frames_are_counted() -> None:
     world, a, b = pair()
     dial(a, b, Write(1, frame(1)))

@@ -1,10 +1,10 @@
 """One HTTP connection: requests in, answers out, each step with its time.
 
 h11 keeps the protocol's rules; this reads and writes the socket for it. One cancel scope covers the whole
-connection, and its deadline says what is waited for: a further request (`IDLE_SECONDS`), the rest of a header
-(`HEADER_SECONDS`, counted once, so that a byte now and then buys nothing), the rest of a body
-(`BODY_SECONDS`), or that the client reads (`STALL_SECONDS`). A handler has no deadline; one that may wait is
-ended when the client goes.
+connection, and its deadline says what is waited for: a handshake (`HANDSHAKE_SECONDS`), a further request
+(`IDLE_SECONDS`), the rest of a header (`HEADER_SECONDS`, counted once, so that a byte now and then buys
+nothing), the rest of a body (`BODY_SECONDS`), or that the client reads (`line.STALL_SECONDS`). A handler has
+no deadline; one that may wait is ended when the client goes.
 
 A request is answered before the next one is looked at, and between two requests that came together other
 tasks run: so each connection has one request a round of trio's, however much it sends. A header is taken
@@ -15,9 +15,9 @@ of a body, in both directions.
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import math
-import socket
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
@@ -25,14 +25,18 @@ import h11
 import trio
 
 from gossip.api.http.hosts import is_welcome
+from gossip.api.http.packing import is_worth_packing, packed, wants_gzip
+from gossip.api.http.shortcuts import Shortcuts, fields_of
 from gossip.api.http.values import (
     BadRequestError,
+    Later,
     Request,
     Response,
     Streamed,
     answer_error,
     merged,
     no_path,
+    plain,
     problem,
     request,
     too_large,
@@ -42,14 +46,16 @@ from gossip.errors import GossipError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gossip.api.http.guard import Guard, Pass
+    from gossip.api.http.line import Line
     from gossip.api.http.routes import Match, Route, Routes
 
 __all__ = ["Conversation", "Server"]
 
 IDLE_SECONDS: Final = 60.0
+HANDSHAKE_SECONDS: Final = 10.0
 HEADER_SECONDS: Final = 10.0
 BODY_SECONDS: Final = 30.0
-STALL_SECONDS: Final = 60.0
 LINGER_SECONDS: Final = 1.0
 HEAD_BYTES: Final = 4_096
 """Read at once where a header is to come: 20 KiB of short lines already cost 20 ms."""
@@ -74,8 +80,10 @@ class Server(Protocol):
     is_draining: bool
     checks_host: bool
     host: str
+    guard: Guard
     gossip_first: Callable[[], None]
     count: Callable[[str], None]
+    shortcuts: Shortcuts
 
     def answered(self, route: str, status: int) -> None:
         """Counts a request."""
@@ -88,14 +96,17 @@ class _Gone(Exception):  # noqa: N818 - nothing is wrong: the client has what it
 class Conversation:
     """Serves one client until it goes."""
 
-    def __init__(self, sock: socket.socket, server: Server) -> None:
-        self._sock = sock
+    def __init__(self, line: Line, server: Server) -> None:
+        self._line = line
         self._server = server
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._scope = trio.CancelScope()
         self._idle = True
         """No byte of a request has come since the last one was answered."""
         self._is_head = False
+        self._takes_gzip = False
+        self._came = b""
+        """The bytes of the request, if they came in one piece and alone."""
         self._streaming: trio.CancelScope | None = None
         self._is_cut = False
         """A part of what was to be sent has not left."""
@@ -103,18 +114,19 @@ class Conversation:
     # ------------------------------------------------------------------------------ from beginning to end
 
     async def run(self) -> None:
-        """Returns when the client has gone, or was dropped; closes the socket."""
-        self._scope.deadline = trio.current_time() + HEADER_SECONDS
+        """Returns when the client has gone, or was dropped; closes the line."""
+        self._wait(HANDSHAKE_SECONDS)
         try:
             with self._scope, contextlib.suppress(OSError, _Gone):
+                await self._line.begin()
+                self._wait(HEADER_SECONDS)
                 while await self._exchange():
                     self._wait(IDLE_SECONDS)
                 await self._end()
             if self._scope.cancelled_caught and not self._idle:
                 self._too_slow()
         finally:
-            trio.lowlevel.notify_closing(self._sock)
-            self._sock.close()
+            self._line.close()
 
     def drain(self) -> None:
         """The server stops: a connection without a request ends now, one that streams ends its body."""
@@ -127,6 +139,8 @@ class Conversation:
         """One request and its answer; whether another may follow."""
         http = self._http
         try:
+            if not await self._shortcut():
+                return False
             event = await self._next(is_head=True)
             if not isinstance(event, h11.Request):
                 return False
@@ -140,9 +154,33 @@ class Conversation:
         if self._server.is_draining or http.our_state is not h11.DONE or http.their_state is not h11.DONE:
             return False
         http.start_next_cycle()
-        self._idle, self._is_head = True, False
+        self._idle, self._is_head, self._takes_gzip = True, False, False
         if http.trailing_data[0]:
             await trio.lowlevel.checkpoint()
+        return True
+
+    async def _shortcut(self) -> bool:
+        """Answers what is remembered; gives the first bytes of anything else to h11. False: it is over."""
+        self._came = b""
+        if self._http.trailing_data[0]:
+            return True
+        while True:
+            data = await self._line.receive(HEAD_BYTES)
+            answer = self._server.shortcuts.answer(data)
+            if answer is None or self._server.is_draining:
+                break
+            self._server.gossip_first()
+            self._idle = False
+            await self._send(answer)
+            self._idle = True
+            if not 0.0 < self._scope.deadline - trio.current_time() - IDLE_SECONDS + 1.0 <= 1.0:
+                # Moving a deadline costs as much as the answer.
+                self._wait(IDLE_SECONDS)
+        if data:
+            self._idle = False
+            self._wait(HEADER_SECONDS)
+            self._came = data
+        self._http.receive_data(data)
         return True
 
     async def _refuse(self, error: h11.RemoteProtocolError) -> None:
@@ -161,16 +199,13 @@ class Conversation:
         if self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             late = problem(408, "timeout", "the request did not come in time")
             self._server.answered(OTHER, 408)
-            with contextlib.suppress(OSError):
-                self._sock.send(self._head(late, len(late.body)) + late.body)
+            self._line.last_word(self._head(late, len(late.body)) + late.body)
 
     async def _end(self) -> None:
         """Half close, and read away what still comes for a moment: a reset would take the answer back."""
         self._wait(LINGER_SECONDS)
         self._idle = True
-        self._sock.shutdown(socket.SHUT_WR)
-        while await self._receive():
-            pass
+        await self._line.hang_up()
 
     # ---------------------------------------------------------------------------------------- one request
 
@@ -190,37 +225,65 @@ class Conversation:
         except BadRequestError as error:
             await self._finish(OTHER, answer_error(error))
             return
+        admitted = self._server.guard.admit(asked)
         match = self._server.routes.find(method, asked.path)
         route = match.route
-        name = OTHER if route is None else route.pattern
-        refusal = self._objection(asked, match)
+        name = match.name or OTHER if route is None else route.pattern
+        self._takes_gzip = wants_gzip(headers.get("accept-encoding", ""))
+        refusal = self._objection(admitted, match)
         if refusal is None and body is None:
             body = await self._body(method)
         if refusal is not None or route is None:
             await self._finish(name, refusal or no_path(asked.path))
         elif body is None:
-            await self._finish(name, too_large(MAX_BODY_BYTES))
+            await self._finish(name, _as_wanted(too_large(MAX_BODY_BYTES), match))
         else:
-            asked = Request(method, asked.path, asked.query, headers, body, match.params)
-            self._wait(math.inf)
-            await self._finish(name, await self._call(route, asked))
+            clean = admitted.asked
+            asked = Request(
+                method, clean.path, clean.query, clean.headers, body, match.params, admitted.grant
+            )
+            self._wait(None)
+            answer = await self._call(route, asked)
+            if not admitted.bearer:
+                # A token may expire or be withdrawn, and is not to be kept.
+                self._remember(route, asked, answer)
+            await self._finish(name, answer)
 
-    def _objection(self, asked: Request, match: Match) -> Response | None:
+    def _remember(self, route: Route, asked: Request, answer: Response | Streamed) -> None:
+        """If these very bytes may be answered so whenever they come."""
+        http = self._http
+        if (
+            isinstance(answer, Response)
+            and answer.again is not None
+            and self._came
+            and route.method == asked.method == "GET"
+            and not asked.body
+            and http.their_http_version == b"1.1"
+            and http.their_state is h11.DONE
+            and not http.trailing_data[0]
+        ):
+            self._server.shortcuts.remember(self._came, route.pattern, answer, gzip=self._takes_gzip)
+
+    def _objection(self, admitted: Pass, match: Match) -> Response | None:
         """Why this request is not taken, as far as its head tells."""
-        server = self._server
+        server, asked = self._server, admitted.asked
         host = asked.headers.get("host")
         if server.checks_host and host is not None and not is_welcome(host, server.host):
             text = f"the host {host[:100]!r} is not this agent: ask for localhost or an IP address"
-            return problem(403, "refused", text)
+            return _as_wanted(problem(403, "refused", text), match)
+        if match.refusal is not None:
+            return match.refusal
         if match.route is None:
             if not match.allow:
                 return no_path(asked.path)
             allow = ", ".join(match.allow)
             text = f"{asked.path[:100]} takes {allow}"
             return problem(405, "method_not_allowed", text, [("allow", allow)])
+        if (denied := server.guard.objection(admitted, match.route)) is not None:
+            return denied
         # h11 has seen to it that it is a number of at most twenty digits.
         if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
-            return too_large(MAX_BODY_BYTES)
+            return _as_wanted(too_large(MAX_BODY_BYTES), match)
         return None
 
     async def _body(self, method: str) -> bytes | None:
@@ -245,16 +308,19 @@ class Conversation:
 
     async def _call(self, route: Route, asked: Request) -> Response | Streamed:
         error: Exception | None
-        answer: Response | Streamed | None
+        answer: Response | Streamed | Later | None
         if route.waits:
             answer, error = await self._while_there(route.handler(asked))
         else:
             answer, error = await _outcome(route.handler(asked))
+        if isinstance(answer, Later):
+            answer, error = await self._while_there(answer.work())
         if isinstance(error, GossipError):
             return answer_error(error)
         if error is not None:
             self._failed(route.pattern, error)
             return problem(500, "internal_error", "this request could not be handled: see the agent's log")
+        assert not isinstance(answer, Later)  # noqa: S101 - what was waited for is no promise again
         return answer or problem(503, "stopping", "the agent is stopping")
 
     def _failed(self, route: str, error: Exception) -> None:
@@ -270,7 +336,7 @@ class Conversation:
             held = 0
             while held < READ_BYTES:
                 try:
-                    data = await self._receive(HEAD_BYTES)
+                    data = await self._line.receive(HEAD_BYTES)
                 except OSError:
                     data = b""
                 if not data:
@@ -307,9 +373,12 @@ class Conversation:
 
     async def _answer(self, answer: Response) -> None:
         http = self._http
-        data = self._head(answer, len(answer.body))
-        if answer.body and not self._is_head and answer.status not in BODILESS:
-            data += http.send(h11.Data(data=answer.body)) or b""
+        body, gzip = answer.body, self._takes_gzip and is_worth_packing(answer)
+        if gzip:
+            body = await packed(answer)
+        data = self._head(answer, len(body), gzip=gzip)
+        if body and not self._is_head and answer.status not in BODILESS:
+            data += http.send(h11.Data(data=body)) or b""
         data += http.send(h11.EndOfMessage()) or b""
         await self._send(data)
 
@@ -338,12 +407,13 @@ class Conversation:
                 raise _Gone
         await self._send(http.send(h11.EndOfMessage()))
 
-    def _head(self, answer: Response | Streamed, size: int | None) -> bytes:
-        headers = [("content-type", answer.content_type), *answer.headers]
-        if size is not None and answer.status not in BODILESS:
-            headers.append(("content-length", str(size)))
+    def _head(self, answer: Response | Streamed, size: int | None, *, gzip: bool = False) -> bytes:
+        if isinstance(answer, Response):
+            headers = [*fields_of(answer, None if answer.status in BODILESS else size, gzip=gzip)]
+        else:
+            headers = [("Content-Type", answer.content_type), *answer.headers]
         if self._server.is_draining or self._http.their_state is not h11.DONE:
-            headers.append(("connection", "close"))
+            headers.append(("Connection", "close"))
         response = h11.Response(
             status_code=answer.status, headers=headers, reason=HTTPStatus(answer.status).phrase
         )
@@ -351,15 +421,15 @@ class Conversation:
 
     # ------------------------------------------------------------------------------------------ the socket
 
-    def _wait(self, seconds: float) -> None:
-        self._scope.deadline = trio.current_time() + seconds
+    def _wait(self, seconds: float | None) -> None:
+        self._scope.deadline = math.inf if seconds is None else trio.current_time() + seconds
 
     async def _next(self, *, is_head: bool = False) -> object:
         """The next event; a header must come whole within `HEADER_SECONDS`, idleness before it aside."""
         http = self._http
-        begun = not is_head
+        begun = not (is_head and self._idle)
         while (event := http.next_event()) is h11.NEED_DATA:
-            data = await self._receive(HEAD_BYTES if is_head else READ_BYTES)
+            data = await self._line.receive(HEAD_BYTES if is_head else READ_BYTES)
             if data and not begun:
                 begun = True
                 self._idle = False
@@ -367,28 +437,18 @@ class Conversation:
             http.receive_data(data)
         return event
 
-    async def _receive(self, size: int = READ_BYTES) -> bytes:
-        while True:
-            await trio.lowlevel.wait_readable(self._sock)
-            with contextlib.suppress(BlockingIOError, InterruptedError):
-                return self._sock.recv(size)
-
     async def _send(self, data: bytes | None) -> None:
-        if not data:
-            return
-        try:
-            sent = self._sock.send(data)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
-        rest = memoryview(data)[sent:]
-        self._is_cut = bool(rest)
-        while rest:
-            self._wait(STALL_SECONDS)
-            await trio.lowlevel.wait_writable(self._sock)
-            with contextlib.suppress(BlockingIOError, InterruptedError):
-                rest = rest[self._sock.send(rest) :]
-            self._wait(math.inf)
-        self._is_cut = False
+        if data:
+            self._is_cut = True
+            await self._line.send(data, self._wait)
+            self._is_cut = False
+
+
+def _as_wanted(answer: Response, match: Match) -> Response:
+    """An error of the connection's, in the form that the path's other errors have."""
+    if not match.is_plain:
+        return answer
+    return plain(answer.status, str(json.loads(answer.body)["error"]), answer.headers)
 
 
 async def _outcome(work: Awaitable[T]) -> tuple[T | None, Exception | None]:

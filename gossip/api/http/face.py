@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Final
 
+import trio
+
+from gossip.api.consul.answers import Answers
+from gossip.api.consul.face import ConsulFace
+from gossip.api.http.guard import Guard
 from gossip.api.http.metrics import Metrics, Node, Sources
 from gossip.api.http.own import Own
 from gossip.api.http.routes import Routes
@@ -12,18 +18,27 @@ from gossip.api.http.server import HttpServer, listen
 from gossip.api.http.sse import EventStreams
 from gossip.api.http.values import Request, Response
 from gossip.api.lookups import Lookups
+from gossip.config.access import Scope
+from gossip.config.tls import TlsFiles, server_context
 from gossip.errors import TransportError
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable, Iterable
 
+    from gossip.api.consul.backend import Backend
+    from gossip.api.dns.face import DnsFace
     from gossip.api.http.proxies import Forwarding
     from gossip.api.socket import LocalSocket
+    from gossip.config.faces import Faces
+    from gossip.core.events import Event
     from gossip.core.types import Address
     from gossip.net.driver import Driver
 
 __all__ = ["HttpFace", "listen_or_move"]
+
+WELCOME: Final = b"gossip: /gossip/v1/info, /v1/catalog/services (Consul's API), /metrics\n"
 
 _log = logging.getLogger("gossip.api")
 
@@ -45,14 +60,31 @@ def listen_or_move(address: Address, *, may_move: bool) -> socket.socket:
         return sock
 
 
+def _tls_of(faces: Faces) -> ssl.SSLContext | None:
+    """What HTTP is served with, read from the files as they are now; None: in clear.
+
+    Raises:
+        ConfigError: they are no certificate and its key.
+    """
+    if faces.http_cert is None or faces.http_key is None:
+        return None
+    return server_context(TlsFiles(faces.http_cert, faces.http_key, faces.http_client_ca, faces.http_tls_min))
+
+
 class HttpFace:
     """What an agent serves over HTTP.
 
     Args:
         sock: from `listen_or_move`; closed by `close`.
         local: whose agent is asked, and whose watches are shared.
-        host: the name that was configured.
-        proxies: gives the forwarders that there are.
+        agent: whom Consul's API asks.
+        faces: who may ask, and with which certificate it answers.
+        self_as: the service as which Consul's API lists every agent; empty: none.
+        dns: the other face, if there is one; what it counts is told by metrics.
+        proxies: gives the forwarders that there are, for the same.
+
+    Raises:
+        ConfigError: what `faces` names is no certificate and its key.
     """
 
     def __init__(
@@ -61,27 +93,61 @@ class HttpFace:
         node: Node,
         driver: Driver,
         local: LocalSocket,
-        host: str = "",
+        agent: Backend,
+        faces: Faces,
+        self_as: str = "",
+        dns: DnsFace | None = None,
         proxies: Callable[[], Iterable[Forwarding]] = tuple,
     ) -> None:
         routes = Routes()
         lookups = Lookups(local.agent)
         streams = EventStreams(local.watches)
         self.server = HttpServer(
-            routes, sock, host=host, gossip_first=driver.gossip_first, count=driver.node.count
+            routes,
+            sock,
+            host="" if faces.http is None else faces.http[0],
+            gossip_first=driver.gossip_first,
+            count=driver.node.count,
         )
-        self._metrics = Metrics(Sources(node, driver, local, self.server, lookups, streams, proxies))
+        self.reload(faces)
+        answers = Answers(trio.current_time, time.time())
+        self._metrics = Metrics(
+            Sources(node, driver, local, self.server, lookups, streams, answers, dns, proxies)
+        )
+        self._consul = ConsulFace(agent, answers, self._metrics, self_as)
+        routes.mount(self._consul.table)
+        routes.add("GET", "/", self._serve_root)
         Own(local.agent, lookups, streams).add_to(routes)
         routes.add("GET", "/metrics", self._serve_metrics)
+
+    def reload(self, faces: Faces) -> None:
+        """Go by these settings from now on; open connections keep the certificate that they began with.
+
+        Raises:
+            ConfigError: what they name is no certificate and its key; nothing has changed.
+        """
+        tls = _tls_of(faces)
+        setting = "http_anonymous"
+        if faces.http_anonymous is None and faces.http_tokens is None:
+            setting = f"{faces.allowed.setting(Scope(min(faces.anonymous + 1, Scope.ADMIN)))}, http_anonymous"
+        self.server.guard = Guard(faces.http_tokens, faces.anonymous, setting)
+        self.server.tls = tls
+        self.server.shortcuts.forget()
 
     @property
     def address(self) -> Address:
         """Where it really listens."""
         return self.server.address
 
+    def happened(self, event: Event) -> None:
+        """The node tells of something, and has already changed."""
+        self._consul.happened(event)
+
     async def serve(self) -> None:
         """Answers until cancelled."""
-        await self.server.serve()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._consul.run)
+            await self.server.serve()
 
     async def drain(self) -> None:
         """Takes nothing new; returns when what is under way has been answered."""
@@ -90,6 +156,9 @@ class HttpFace:
     def close(self) -> None:
         """Stops listening. May be called twice."""
         self.server.close()
+
+    async def _serve_root(self, _asked: Request) -> Response:
+        return Response(200, WELCOME, "text/plain; charset=utf-8")
 
     async def _serve_metrics(self, _asked: Request) -> Response:
         return Response(200, self._metrics.render(), self._metrics.content_type)

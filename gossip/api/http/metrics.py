@@ -29,6 +29,7 @@ from gossip.core.records import ServiceRecord, StatusRecord
 from gossip.core.types import Verdict
 
 if TYPE_CHECKING:
+    from gossip.api.dns.face import DnsFace
     from gossip.api.http.server import HttpServer
     from gossip.api.http.sse import EventStreams
     from gossip.api.lookups import Lookups
@@ -40,12 +41,14 @@ __all__ = ["FAMILIES", "Metrics", "Node", "Sources"]
 
 REFUSED: Final = (
     *("malformed", "oversized", "truncated", "sealed", "stream", "order", "version", "cluster"),
+    *("clear", "replayed", "stale", "key_refused", "key_plan_refused", "key_not_granted"),
     *("unknown_kind", "identity", "signature", "own", "protocol_range", "own_address", "ping_for_another"),
     *("ack_unexpected", "ack_unbound", "not_me_unexpected", "not_me_unproven", "report_unexpected"),
     *("frame_unexpected", "orphan", "uninvited", "accuser_unknown", "accuser_dead", "accusation_rate"),
     *("accusation_future", "coordinate_refused", "refusal_unproven", "refusal_lied", "icmp_other"),
     *("members_full", "services_full", "streams_full", "stream_limit", "stream_backlog"),
-    "dial_back_busy",
+    *("unwarranted", "warrant_name", "warrant_expired", "warrant_used"),
+    *("banned", "ban_unauthorised", "bans_full", "dial_back_busy", "stream_share", "own_beyond"),
 )
 """Counters of what came from others and was not taken."""
 PLAIN: Final = {
@@ -65,6 +68,13 @@ PLAIN: Final = {
     "repairs": ("repairs", "Repairs of the view that were begun."),
     "repairs_failed": ("repair_failed", "Repairs that broke off."),
     "dial_backs": ("dial_backs", "Times that this agent tried to reach another that had asked for it."),
+    "local_denied": ("denied", "Requests over the local socket that whoever asked may not make."),
+    "tls_failed": ("tls_failed", "TLS handshakes of HTTP clients that came to nothing."),
+    "keys_granted": ("keys_granted", "Times that this agent has handed a cluster key to a member."),
+    "clear_accepted": (
+        "clear_accepted",
+        "Datagrams and streams taken although they came in clear, as accept_clear allows.",
+    ),
     "receive_overflows": ("receive_overflow", "Times that the UDP receive buffer was found to have dropped."),
     "internal_errors": ("internal_error", "Faults of the agent's own code that ended a packet or request."),
 }
@@ -97,6 +107,13 @@ class Node(views.Reads, Protocol):
     def agreement(self) -> float | None: ...
 
 
+class Waiting(Protocol):
+    """The answers of Consul's API."""
+
+    @property
+    def waiting(self) -> int: ...
+
+
 class Sources(NamedTuple):
     """The parts that are read."""
 
@@ -107,6 +124,8 @@ class Sources(NamedTuple):
     lookups: Lookups
     """Of the HTTP face."""
     streams: EventStreams
+    consul: Waiting
+    dns: DnsFace | None
     proxies: Callable[[], Iterable[Forwarding]]
     """The forwarders that there are."""
 
@@ -198,6 +217,26 @@ def _requests(of: Sources) -> Samples:
     return [((route, str(code)), count) for (route, code), count in of.server.requests.items()]
 
 
+def _dns_queries(of: Sources) -> Samples:
+    return [] if of.dns is None else [((way, code), count) for way, code, count in of.dns.queries()]
+
+
+def _dns_dropped(of: Sources) -> Samples:
+    return [] if of.dns is None else [((reason,), count) for reason, count in of.dns.dropped().items()]
+
+
+def _dns_further(of: Sources) -> Samples:
+    outcomes = {} if of.dns is None else of.dns.server.recursion.outcomes
+    return [((outcome,), count) for outcome, count in outcomes.items()]
+
+
+def _connections(of: Sources) -> Samples:
+    yield ("socket",), of.socket.connections
+    yield ("http",), of.server.connections
+    if of.dns is not None:
+        yield ("dns",), of.dns.server.tcp.connections
+
+
 def _proxied(family: ProxyFamily) -> Family:
     labels = (*LABELS, *((family.label,) if family.label else ()))
     return Family(
@@ -257,13 +296,36 @@ FAMILIES: Final = (
         lambda of: [(("socket",), of.socket.watchers), (("http",), of.streams.open)],
         ("face",),
     ),
+    Family("connections", "Connections that are open.", _connections, ("face",)),
     Family(
-        "connections",
-        "Connections that are open.",
-        lambda of: [(("socket",), of.socket.connections), (("http",), of.server.connections)],
-        ("face",),
+        "blocked_queries",
+        "Requests to Consul's API that wait for a change.",
+        _one(lambda of: of.consul.waiting),
     ),
     Family("http_requests", "Requests over HTTP.", _requests, ("route", "code"), True),
+    Family("dns_queries", "Queries over DNS that were answered.", _dns_queries, ("transport", "code"), True),
+    Family(
+        "dns_ready",
+        "Answers over DNS that were ready.",
+        lambda of: [] if of.dns is None else [((), of.dns.hits())],
+        (),
+        True,
+    ),
+    Family(
+        "dns_truncated",
+        "Answers over DNS that had no room for all.",
+        lambda of: [] if of.dns is None else [((), of.dns.cut())],
+        (),
+        True,
+    ),
+    Family(
+        "dns_dropped",
+        "What got no answer over DNS, and connections that made room for others.",
+        _dns_dropped,
+        ("reason",),
+        True,
+    ),
+    Family("dns_recursions", "Questions to other DNS servers.", _dns_further, ("outcome",), True),
     *map(_proxied, PROXIES),
     Family("wakeups", "Turns of the driver.", _one(lambda of: of.driver.wakeups), (), True),
     Family(
@@ -340,6 +402,7 @@ class Metrics:
     content_type = CONTENT_TYPE_PLAIN_0_0_4
 
     def __init__(self, sources: Sources) -> None:
+        self._sources = sources
         self._begin(_Agent(sources))
 
     @classmethod
@@ -354,6 +417,12 @@ class Metrics:
         self._registry.register(collector)
         # CPU, memory and descriptors, under the names that every dashboard knows.
         ProcessCollector(registry=self._registry)
+
+    def samples(self) -> Iterator[tuple[Family, dict[str, str], float]]:
+        """Every sample of `FAMILIES`, with its labels."""
+        for family in FAMILIES:
+            for labels, value in family.read(self._sources):
+                yield family, dict(zip(family.labels, labels, strict=True)), value
 
     def render(self) -> bytes:
         """All of it, as Prometheus reads it."""

@@ -12,6 +12,7 @@ from msgspec import Raw
 
 from gossip.api import views
 from gossip.api.http.values import BadRequestError, Request, Response, Streamed, json
+from gossip.config.access import Scope
 from gossip.core.types import Phase
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class Own:
 
     def add_to(self, routes: Routes) -> None:
         """Put them into the table."""
-        routes.add("GET", "/gossip/v1/healthy", self.healthy)
+        # Load balancers bring no token, and learn nothing but whether to send anybody here.
+        routes.add("GET", "/gossip/v1/healthy", self.healthy, scope=Scope.NONE)
         routes.add("GET", "/gossip/v1/info", self.info)
         routes.add("GET", "/gossip/v1/members", self.members)
         routes.add("GET", "/gossip/v1/services", self.services)

@@ -7,13 +7,22 @@ a name with a slash in it arrives whole.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Final, NamedTuple, Protocol
 from urllib.parse import unquote
 
-from gossip.api.http.values import Handler
+from gossip.api.http.values import Handler, Response
+from gossip.config.access import Scope
 
-__all__ = ["Match", "Route", "Routes"]
+__all__ = ["READING", "Match", "Mounted", "Route", "Routes", "usual_scope"]
+
+READING: Final = ("GET", "HEAD")
+"""Methods that change nothing."""
+
+
+def usual_scope(method: str) -> Scope:
+    """What a method asks for unless its route says otherwise."""
+    return Scope.READ if method in READING else Scope.WRITE
 
 
 class Route(NamedTuple):
@@ -25,6 +34,8 @@ class Route(NamedTuple):
     handler: Handler
     waits: bool
     """Whether it may take its time: it is then ended if the client goes."""
+    scope: Scope
+    """What whoever asks must be allowed."""
 
 
 class Match(NamedTuple):
@@ -33,6 +44,19 @@ class Match(NamedTuple):
     route: Route | None
     params: Mapping[str, str]
     allow: tuple[str, ...]
+    refusal: Response | None = None
+    """What is to be said instead of the usual words, where a path belongs to somebody else's API."""
+    name: str = ""
+    """The pattern of a path that is there, where its method is not."""
+    is_plain: bool = False
+    """Errors are bare sentences there."""
+
+
+class Mounted(Protocol):
+    """A table of its own kind for some paths."""
+
+    def find(self, method: str, raw_path: str) -> Match | None:
+        """What answers; None if the path is none of its own."""
 
 
 class Routes:
@@ -42,15 +66,39 @@ class Routes:
         self._exact: dict[str, dict[str, Route]] = {}
         self._patterns: dict[int, list[tuple[tuple[str, ...], dict[str, Route]]]] = {}
         self._open: list[tuple[tuple[str, ...], dict[str, Route]]] = []
+        self._mounted: list[Mounted] = []
 
-    def add(self, method: str, pattern: str, handler: Handler, *, waits: bool = False) -> None:
-        """Raises ValueError if the pattern is no path, or is there already for that method."""
+    def mount(self, table: Mounted) -> None:
+        """Ask another table first."""
+        self._mounted.append(table)
+
+    def add(
+        self,
+        method: str,
+        pattern: str,
+        handler: Handler,
+        *,
+        waits: bool = False,
+        scope: Scope | None = None,
+    ) -> None:
+        """Put a route into the table. Its scope is READ for GET and WRITE for the rest, unless given.
+
+        Raises:
+            ValueError: the pattern is no path, or is there already for that method.
+        """
         if not pattern.startswith("/"):
             raise ValueError(f"{pattern!r}: a path begins with /")
         methods = self._methods(pattern)
         if method in methods:
             raise ValueError(f"{method} {pattern} is there already")
-        methods[method] = Route(method, pattern, handler, waits)
+        if scope is None:
+            scope = usual_scope(method)
+        methods[method] = Route(method, pattern, handler, waits, scope)
+
+    def __iter__(self) -> Iterator[Route]:
+        tables = [self._exact.values(), *([row[1] for row in rows] for rows in self._patterns.values())]
+        for methods in [each for table in tables for each in table] + [row[1] for row in self._open]:
+            yield from methods.values()
 
     def _methods(self, pattern: str) -> dict[str, Route]:
         if "{" not in pattern:
@@ -65,6 +113,10 @@ class Routes:
 
     def find(self, method: str, raw_path: str) -> Match:
         """The route for a path as it came, still percent-encoded; HEAD is answered by what answers GET."""
+        for table in self._mounted:
+            match = table.find(method, raw_path)
+            if match is not None:
+                return match
         found, params = self._find(raw_path)
         route = found.get(method) or (found.get("GET") if method == "HEAD" else None)
         if route is not None:

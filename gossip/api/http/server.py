@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import resource
 import socket
 from collections import Counter
 from ipaddress import ip_address
@@ -13,11 +14,15 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from gossip.api.http.connection import OTHER, Conversation
+from gossip.api.http.guard import OPEN, Guard
+from gossip.api.http.line import Clear, Pace, Sealed
+from gossip.api.http.shortcuts import Shortcuts
 from gossip.api.http.values import problem
 from gossip.core.types import show_address
 from gossip.errors import TransportError
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable
 
     from gossip.api.http.routes import Routes
@@ -25,16 +30,40 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_CONNECTIONS", "HttpServer", "listen"]
 
-MAX_CONNECTIONS: Final = 512
-"""With those of the local socket they must leave descriptors for gossip and the disk."""
+SHARE: Final = 2
+"""One address may have one in so many of them, so that others get in whatever it does."""
+MAX_CONNECTIONS: Final = 4_096
+"""A Prometheus that follows a thousand services holds a thousand connections."""
+OTHERS: Final = 1_280
+"""Descriptors that the local socket, gossip and the disk may need beside them."""
 MAX_LEAVING: Final = 32
 """Clients over the limit that are told so and given a moment to read it; further ones are just closed."""
 LEAVING_SECONDS: Final = 1.0
-BACKLOG: Final = 128
+BACKLOG: Final = 1_024
+AT_ONCE: Final = 64
+"""Connections taken in one turn of the loop: were it one, a newcomer would wait until all who are served
+already have had an answer, once for each who came before it."""
 PAUSE_SECONDS: Final = 0.1
 """After an accept that failed for want of descriptors: they are not back at once."""
 
 _log = logging.getLogger("gossip.api")
+
+
+def room() -> int:
+    """How many connections this process has descriptors for; the soft limit is raised as far as that helps.
+
+    The soft limit of 1,024 is for programs that use `select`, which this one does not.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_CONNECTIONS + OTHERS
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        more = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (more, hard))
+            soft = more
+    if soft == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(MAX_CONNECTIONS, max(soft - OTHERS, soft // 2))
 
 
 def listen(address: Address) -> socket.socket:
@@ -68,7 +97,8 @@ class HttpServer:
         sock: from `listen`; closed when `serve` ends, or by `close`.
         host: a name by which clients may ask for it on loopback, besides `localhost` and IP addresses.
         gossip_first: called before each request, so that clients never keep the agent from gossip.
-        count: counts our own faults (`internal_error`).
+        count: counts our own faults (`internal_error`) and handshakes that failed (`tls_failed`).
+        guard, tls: may be replaced while it serves; connections that are open keep their TLS.
     """
 
     def __init__(
@@ -79,21 +109,29 @@ class HttpServer:
         host: str = "",
         gossip_first: Callable[[], None] = lambda: None,
         count: Callable[[str], None] = lambda _reason: None,
-        limit: int = MAX_CONNECTIONS,
+        guard: Guard = OPEN,
+        tls: ssl.SSLContext | None = None,
+        limit: int | None = None,
     ) -> None:
         self.routes = routes
         self.host = host
         self.gossip_first = gossip_first
         self.count = count
+        self.guard = guard
+        self.tls = tls
         self.is_draining = False
         self.address: Address = sock.getsockname()[:2]
         self.checks_host = ip_address(self.address[0]).is_loopback
         self.requests: Counter[tuple[str, int]] = Counter()
         """Requests answered, by route and status."""
+        self.shortcuts = Shortcuts(self.answered)
         self._sock = sock
-        self._limit = limit
+        self._limit = room() if limit is None else limit
         self._leaving = 0
         self._open: set[Conversation] = set()
+        self._peers: Counter[str] = Counter()
+        """Connections by the address that they come from."""
+        self._pace = Pace()
         self._ended = trio.lowlevel.ParkingLot()
 
     @property
@@ -102,7 +140,7 @@ class HttpServer:
         return len(self._open)
 
     def answered(self, route: str, status: int) -> None:
-        """Counts a request."""
+        """See `connection.Server`."""
         self.requests[route, status] += 1
 
     async def serve(self) -> None:
@@ -127,29 +165,45 @@ class HttpServer:
             self._sock.close()
 
     async def _accept(self, nursery: trio.Nursery) -> None:
+        taken = 0
         while True:
-            await trio.lowlevel.wait_readable(self._sock)
+            if taken % AT_ONCE == 0:
+                await trio.lowlevel.wait_readable(self._sock)
+            taken += 1
             try:
-                sock, _ = self._sock.accept()
-            except (BlockingIOError, ConnectionAbortedError):
+                sock, source = self._sock.accept()
+            except BlockingIOError:
+                taken = 0
+                continue
+            except ConnectionAbortedError:
                 continue
             except OSError as error:
                 _log.warning("http", extra={"fields": {"detail": f"cannot accept: {error}"}})
                 await trio.sleep(PAUSE_SECONDS)
                 continue
             sock.setblocking(False)
+            peer = str(source[0])
             if self.is_draining:
                 sock.close()
-            elif len(self._open) >= self._limit:
+            elif len(self._open) >= self._limit or self._has_his_share(peer):
                 self._turn_away(sock, nursery)
             else:
                 with contextlib.suppress(OSError):
                     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                conversation = Conversation(sock, self)
-                self._open.add(conversation)
-                nursery.start_soon(self._run, conversation)
+                nursery.start_soon(self._run, self._begin(sock, peer), peer)
 
-    async def _run(self, conversation: Conversation) -> None:
+    def _has_his_share(self, peer: str) -> bool:
+        # Loopback is many programs.
+        return self._peers[peer] >= self._limit // SHARE and not self.checks_host
+
+    def _begin(self, sock: socket.socket, peer: str) -> Conversation:
+        line = Clear(sock) if self.tls is None else Sealed(sock, self.tls, self._pace, self.count)
+        conversation = Conversation(line, self)
+        self._open.add(conversation)
+        self._peers[peer] += 1
+        return conversation
+
+    async def _run(self, conversation: Conversation, peer: str) -> None:
         try:
             await conversation.run()
         except Exception:  # noqa: BLE001 - a fault of our own ends this connection only
@@ -157,11 +211,18 @@ class HttpServer:
             _log.exception("http_failed")
         finally:
             self._open.discard(conversation)
+            self._peers[peer] -= 1
+            if not self._peers[peer]:
+                del self._peers[peer]
             self._ended.unpark_all()
 
     def _turn_away(self, sock: socket.socket, nursery: trio.Nursery) -> None:
         self.answered(OTHER, 503)
         if self._leaving >= MAX_LEAVING:
+            sock.close()
+            return
+        if self.tls is not None:
+            # To be told why would take a handshake, which is what there is too much of.
             sock.close()
             return
         answer = problem(503, "limit", f"{self._limit} connections are open already: close some")

@@ -9,12 +9,15 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from gossip.errors import GossipError, LocalProtocolError, NotFoundError, RefusedError
+from gossip.config.access import Scope
+from gossip.errors import DeniedError, GossipError, LocalProtocolError, NotFoundError, RefusedError
 
 __all__ = [
     "JSON",
     "BadRequestError",
     "Handler",
+    "Kept",
+    "Later",
     "Request",
     "Response",
     "Send",
@@ -23,6 +26,7 @@ __all__ = [
     "json",
     "merged",
     "no_path",
+    "plain",
     "problem",
     "request",
     "too_large",
@@ -54,6 +58,19 @@ class Request:
     body: bytes = b""
     params: Mapping[str, str] = field(default_factory=dict)
     """What stands in the path where the route has a name in braces."""
+    grant: Scope = Scope.ADMIN
+    """What whoever asks may do; what the route asks for is seen to already."""
+
+    def need(self, scope: Scope, what: str) -> None:
+        """Refuse what needs more than the route does.
+
+        Raises:
+            DeniedError: whoever asks may not do `what`.
+        """
+        if self.grant < scope:
+            raise DeniedError(
+                f"{what} needs the scope {scope.label}: bring a token that has it (http_tokens)"
+            )
 
     def only(self, *names: str) -> None:
         """Refuse a query that has other names than these.
@@ -87,6 +104,16 @@ class Request:
         raise BadRequestError(f"{name}={word[:64]}: write {name}=true or {name}=false")
 
 
+class Kept:
+    """A body that is sent more than once: it is compressed once."""
+
+    __slots__ = ("body", "zipped")
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self.zipped: bytes | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A whole answer."""
@@ -95,6 +122,11 @@ class Response:
     body: bytes = b""
     content_type: str = JSON
     headers: Sequence[tuple[str, str]] = ()
+    kept: Kept | None = None
+    """What holds the body, if it is sent more than once."""
+    again: Callable[[], Response | None] | None = None
+    """Answers the very same request when it comes again; None: ask the handler. Whoever gives it promises
+    that the answer depends on nothing but the request's bytes and what this gives."""
 
 
 Send: TypeAlias = Callable[[bytes], Awaitable[None]]
@@ -111,7 +143,14 @@ class Streamed:
     headers: Sequence[tuple[str, str]] = ()
 
 
-Handler: TypeAlias = Callable[[Request], Awaitable[Response | Streamed]]
+@dataclass(frozen=True, slots=True)
+class Later:
+    """There is no answer yet: `work` brings one; it ends when the client goes or the server stops."""
+
+    work: Callable[[], Awaitable[Response | Streamed]]
+
+
+Handler: TypeAlias = Callable[[Request], Awaitable[Response | Streamed | Later]]
 
 
 def json(value: object, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Response:
@@ -140,11 +179,18 @@ def answer_error(error: GossipError) -> Response:
         status = 404
     elif isinstance(error, RefusedError):
         status = 409
+    elif isinstance(error, DeniedError):
+        status = 403
     elif isinstance(error, LocalProtocolError):
         status = 400
     else:
         status = 503
     return problem(status, error.kind, str(error))
+
+
+def plain(status: int, text: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
+    """A bare sentence."""
+    return Response(status, text.encode(), "text/plain; charset=utf-8", headers)
 
 
 def merged(fields: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -205,6 +205,14 @@ class AsyncClient:
         """Removes a member by name or id; `ban` keeps its identity out for good."""
         await self._ask(questions.evict(member, ban))
 
+    async def keys(self) -> dict[str, Any]:
+        """As `Client.keys`."""
+        return await self._ask(questions.keys())
+
+    async def rotate_keys(self, name: str = "", key: str = "", insist: bool = False) -> str:
+        """As `Client.rotate_keys`."""
+        return await self._ask(questions.rotate_keys(name, key, insist))
+
     async def rtt(self, b: str, a: str | None = None) -> RoundTrip:
         """The estimated round trip between member `a` (the agent asked, when None) and member `b`."""
         return await self._ask(questions.rtt(b, a))

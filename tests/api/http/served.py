@@ -30,7 +30,7 @@ class Answer(NamedTuple):
 class Client:
     """A connection. Every wait has a deadline, of the clock that the machine has, not the test's."""
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: Any) -> None:
         self.stream = stream
         self._http = h11.Connection(h11.CLIENT)
 

@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gossip.api.http import connection
+from gossip.api.http import connection, line
 from gossip.api.http.routes import Routes
 from gossip.api.http.server import listen
 from gossip.api.http.values import Request, Response, Send, Streamed, json
@@ -89,7 +89,7 @@ async def test_head_has_the_header_of_get_and_no_body() -> None:
         head = await client.read()
         assert head.startswith(b"HTTP/1.1 200 OK\r\n")
         assert head.endswith(b"\r\n\r\n")
-        assert b"content-length: 34\r\n" in head
+        assert b"content-length: 34\r\n" in head.lower()
         await client.send(b"HEAD /count HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert (await client.rest()).endswith(b"\r\n\r\n")
 
@@ -180,6 +180,22 @@ async def test_over_the_cap_a_client_is_told_why() -> None:
         assert (await (await here.connect()).ask("GET", "/echo")).status == 200
 
 
+async def test_those_who_come_together_are_taken_in_a_few_turns_of_the_loop() -> None:
+    """In one turn each who is served has an answer: a newcomer would wait for all of them."""
+    async with serving(routes()) as here:
+        # At once: no turn of the loop passes meanwhile.
+        socks = [socket.create_connection(here.server.address) for _ in range(200)]
+        try:
+            turns = 0
+            while here.server.connections < len(socks):
+                await trio.lowlevel.checkpoint()
+                turns += 1
+                assert turns < 100
+        finally:
+            for sock in socks:
+                sock.close()
+
+
 async def advance(clock: MockClock, seconds: float) -> None:
     """Lets so much time pass once everybody waits."""
     await wait_all_tasks_blocked(0.01)
@@ -228,9 +244,9 @@ async def test_a_client_that_does_not_read_is_ended(mock_clock: MockClock) -> No
     async with serving(table) as here:
         client = await here.connect()
         await client.stream.send_all(b"GET /flood HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        await advance(mock_clock, connection.STALL_SECONDS / 2)
+        await advance(mock_clock, line.STALL_SECONDS / 2)
         assert here.server.connections == 1
-        await advance(mock_clock, connection.STALL_SECONDS)
+        await advance(mock_clock, line.STALL_SECONDS)
         assert here.server.connections == 0
 
 

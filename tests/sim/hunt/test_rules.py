@@ -29,7 +29,7 @@ from sim.hunt.rules import Rule
 from sim.hunt.trial import Outcome, attempt
 
 Patch = pytest.MonkeyPatch
-SEEDS = range(12)
+SEEDS = range(16, 28)
 STEPS = 600
 
 BREAKS: dict[Rule, Callable[[Patch], None]] = {}

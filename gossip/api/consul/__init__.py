@@ -1,0 +1,1 @@
+"""Consul's HTTP API, answered from what this agent holds."""

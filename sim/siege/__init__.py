@@ -1,0 +1,1 @@
+"""A malicious member among honest ones: what it does, and what must hold all the same."""

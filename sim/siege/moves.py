@@ -1,0 +1,283 @@
+"""Everything that a malicious member may do: one function a move, drawn at random at every step.
+
+Each takes the rogue and the other members as it knows them. None of them needs more than its own key,
+the cluster's key, and what it has heard.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
+
+import msgspec
+
+from gossip.core.members import Member
+from gossip.core.messages import (
+    Ack,
+    DialBack,
+    Frame,
+    Gossip,
+    Hello,
+    Listing,
+    NotMe,
+    Offer,
+    Page,
+    Ping,
+    PingRequest,
+    Report,
+)
+from gossip.core.records import (
+    Accusation,
+    Ban,
+    Body,
+    Deletion,
+    EventRecord,
+    Fact,
+    Opaque,
+    ServiceRecord,
+    StatusRecord,
+)
+from gossip.core.types import MAX_VERSION, NodeId
+from sim.siege.rogue import Rogue
+
+__all__ = ["MOVES", "Move"]
+
+Move: TypeAlias = Callable[[Rogue, Sequence[Member], random.Random], None]
+
+BUCKETS = 2_048
+NEWS_MAX = 40
+EVENTS = 12
+
+
+def accuse(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Accuse as many as its rate allows others to believe, and more."""
+    facts = []
+    for victim in dice.sample(others, min(len(others), 5)):
+        body = Accusation(rogue.id, victim.id, victim.incarnation, dice.randrange(4))
+        facts.append(rogue.sign(body))
+    _tell_all(rogue, others, facts)
+
+
+def accuse_one(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Evidence against one, told to everybody but that one."""
+    victim = dice.choice(others)
+    body = Accusation(rogue.id, victim.id, victim.incarnation, 1 + dice.randrange(2))
+    fact = rogue.sign(body)
+    _tell_all(rogue, [other for other in others if other is not victim], [fact])
+
+
+def accuse_wrongly(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Accuse of lives that never were, or are over."""
+    victim = dice.choice(others)
+    at = dice.choice((1, victim.incarnation - 1, victim.incarnation + 1, MAX_VERSION))
+    _tell_all(rogue, others, [rogue.sign(Accusation(rogue.id, victim.id, max(1, at), 0))])
+
+
+def accuse_by_phantoms(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Let nodes that do not exist accuse one that does, all at once."""
+    while len(rogue.phantoms) < 8:
+        rogue.imagine(version=rogue.incarnation, birth=rogue.me.record.birth, port=1 + dice.randrange(65_535))
+    victim = dice.choice(others)
+    facts = []
+    for phantom in dice.sample(sorted(rogue.phantoms), 8):
+        accusation = Accusation(phantom, victim.id, victim.incarnation, dice.randrange(4))
+        facts += [rogue.voice(phantom), rogue.notaries[phantom].issue(accusation)]
+    _tell_all(rogue, others, facts)
+
+
+def imagine_members(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Members that do not exist, with names and addresses of those that do."""
+    facts = []
+    for _ in range(6):
+        victim = dice.choice(others)
+        host, port = dice.choice((victim.address, rogue.address, ("10.99.0.9", 1 + dice.randrange(65_535))))
+        phantom = rogue.imagine(version=rogue.incarnation + dice.randrange(9), birth=1, host=host, port=port)
+        record = msgspec.structs.replace(rogue.phantoms[phantom], name=dice.choice((victim.name, "db")))
+        rogue.phantoms[phantom] = record
+        facts.append(rogue.voice(phantom))
+    _tell_all(rogue, others, facts)
+
+
+def squat(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Take another's name, or its address, for its own."""
+    victim = dice.choice(others)
+    changes = dice.choice(
+        (
+            {"name": victim.name, "birth": 1},
+            {"host": victim.address[0], "port": victim.address[1]},
+            {"name": rogue.me.name, "host": rogue.address[0], "port": rogue.address[1]},
+        )
+    )
+    rogue.said = max(rogue.incarnation, rogue.said) + 1
+    _tell_all(rogue, others, [rogue.own(version=rogue.said, **changes)])
+
+
+def leap(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """An incarnation far ahead, and a floor with it."""
+    version = rogue.said = min(MAX_VERSION - 1_000_000, rogue.said + dice.choice((1 << 20, 1 << 40)))
+    phase = dice.randrange(3)
+    facts = [rogue.own(version=version, phase=phase, floor=dice.choice((0, version)))]
+    phantom = rogue.imagine(version=MAX_VERSION, birth=MAX_VERSION)
+    _tell_all(rogue, others, [*facts, rogue.voice(phantom)])
+
+
+def replay(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Say again what others have said long ago, in the name of one of them."""
+    if rogue.heard:
+        old = dice.sample(list(rogue.heard), min(len(rogue.heard), NEWS_MAX))
+        _tell_raw(rogue, others, old, sender=dice.choice(others).id)
+
+
+def forge(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Facts of others that they never signed: leaving, refuting, services, deletions, events, bans."""
+    victim = dice.choice(others)
+    record = victim.record
+    above = record.version + 1
+    bodies: list[Body] = [
+        msgspec.structs.replace(record, version=above, phase=1),
+        msgspec.structs.replace(record, version=above, host="10.99.0.1"),
+        ServiceRecord(victim.id, above, "web", "web", "10.99.0.1", 1, (), {}, 1),
+        Deletion(victim.id, above, "web"),
+        StatusRecord(victim.id, above, "web", (("c", 2),), False, ""),
+        EventRecord(victim.id, above, "deploy", b"x"),
+        Ban(rogue.id, above, victim.id, "", ""),
+        Opaque(99, victim.id, above, "k"),
+    ]
+    facts = [dice.randbytes(64) + msgspec.msgpack.encode(body) for body in bodies]
+    if rogue.heard:
+        # A true signature before other words.
+        facts.append(dice.choice(rogue.heard)[:64] + msgspec.msgpack.encode(bodies[0]))
+    _tell_raw(rogue, others, facts)
+
+
+def flood(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Hundreds of datagrams to one: pings, requests, rubbish for facts."""
+    victim = dice.choice(others)
+    for number in range(150):
+        kind = number % 3
+        if kind == 0:
+            ping = Ping(dice.getrandbits(63), rogue.id, victim.id, victim.address, dice.randbytes(8), b"", ())
+            rogue.say(victim.address, ping)
+        elif kind == 1:
+            other = dice.choice(others)
+            request = PingRequest(dice.getrandbits(63), rogue.id, other.id, other.address, 60_000)
+            rogue.say(victim.address, request)
+        else:
+            rogue.say(victim.address, Gossip(dice.randbytes(16), (dice.randbytes(80),)))
+
+
+def events(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """User events and services without end."""
+    base = rogue.said
+    rogue.said += EVENTS
+    facts = []
+    for number in range(EVENTS):
+        name = f"s{dice.randrange(10_000)}"
+        body: Body = EventRecord(rogue.id, base + number, "e", b"x")
+        if number % 2:
+            body = ServiceRecord(rogue.id, base + number, name, "web", "", 1, (), {}, 1)
+        facts.append(rogue.sign(body))
+    _tell_all(rogue, dice.sample(others, min(3, len(others))), facts)
+
+
+def answer_for_others(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Acks and refusals in the name of others, for pings of its own and guessed ones."""
+    for ping, source in list(rogue.asked)[-8:]:
+        other = dice.choice(others)
+        rogue.say(source, Ack(ping.seq, other.id, ping.address, dice.randbytes(8), b"", ()))
+        rogue.say(source, Report(ping.seq, other.id, dice.randrange(4)))
+        wrong = msgspec.structs.replace(ping, target=other.id, address=other.address)
+        rogue.say(source, rogue.not_me(wrong))
+        rogue.say(source, NotMe(ping.seq, other.address, other.fact.raw, dice.randbytes(64)))
+
+
+def pretend(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Pings and gossip in the name of others, with views that nobody has."""
+    for victim in dice.sample(others, min(len(others), 5)):
+        other = dice.choice(others)
+        view = dice.randbytes(8)
+        lie = struct.pack(">11f", *(dice.choice((0.0, 1e9, float("nan"), -3.0, 10.0)) for _ in range(11)))
+        seq = dice.getrandbits(63)
+        rogue.say(victim.address, Ping(seq, other.id, victim.id, victim.address, view, lie, ()))
+        rogue.say(victim.address, Gossip(other.id, ()))
+
+
+def help_wrongly(rogue: Rogue, _others: Sequence[Member], dice: random.Random) -> None:
+    """From now on, or no more: false reports, places that are none, no acks."""
+    rogue.lies_as_helper = dice.random() < 0.7
+    rogue.lies_of_place = dice.random() < 0.5
+    rogue.is_mute = dice.random() < 0.2
+
+
+def sync_wrongly(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Conversations that make no sense: listings, offers and pages of anything, in any order."""
+    victim = dice.choice(others)
+    me, view = rogue.me, dice.randbytes(8)
+    name = dice.choice((me, dice.choice(others)))
+    hashes = dice.randbytes(8 * 64)
+    old = tuple(dice.sample(list(rogue.heard), min(len(rogue.heard), 200)))
+    rubbish = tuple(dice.randbytes(100) for _ in range(20))
+    known = tuple(other.id for other in others)
+    triples = tuple((dice.randbytes(8), dice.randrange(1 << 53), dice.randbytes(8)) for _ in range(50))
+    frames: list[Frame] = [
+        Hello(name.id, name.fact.raw, dice.random() < 0.5, view, dice.randbytes(BUCKETS)),
+        Listing(name.id, name.fact.raw, view, ((dice.randrange(256), hashes, hashes),), ()),
+        Listing(me.id, me.fact.raw, view, (), tuple((n, dice.randbytes(BUCKETS)) for n in range(3))),
+        Offer(hashes, triples, known, triples),
+        Page(old, hashes, last=False),
+        Page(rubbish, b"", last=dice.random() < 0.5),
+        DialBack(me.id, me.fact.raw, 10_000),
+        Gossip(dice.choice(others).id, old[:NEWS_MAX]),
+    ]
+    hello = Hello(me.id, me.fact.raw, dice.random() < 0.3, view, dice.randbytes(BUCKETS))
+    rogue.call(victim.address, hello, *dice.sample(frames, 4), end=dice.random() < 0.3)
+    for stream in list(rogue.open)[-4:]:
+        rogue.write(stream, *dice.sample(frames, 2))
+
+
+def hold_streams(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Open streams and say nothing on them, or one long thing after another."""
+    victim = dice.choice(others)
+    for _ in range(20):
+        rogue.call(victim.address)
+    page = Page(tuple(dice.randbytes(1_000) for _ in range(200)), b"", last=False)
+    me = rogue.me
+    hello = Hello(me.id, me.fact.raw, False, dice.randbytes(8), dice.randbytes(BUCKETS))
+    rogue.call(victim.address, hello, page, page, page)
+
+
+def rest(_rogue: Rogue, _others: Sequence[Member], _dice: random.Random) -> None:
+    """Behave."""
+
+
+MOVES: Final[dict[str, Move]] = {
+    move.__name__: move
+    for move in (
+        *(accuse, accuse_one, accuse_wrongly, accuse_by_phantoms, imagine_members, squat, leap, replay),
+        *(forge, flood, events, answer_for_others, pretend, help_wrongly, sync_wrongly, hold_streams, rest),
+    )
+}
+
+
+def _tell_all(rogue: Rogue, others: Sequence[Member], facts: Sequence[Fact]) -> None:
+    _tell_raw(rogue, others, [fact.raw for fact in facts])
+
+
+def _tell_raw(
+    rogue: Rogue, others: Sequence[Member], facts: Sequence[bytes], sender: NodeId | None = None
+) -> None:
+    """Gossip to each, in packets that may be sent."""
+    packet: list[bytes] = []
+    for raw in facts:
+        if sum(map(len, packet)) + len(raw) > 1_200:
+            _send(rogue, others, packet, sender)
+            packet = []
+        packet.append(raw)
+    _send(rogue, others, packet, sender)
+
+
+def _send(rogue: Rogue, others: Sequence[Member], facts: list[bytes], sender: NodeId | None) -> None:
+    for other in others:
+        rogue.say(other.address, Gossip(sender or rogue.id, tuple(facts)))

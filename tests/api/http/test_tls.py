@@ -1,0 +1,215 @@
+"""HTTPS: who is let in, what a handshake may cost, and that nothing of HTTP is different behind it."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import h11
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from gossip.api.http import connection, line
+from gossip.api.http.routes import Routes
+from gossip.api.http.values import Request, Response, Send, Streamed
+from gossip.config.tls import TlsFiles, server_context
+from tests.api.http.served import PATIENCE, Client, serving, until
+from tests.tls import Authority, Pair
+
+if TYPE_CHECKING:
+    from tests.api.http.served import Serving
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def pair(authority: Authority) -> Pair:
+    return authority.issue("agent")
+
+
+async def size(asked: Request) -> Response:
+    return Response(200, b"%d" % len(asked.body), "text/plain")
+
+
+async def large(_asked: Request) -> Response:
+    return Response(200, b"x" * 3_000_000, "text/plain")
+
+
+async def count(_asked: Request) -> Streamed:
+    async def produce(send: Send) -> None:
+        for number in range(3):
+            await send(b"%d\n" % number)
+
+    return Streamed(produce, content_type="text/plain")
+
+
+def routes() -> Routes:
+    table = Routes()
+    table.add("GET", "/size", size)
+    table.add("POST", "/size", size)
+    table.add("GET", "/large", large)
+    table.add("GET", "/count", count)
+    return table
+
+
+def trusting(authority: Authority) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=str(authority.cert))
+
+
+async def connect(here: Serving, context: ssl.SSLContext) -> Client:
+    below = await trio.open_tcp_stream(*here.server.address[:2])
+    here._streams.append(below)
+    stream = trio.SSLStream(below, context, server_hostname="localhost", https_compatible=True)
+    return Client(stream)
+
+
+async def test_requests_follow_one_another_behind_tls(authority: Authority, pair: Pair) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here:
+        client = await connect(here, trusting(authority))
+        assert (await client.ask("GET", "/size")).status == 200
+        assert (await client.ask("POST", "/size", b"y" * 900_000)).body == b"900000"
+        assert (await client.ask("GET", "/count")).body == b"0\n1\n2\n"
+        assert len((await client.ask("GET", "/large")).body) == 3_000_000
+        await client.send(b"no http at all\r\n\r\n")
+        assert (await client.answer()).status == 400
+        assert await client.rest() == b""
+        assert here.faults == []
+
+
+@pytest.mark.parametrize(
+    ("minimum", "newest"), [("1.2", ssl.TLSVersion.TLSv1_1), ("1.3", ssl.TLSVersion.TLSv1_2)]
+)
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
+async def test_old_tls_is_refused(
+    authority: Authority, pair: Pair, minimum: str, newest: ssl.TLSVersion
+) -> None:
+    context = trusting(authority)
+    context.minimum_version = ssl.TLSVersion.TLSv1
+    context.maximum_version = newest
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    async with serving(routes(), tls=server_context(TlsFiles(*pair, minimum=minimum))) as here:
+        client = await connect(here, context)
+        with pytest.raises((trio.BrokenResourceError, h11.RemoteProtocolError)):
+            await client.ask("GET", "/size")
+        await until(lambda: here.faults == ["tls_failed"])
+
+
+async def test_with_an_authority_of_clients_a_stranger_gets_no_answer(tmp_path: Any, pair: Pair) -> None:
+    theirs, other = Authority(tmp_path, "theirs"), Authority(tmp_path, "other")
+    ours = pair.cert.parent / "tests-ca.pem"
+
+    def context(client: Pair | None) -> ssl.SSLContext:
+        made = ssl.create_default_context(cafile=str(ours))
+        if client is not None:
+            made.load_cert_chain(client.cert, client.key)
+        return made
+
+    async with serving(routes(), tls=server_context(TlsFiles(*pair, theirs.cert))) as here:
+        assert (await (await connect(here, context(theirs.issue("c")))).ask("GET", "/size")).status == 200
+        for stranger in (None, other.issue("c")):
+            client = await connect(here, context(stranger))
+            # Ended without a word, or with an alert: that depends on who is faster.
+            with pytest.raises((trio.BrokenResourceError, h11.RemoteProtocolError)):
+                await client.ask("GET", "/size")
+        await until(lambda: here.faults == ["tls_failed"] * 2)
+
+
+async def test_a_new_certificate_is_for_new_connections(authority: Authority, pair: Pair) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here:
+        old = await connect(here, trusting(authority))
+        await old.ask("GET", "/size")
+        here.server.tls = server_context(TlsFiles(*authority.issue("renewed")))
+        new = await connect(here, trusting(authority))
+        await new.ask("GET", "/size")
+        names = [dict(each[0] for each in client.stream.getpeercert()["subject"]) for client in (old, new)]
+        assert [name["commonName"] for name in names] == ["agent", "renewed"]
+        assert (await old.ask("GET", "/size")).status == 200
+
+
+async def advance(clock: MockClock, seconds: float) -> None:
+    """Lets so much time pass once everybody waits."""
+    await wait_all_tasks_blocked(0.02)
+    clock.jump(seconds)
+    await wait_all_tasks_blocked(0.02)
+
+
+@pytest.mark.parametrize("said", [b"", b"\x16", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"])
+async def test_who_begins_a_handshake_and_does_not_go_on_is_ended(
+    authority: Authority, pair: Pair, mock_clock: MockClock, said: bytes
+) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here:
+        slow = await here.connect()
+        if said:
+            await slow.stream.send_all(said)
+        await wait_all_tasks_blocked(0.02)
+        # Others are served all the while.
+        other = await connect(here, trusting(authority))
+        assert (await other.ask("GET", "/size")).status == 200
+        assert here.server.connections == 2
+        await advance(mock_clock, connection.HANDSHAKE_SECONDS)
+        assert here.server.connections == 1
+        assert (await other.ask("GET", "/size")).status == 200
+
+
+async def test_a_byte_now_and_then_buys_no_time_for_a_handshake(pair: Pair, mock_clock: MockClock) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here:
+        slow = await here.connect()
+        for byte in b"\x16\x03\x01\x02\x00\x01":
+            await slow.stream.send_all(bytes([byte]))
+            await advance(mock_clock, connection.HANDSHAKE_SECONDS / 5)
+        assert here.server.connections == 0
+
+
+async def test_clear_http_where_tls_is_spoken_is_ended(pair: Pair) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here:
+        client = await here.connect()
+        await client.send(b"GET /size HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with contextlib.suppress(trio.BrokenResourceError):
+            await client.rest()
+        await until(lambda: here.faults == ["tls_failed"])
+
+
+async def test_handshakes_have_a_pace_and_silence_has_none_of_it(autojump_clock: MockClock) -> None:
+    pace = line.Pace(rate=10, burst=5)
+    turns = []
+    for _ in range(25):
+        await pace.turn()
+        turns.append(trio.current_time())
+    assert turns[5] - turns[0] < 0.2, "some may come at once"
+    assert 1.8 < turns[-1] - turns[0] < 2.1
+
+
+async def test_a_client_behind_tls_that_does_not_read_is_ended(
+    authority: Authority, pair: Pair, mock_clock: MockClock
+) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here:
+        client = await connect(here, trusting(authority))
+        await client.ask("GET", "/size")
+        for _ in range(5):
+            # More than the kernel takes for a client that reads none of it.
+            await client.stream.send_all(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        await advance(mock_clock, line.STALL_SECONDS / 2)
+        assert here.server.connections == 1
+        await advance(mock_clock, line.STALL_SECONDS)
+        assert here.server.connections == 0
+        assert here.faults == []
+
+
+async def test_one_address_has_its_share_of_connections() -> None:
+    async with serving(routes(), limit=4) as here:
+        # As if it were reached from elsewhere: loopback is many programs.
+        here.server.checks_host = False
+        first, second = await here.connect(), await here.connect()
+        for client in (first, second):
+            assert (await client.ask("GET", "/size")).status == 200
+        third = await here.connect()
+        with trio.fail_after(PATIENCE):
+            assert (await third.rest()).startswith(b"HTTP/1.1 503 ")
+        await first.stream.aclose()
+        await until(lambda: here.server.connections == 1)
+        assert (await (await here.connect()).ask("GET", "/size")).status == 200

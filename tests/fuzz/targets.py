@@ -1,0 +1,305 @@
+"""What is fuzzed: for each target how inputs are made and bent, and how one is run.
+
+`run` returns, or raises what no input may make it raise. A target keeps its world for `RENEW` inputs, as an
+agent keeps its own, and begins with a new one then: so a finding comes with what was run before it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+import trio
+
+from gossip.api.access import Caller
+from gossip.api.calls import Calls
+from gossip.api.http.guard import Guard
+from gossip.api.http.own import Own
+from gossip.api.http.routes import Routes
+from gossip.api.http.sse import EventStreams
+from gossip.api.http.values import Request, Response
+from gossip.api.jsonrpc import MAX_LINE_BYTES
+from gossip.api.lookups import Lookups
+from gossip.api.watch import Watches
+from gossip.config import load
+from gossip.config.access import Scope
+from gossip.core.messages import Frame, Packet
+from gossip.errors import ConfigError, LimitError, RemoteProtocolError
+from gossip.wire.codec import encode
+from gossip.wire.frames import FrameReader
+from tests.api.world import FakeAgent
+from tests.fuzz import bend
+from tests.fuzz.cluster import ADDRESSES, World
+from tests.fuzz.http import Speech, serve
+from tests.fuzz.schema import make
+from tests.fuzz.vocabulary import JSON_WORDS, METHODS, PARAMS, TOML_HEAD, TOML_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+__all__ = ["RENEW", "TARGETS", "Target"]
+
+RENEW: Final = 128
+MAX_FRAMES: Final = 6
+_decode = msgspec.msgpack.Decoder(list[bytes]).decode
+
+
+class Target(Protocol):
+    """One parser, with all that stands behind it."""
+
+    def fresh(self, rng: random.Random) -> bytes:
+        """A valid input."""
+
+    def bent(self, data: bytes, rng: random.Random) -> bytes:
+        """An input near `data`."""
+
+    def run(self, data: bytes) -> None:
+        """Raises what is to be found."""
+
+    def renew(self) -> None:
+        """Begin with a new world."""
+
+
+class Packets:
+    """Bodies of datagrams, on into the node; a little time passes after each."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.world = World()
+        self._turn = 0
+
+    def fresh(self, rng: random.Random) -> bytes:
+        return encode(make(Packet, self.world, rng))
+
+    def bent(self, data: bytes, rng: random.Random) -> bytes:
+        return bend.tree(data, rng, lambda raw: self.world.bent(raw, rng))
+
+    def run(self, data: bytes) -> None:
+        self._turn += 1
+        self.world.datagram(data, ADDRESSES[self._turn % len(ADDRESSES)])
+        self.world.pass_time(0.05)
+
+
+class Frames:
+    """Streams: a list of bodies that are sealed as frames, or bytes that are what they are."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        self.world = World()
+
+    def fresh(self, rng: random.Random) -> bytes:
+        bodies = [encode(make(Frame, self.world, rng)) for _ in range(rng.randint(1, MAX_FRAMES))]
+        return msgspec.msgpack.encode(bodies)
+
+    def bent(self, data: bytes, rng: random.Random) -> bytes:
+        try:
+            bodies = _decode(data)
+        except (ValueError, RecursionError):
+            return bend.blind(data, rng)
+        at = rng.randrange(len(bodies) + 1)
+        match rng.randrange(8):
+            case 0 if sum(map(len, bodies)) < 100_000:
+                return b"".join(self._sealed(bodies))
+            case 1:
+                bodies[at:at] = [encode(make(Frame, self.world, rng))]
+            case 2 if bodies:
+                del bodies[at % len(bodies)]
+            case _ if bodies:
+                body = bodies[at % len(bodies)]
+                bodies[at % len(bodies)] = bend.tree(body, rng, lambda raw: self.world.bent(raw, rng))
+        return msgspec.msgpack.encode(bodies)
+
+    def _sealed(self, bodies: list[bytes]) -> list[bytes]:
+        stream = self.world.theirs.stream()
+        return [stream.seal(body) for body in bodies]
+
+    def run(self, data: bytes) -> None:
+        world = self.world
+        try:
+            pieces = self._sealed(_decode(data))
+        except (ValueError, RecursionError, LimitError):
+            pieces = [data[at : at + 100] for at in range(0, len(data), 100)]
+        stream = world.node.stream_accepted(ADDRESSES[0], world.now)
+        world.settle()
+        if stream is not None:
+            self._read(world, stream, pieces)
+        world.pass_time(0.05)
+
+    def _read(self, world: World, stream: Any, pieces: list[bytes]) -> None:
+        world.open.add(stream)
+        reader = FrameReader(world.sealer.stream())
+        reason = "eof"
+        try:
+            for piece in pieces:
+                for body in reader.feed(piece):
+                    world.frame(stream, body)
+                    if stream not in world.open:
+                        return
+            reader.ended()
+        except RemoteProtocolError as error:
+            world.node.count(error.reason)
+            reason = "malformed"
+        world.open.discard(stream)
+        world.node.stream_closed(stream, reason, world.now)
+        world.settle()
+
+
+class Config:
+    """Configuration files: settings, or a `ConfigError` of one line."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="gossip-fuzz-")
+        self._path = Path(self._folder.name) / "gossip.toml"
+
+    def __del__(self) -> None:
+        self._folder.cleanup()
+
+    def renew(self) -> None:
+        """Nothing is kept."""
+
+    def fresh(self, rng: random.Random) -> bytes:
+        return TOML_HEAD + b"\n".join(rng.choice(TOML_WORDS) for _ in range(rng.randint(0, 6)))
+
+    def bent(self, data: bytes, rng: random.Random) -> bytes:
+        return bend.words(data, rng, TOML_WORDS)
+
+    def run(self, data: bytes) -> None:
+        self._path.write_bytes(data)
+        try:
+            load([self._path], {"HOME": "/nowhere"}, {})
+        except ConfigError as error:
+            if not str(error) or "\n" in str(error):
+                raise AssertionError(f"not one line: {error!s}") from error
+
+
+class _Client:
+    """A connection to the socket that watches nothing and holds nothing."""
+
+    def __init__(self, agent: FakeAgent) -> None:
+        self.agent = agent
+        self.held: set[str] = set()
+
+    def need(self, scope: Scope, what: str) -> None:
+        """It may do everything."""
+
+    def watch_services(self, _question: object) -> bytes:
+        return b'{"watch":1}'
+
+    def watch_members(self) -> bytes:
+        return b'{"watch":1}'
+
+    def watch_events(self, _name: str | None) -> bytes:
+        return b'{"watch":1}'
+
+    def watch_logs(self, _level: str) -> bytes:
+        return b'{"watch":1}'
+
+    def watch_catalog(self) -> bytes:
+        return b'{"watch":1}'
+
+    def claim(self, _key: str) -> Any:
+        return trio.CancelScope()
+
+    def hold(self, key: str) -> None:
+        self.held.add(key)
+
+    def free(self, key: str) -> None:
+        self.held.discard(key)
+
+
+class Socket:
+    """Lines of the local socket: each is answered by JSON, by nothing, or by what waits."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        agent = FakeAgent()
+        agent.node.put(agent.node.id, "web", "web", 80, ("a",))
+        self._waiting: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        self._answers: list[bytes] = []
+        self._calls = Calls(
+            agent, Caller(0, Scope.ADMIN), Lookups(agent), _Client(agent), self._waiting.append,
+            self._answers.append, lambda: None,
+        )  # fmt: skip
+
+    def fresh(self, rng: random.Random) -> bytes:
+        lines = []
+        for _ in range(rng.randint(1, 3)):
+            params = dict(rng.sample(PARAMS, rng.randint(0, 5)))
+            asked = {
+                "jsonrpc": "2.0",
+                "id": rng.randrange(9),
+                "method": rng.choice(METHODS),
+                "params": params,
+            }
+            lines.append(json.dumps(asked).encode())
+        return b"\n".join(lines) if rng.random() < 0.7 else b"[" + b",".join(lines) + b"]"
+
+    def bent(self, data: bytes, rng: random.Random) -> bytes:
+        return bend.words(data, rng, JSON_WORDS)
+
+    def run(self, data: bytes) -> None:
+        for line in data[:MAX_LINE_BYTES].split(b"\n"):
+            answer = self._calls.line(line)
+            if answer is not None:
+                self._answers.append(answer)
+        if self._waiting:
+            trio.run(self._wait)
+        for answer in self._answers:
+            if not answer.endswith(b"\n") or b"\n" in answer[:-1]:
+                raise AssertionError(f"no line: {answer[:100]!r}")
+            json.loads(answer)
+        self._answers.clear()
+        if self._calls.pending:
+            raise AssertionError("a request has not ended")
+
+    async def _wait(self) -> None:
+        while self._waiting:
+            await self._waiting.pop()()
+
+
+class Http:
+    """Connections of HTTP: whatever is said, nothing of ours fails, and what is answered is HTTP."""
+
+    def __init__(self) -> None:
+        self.renew()
+
+    def renew(self) -> None:
+        agent = FakeAgent()
+        agent.node.put(agent.node.id, "web", "web", 80, ("a",))
+        self._agent = agent
+        self._speech = Speech()
+
+    def fresh(self, rng: random.Random) -> bytes:
+        return self._speech.fresh(rng)
+
+    def bent(self, data: bytes, rng: random.Random) -> bytes:
+        return self._speech.bent(data, rng)
+
+    def run(self, data: bytes) -> None:
+        trio.run(self._serve, data)
+
+    async def _serve(self, data: bytes) -> None:
+        agent = self._agent
+        routes = Routes()
+        Own(agent, Lookups(agent), EventStreams(Watches(agent))).add_to(routes)
+        routes.add("PUT", "/v1/echo/{name...}", _echo)
+        await serve(routes, Guard(None, Scope.WRITE), data)
+
+
+async def _echo(asked: Request) -> Response:
+    return Response(200, asked.body, "text/plain")
+
+
+TARGETS: Final[dict[str, type[Target]]] = {
+    "packet": Packets, "frame": Frames, "config": Config, "socket": Socket, "http": Http,
+}  # fmt: skip

@@ -1,0 +1,135 @@
+"""The corpus replayed, and the fuzzer itself: it makes what is valid, bends it, finds what is planted."""
+
+from __future__ import annotations
+
+import random
+import resource
+import time
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gossip.core.messages import Frame, Gossip, Packet
+from gossip.errors import RemoteProtocolError
+from gossip.wire import codec
+from tests.fuzz import bend, corpus
+from tests.fuzz.cluster import World
+from tests.fuzz.schema import make
+from tests.fuzz.targets import RENEW, TARGETS
+
+if TYPE_CHECKING:
+    from tests.fuzz.targets import Target
+
+CPU_SECONDS = 1.0
+HELD_BYTES = 32 << 20
+NAMES = sorted(TARGETS)
+
+
+def mixed(target: Target, rng: random.Random, count: int) -> list[bytes]:
+    """Valid inputs, and bent ones of those before them."""
+    found: list[bytes] = []
+    for _ in range(count):
+        near = found and rng.random() < 0.7
+        found.append(target.bent(rng.choice(found), rng) if near else target.fresh(rng))
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_corpus_finds_nothing(name: str) -> None:
+    inputs = corpus.kept(name)
+    assert len(inputs) > 20
+    corpus.replay(name, inputs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_input_of_the_corpus_costs_much(name: str) -> None:
+    target = TARGETS[name]()
+    inputs = corpus.kept(name)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for number, data in enumerate(inputs):
+        if number % RENEW == 0:
+            target.renew()
+        began = time.process_time()
+        target.run(data)
+        assert time.process_time() - began < CPU_SECONDS, data.hex()
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < HELD_BYTES // 1_024
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_short_run_without_guidance_finds_nothing(name: str, rng: random.Random) -> None:
+    target = TARGETS[name]()
+    for data in mixed(target, rng, 250 if name in ("http", "config") else 600):
+        target.run(data)
+
+
+def test_what_is_made_of_the_schema_is_mostly_read(rng: random.Random) -> None:
+    """Blind bytes would see nothing of what stands behind the decoder."""
+    world = World()
+    for union, decode in ((Packet, codec.decode_packet), (Frame, codec.decode_frame)):
+        read = 0
+        for _ in range(300):
+            body = codec.encode(make(union, world, rng))
+            try:
+                decode(body)
+            except RemoteProtocolError:
+                continue
+            read += 1
+        assert read > 200
+
+
+def test_bent_facts_get_past_the_signature(rng: random.Random) -> None:
+    world = World()
+    before = world.node.revision
+    changed = 0
+    for _ in range(200):
+        raw = world.bent(world.fact(rng), rng)
+        world.datagram(codec.encode(make(Packet, world, rng)), ("10.0.0.2", 7_946))
+        world.datagram(_gossip(world, raw), ("10.0.0.2", 7_946))
+        changed += world.node.revision != before
+        before = world.node.revision
+    assert changed > 10
+
+
+def _gossip(world: World, raw: bytes) -> bytes:
+    return codec.encode(Gossip(world.me.id, (raw,)))
+
+
+def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> None:
+    """One that only a signed record with a certain field comes to."""
+    from gossip.core import intake
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    target = TARGETS["packet"]()
+    inputs = mixed(target, rng, 500)
+    monkeypatch.setattr(intake.Intake, "_service", fail)
+
+    def run() -> None:
+        for data in inputs:
+            target.run(data)
+
+    with pytest.raises(ZeroDivisionError):
+        run()
+
+
+def test_of_many_inputs_the_few_that_reach_it_all_are_kept() -> None:
+    target = TARGETS["packet"]()
+    inputs = mixed(target, random.Random(3), 60)
+    chosen, branches = corpus.shortest("packet", inputs)
+    assert 0 < len(chosen) < 60
+    assert corpus.shortest("packet", chosen) == (chosen, branches)
+
+
+def test_bending_is_bounded_and_repeatable(rng: random.Random) -> None:
+    seed = rng.random()
+    data = codec.encode(make(Packet, World(), rng))
+    one, other = (bend.tree(data, random.Random(seed), lambda raw: raw[:-1]) for _ in range(2))
+    assert one == other
+    tracemalloc.start()
+    for _ in range(100):
+        data = bend.tree(data, rng, lambda raw: raw[:-1])
+        assert len(data) <= bend.MAX_BYTES + 100
+    assert tracemalloc.get_traced_memory()[1] < HELD_BYTES
+    tracemalloc.stop()
