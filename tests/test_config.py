@@ -24,7 +24,7 @@ from gossip.config import (
     route,
     values,
 )
-from gossip.config.settings import MAX_SOCKET_BYTES
+from gossip.config.parsers import MAX_SOCKET_BYTES
 from gossip.core import records
 from gossip.core.params import PROFILES
 from gossip.core.types import show_address
@@ -34,11 +34,7 @@ ENV = {"HOME": "/home/u", "XDG_RUNTIME_DIR": "/run/user/7", "XDG_STATE_HOME": "/
 LOCAL: dict[str, object] = {"bind": ["127.0.0.1:0"], "name": "n"}
 KEY_FILE = Path(__file__).with_name("example.key")
 NO_FILE = "/nowhere/k: cannot be read: No such file or directory"
-NO_CONSUL = "Consul's HTTP API is not in this release: remove it"
 BASE = 'bind = "127.0.0.1:0"\n'
-NOT_SEALED = (
-    "sealing is not in this release: remove it, so that nothing runs in clear that was asked to be sealed"
-)
 SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
 GUARDS = (
     *("socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin", "http_tokens"),
@@ -407,7 +403,6 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ('http = "web:80"', 1, "http: 'web:80': 'web' is a name: give an IP address here"),
         ('http = "224.0.0.1:80"', 1, "http: 224.0.0.1 is a multicast address"),
         ("http = 8500", 1, "http: it must be text in quotes"),
-        ('http-list-self-as = "consul"', 1, f"http-list-self-as: {NO_CONSUL}"),
         ('dns = "224.0.0.1:80"', 1, "dns: 224.0.0.1 is a multicast address"),
         ("dns = 53", 1, "dns: it must be text in quotes"),
         ('dns_domains = ["a", "b..c"]', 1,
@@ -427,7 +422,6 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ('recursors = ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5"]', 1,
          "recursors: 5 recursors: the limit is 4"),
         ('http-list-self-as = ""', 1, "http-list-self-as: it is empty"),
-        ('dns = "127.0.0.1:8600"', 1, "dns: DNS is not in this release: remove it"),
         ('command_checks = "x"', 1, "command_checks: 'x' is not one of off, local, http"),
         ('[[check]]\ntcp = "a"\n', 2, "check.tcp: 'a' has no port: write HOST:PORT"),
         ("check = 1", 1, "check: write it as [[check]] tables"),
@@ -530,9 +524,6 @@ def test_variables_that_are_somebody_elses_or_empty_are_left_alone() -> None:
          "--dns-domain: '-x' is no domain: write it as gossip or sd.example.com"),
         ({"dev": True, "recursor": ["a.b"]}, "--recursor: 'a.b': 'a.b' is a name: give an IP address here"),
         ({"key_file": "/nowhere/k"}, f"--key-file: {NO_FILE}"),
-        ({"http_list_self_as": "consul"}, f"--http-list-self-as: {NO_CONSUL}"),
-        ({"key_file": "/k"}, f"--key-file: {NOT_SEALED}"),
-        ({"dns": "127.0.0.1:1"}, "--dns: DNS is not in this release: remove it"),
         ({"dev": True, "http": "0.0.0.0"}, f"--http: {no_tokens('0.0.0.0:8500', 8500)}"),
         ({"tag": ["a=b"], "tags": ["a=b"]}, "--tags: given twice, also as --tag"),
         ({"seeds": ["a"]}, "--seeds: unknown setting"),

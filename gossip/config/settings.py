@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from gossip.armour import AUTHORITY, INVITE, unwrap
+from gossip.config import parsers
 from gossip.config.checks import CheckDefinition, refuse_commands
 from gossip.config.dns import (
     DEV_DNS,
@@ -21,7 +20,6 @@ from gossip.config.dns import (
     parse_udp_size,
 )
 from gossip.config.faces import DEV_HTTP, Faces, read_faces
-from gossip.config.keyfile import read_key_file
 from gossip.config.paths import RING_FILE, default_data_dir, default_socket
 from gossip.config.proxies import ProxyDefinition, read_proxies
 from gossip.config.raw import number
@@ -41,18 +39,12 @@ from gossip.config.sources import (
 from gossip.config.values import (
     DEFAULT_PORT,
     Address,
-    check_labels,
     check_name,
     is_loopback,
     is_wildcard,
-    parse_address,
-    parse_duration,
-    parse_ip_address,
-    parse_pairs,
     show_address,
-    show_duration,
 )
-from gossip.errors import ConfigError, CryptoError
+from gossip.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -81,10 +73,6 @@ LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 LOG_FORMATS: Final = ("text", "json")
 COMMAND_CHECKS: Final = ("off", "local", "http")
 """Who may have commands run as checks: nobody; files and the local socket; the HTTP face as well."""
-MAX_SOCKET_BYTES: Final = 107
-"""What the kernel has room for in the address of a unix socket."""
-
-BROADCAST: Final = "255.255.255.255"
 NO_DISK: Final = ("", "none")
 """What `data_dir` says to keep nothing on disk."""
 
@@ -255,7 +243,7 @@ def _assemble(
     proxies: tuple[ProxyDefinition, ...],
 ) -> Config:
     take = settings.take
-    command_checks = take("command_checks", _choice(COMMAND_CHECKS), "local")
+    command_checks = take("command_checks", parsers.choice(COMMAND_CHECKS), "local")
     if command_checks == "off":
         for key, group in [("", checks), *((each.id, each.checks) for each in services)]:
             if refusal := refuse_commands(group):
@@ -263,21 +251,21 @@ def _assemble(
     dev = take("dev", _switch, default=False)
     insecure = take("insecure", _switch, default=False)
     anywhere: tuple[Address, ...] = (LOOPBACK if dev else EVERYWHERE,)
-    bind = take("bind", _bind, anywhere)
+    bind = take("bind", parsers.bind, anywhere)
     data_dir = _settle_data_dir(settings, env, dev=dev)
-    key_file = take("key_file", _key_file, None)
+    key_file = take("key_file", parsers.key_file, None)
     return Config(
-        name=_check_default(settings, "name", take("name", _name, os.uname().nodename), check_name),
+        name=_check_default(settings, "name", take("name", parsers.name, os.uname().nodename), check_name),
         socket=_check_default(
-            settings, "socket", take("socket", _socket, default_socket(env)), _check_socket
+            settings, "socket", take("socket", parsers.socket, default_socket(env)), parsers.check_socket
         ),
         data_dir=data_dir,
         key_file=key_file,
         accept_clear=take("accept_clear", _switch, default=False),
-        cluster=take("cluster", _name, DEFAULT_CLUSTER),
+        cluster=take("cluster", parsers.name, DEFAULT_CLUSTER),
         bind=_settle_bind(settings, bind, has_keys=insecure or bool(key_file) or _has_ring(data_dir)),
         advertise=_settle_advertise(settings, bind),
-        join=take("join", _join, ()),
+        join=take("join", parsers.join, ()),
         dns=take("dns", lambda value: parse_dns(_text(value)), DEV_DNS if dev else None),
         dns_domains=take("dns_domains", lambda value: parse_domains(_texts(value)), DNS_DOMAINS),
         dns_ttl=take("dns_ttl", lambda value: parse_ttl(_text(value)), 0.0),
@@ -285,16 +273,16 @@ def _assemble(
         dns_only_passing=take("dns_only_passing", _switch, default=False),
         dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(number(value)), DNS_UDP_SIZE),
         recursors=take("recursors", lambda value: parse_recursors(_texts(value)), ()),
-        http_list_self_as=take("http_list_self_as", _name, ""),
-        tags=take("tags", _tags, {}),
-        profile=take("profile", _choice(PROFILES), "lan"),
-        probe_period=take("probe_period", _duration(0.1, 60.0), None),
-        retention=take("retention", _duration(1.0, 30 * 86_400.0), None),
-        restart_grace=take("restart_grace", _duration(0.5, 3_600.0), None),
+        http_list_self_as=take("http_list_self_as", parsers.name, ""),
+        tags=take("tags", parsers.tags, {}),
+        profile=take("profile", parsers.choice(PROFILES), "lan"),
+        probe_period=take("probe_period", parsers.duration(0.1, 60.0), None),
+        retention=take("retention", parsers.duration(1.0, 30 * 86_400.0), None),
+        restart_grace=take("restart_grace", parsers.duration(0.5, 3_600.0), None),
         stream_probe=take("stream_probe", _switch, default=True),
         **_settle_admission(settings),
-        log_level=take("log_level", _choice(LOG_LEVELS), "info"),
-        log_format=take("log_format", _choice(LOG_FORMATS), "text"),
+        log_level=take("log_level", parsers.choice(LOG_LEVELS), "info"),
+        log_format=take("log_format", parsers.choice(LOG_FORMATS), "text"),
         dev=dev,
         insecure=insecure,
         leave_on_term=take("leave_on_term", _switch, default=False),
@@ -318,7 +306,7 @@ def _check_default(settings: _Settings, name: str, value: T, check: Callable[[T]
 
 
 def _settle_data_dir(settings: _Settings, env: Mapping[str, str], *, dev: bool) -> Path | None:
-    given = settings.take("data_dir", _data_dir, None)
+    given = settings.take("data_dir", parsers.data_dir, None)
     if dev:
         if given not in (None, *NO_DISK):
             raise settings.refuse("data_dir", "dev keeps nothing on disk: remove this, or dev")
@@ -355,9 +343,9 @@ def _settle_bind(settings: _Settings, bind: tuple[Address, ...], *, has_keys: bo
 
 
 def _settle_admission(settings: _Settings) -> dict[str, Any]:
-    authority = settings.take("authority", _authority, b"")
-    admission = settings.take("admission", _choice(ADMISSIONS), "invited" if authority else "open")
-    invite = settings.take("invite", _invite, "")
+    authority = settings.take("authority", parsers.authority, b"")
+    admission = settings.take("admission", parsers.choice(ADMISSIONS), "invited" if authority else "open")
+    invite = settings.take("invite", parsers.invite, "")
     if not authority:
         for name, value in (("admission", admission == "invited"), ("invite", invite)):
             if value:
@@ -368,7 +356,7 @@ def _settle_admission(settings: _Settings) -> dict[str, Any]:
 
 
 def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address:
-    host, port = settings.take("advertise", _advertise, None) or choose_advertise(bind)
+    host, port = settings.take("advertise", parsers.advertise, None) or choose_advertise(bind)
     if "%" in host:
         raise settings.refuse(
             "advertise", f"{host} means nothing on other machines: give --advertise without a zone"
@@ -377,119 +365,3 @@ def _settle_advertise(settings: _Settings, bind: tuple[Address, ...]) -> Address
 
 
 # --------------------------------------------------------------------------------------- raw values
-
-
-def _duration(least: float, most: float) -> Callable[[object], float | None]:
-    def parse(value: object) -> float | None:
-        seconds = parse_duration(_text(value))
-        if not least <= seconds <= most:
-            raise ConfigError(f"{value!r} is not within {show_duration(least)} to {show_duration(most)}")
-        return seconds
-
-    return parse
-
-
-def _choice(words: Sequence[str]) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        text = _text(value).lower()
-        if text not in words:
-            raise ConfigError(f"{text!r} is not one of {', '.join(words)}")
-        return text
-
-    return parse
-
-
-def _name(value: object) -> str:
-    return check_name(_text(value))
-
-
-def _bind(value: object) -> tuple[Address, ...]:
-    addresses = [parse_ip_address(text) for text in _texts(value)]
-    for position, (host, port) in enumerate(addresses):
-        if ip_address(host).is_multicast:
-            raise ConfigError(f"{host} is a multicast address")
-        if port and (host, port) in addresses[:position]:
-            raise ConfigError(f"{show_address((host, port))} is given twice")
-    return tuple(addresses)
-
-
-def _advertise(value: object) -> Address:
-    host, port = parse_ip_address(_text(value), 0)
-    address = ip_address(host)
-    if address.is_unspecified or address.is_multicast or host == BROADCAST:
-        raise ConfigError(
-            f"{host} cannot be advertised: give the one address at which others reach this node"
-        )
-    return host, port
-
-
-def _join(value: object) -> tuple[str, ...]:
-    seeds = _texts(value)
-    for seed in seeds:
-        host, port = parse_address(seed)
-        if port == 0:
-            raise ConfigError(f"{seed!r}: port 0 is no place to join: give the port that {host} listens at")
-    return tuple(dict.fromkeys(seeds))
-
-
-def _tags(value: object) -> dict[str, str]:
-    if isinstance(value, dict):
-        if not all(isinstance(text, str) for text in value.values()):
-            raise ConfigError("it must be a table of texts in quotes")
-        return check_labels(value)
-    return check_labels(parse_pairs(_texts(value)))
-
-
-def _authority(value: object) -> bytes:
-    try:
-        return unwrap(AUTHORITY, _text(value))
-    except CryptoError as error:
-        raise ConfigError(f"{error} (gossip ca init prints it)") from None
-
-
-def _invite(value: object) -> str:
-    """An invitation, or that in a file: so it need not stand where others read it."""
-    text = _text(value).strip()
-    if not text.startswith(INVITE):
-        try:
-            text = Path(text).read_text()
-        except (OSError, ValueError) as error:
-            why = getattr(error, "strerror", None) or "it is no path"
-            raise ConfigError(f"neither an invitation ({INVITE}...) nor a file with one: {why}") from None
-    try:
-        unwrap(INVITE, text)
-    except CryptoError as error:
-        raise ConfigError(str(error)) from None
-    return text.strip()
-
-
-def _data_dir(value: object) -> str:
-    text = _text(value)
-    if "\0" in text:
-        raise ConfigError(f"{text!r} is no path")
-    return text
-
-
-def _key_file(value: object) -> Path:
-    path = Path(_data_dir(value))
-    read_key_file(path)
-    return path
-
-
-def _socket(value: object) -> Path:
-    text = _text(value)
-    if not text:
-        raise ConfigError("it is empty")
-    return _check_socket(Path(text))
-
-
-def _check_socket(path: Path) -> Path:
-    size = len(os.fsencode(path))
-    if size > MAX_SOCKET_BYTES:
-        raise ConfigError(
-            f"{path} has {size} bytes, and the path of a unix socket has {MAX_SOCKET_BYTES} at most:"
-            " give a shorter --socket"
-        )
-    if "\0" in str(path):
-        raise ConfigError(f"{str(path)!r} is no path")
-    return path
