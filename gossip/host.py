@@ -42,8 +42,15 @@ def rss_bytes() -> int | None:
     return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
 
-def raise_descriptors() -> None:
-    """Lets this process open as many descriptors as it may: each forwarded connection takes two."""
+def raise_descriptors() -> int:
+    """Lets this process open as many descriptors as it may; for how many forwarded connections there is room.
+
+    Each takes two. Of the others, half and at most 2,048 are left to whatever else the process does.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return 1 << 20
+    return max((soft - min(soft // 2, 2_048)) // 2, 1)

@@ -49,12 +49,14 @@ class Proxying:
 
     Args:
         node: whose catalog is followed.
-        first: called before each batch of bytes, so that gossip goes first.
+        first: called before each piece, so that gossip goes first.
+        room: connections that there are descriptors for; the forwarders share them alike.
     """
 
-    def __init__(self, node: views.Reads, first: Callable[[], None]) -> None:
+    def __init__(self, node: views.Reads, first: Callable[[], None], room: int) -> None:
         self._node = node
         self._first = first
+        self._room = room
         self._forwarders: dict[Address, Forwarder] = {}
         """By the address that was configured; those that only drain are not among them."""
         self._bound: list[tuple[ProxyDefinition, socket.socket]] = []
@@ -106,6 +108,7 @@ class Proxying:
                     await self._changed.park()
                 self._has_changed = False
                 for each in self._forwarders.values():
+                    each.room = max(self._room // len(self._forwarders), 1)
                     self._feed(each)
                 await trio.sleep(WINDOW_SECONDS)
 

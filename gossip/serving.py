@@ -109,9 +109,8 @@ class Serving:
     def _build_proxying(self, wanted: Sequence[ProxyDefinition]) -> Proxying:
         from gossip.proxying import Proxying
 
-        made = Proxying(self._node, self._driver.gossip_first)
+        made = Proxying(self._node, self._driver.gossip_first, raise_descriptors())
         made.bind(wanted)
-        raise_descriptors()
         return made
 
     def _forwarders(self) -> Sequence[Forwarding]:

@@ -90,7 +90,7 @@ def _failing(is_first: bool, now: float, rng: random.Random) -> tuple[float, boo
     return rng.expovariate(1 / TOOK), not (is_first and 60 <= now < 180 and rng.random() < 0.5)
 
 
-def draw(directory: Path) -> list[Path]:
+def draw(directory: Path) -> None:
     """`balance.png` in the directory."""
     with style.styled():
         figure = need("matplotlib.figure").Figure(figsize=(style.WIDTH, 7.4), layout="constrained")
@@ -100,7 +100,7 @@ def draw(directory: Path) -> list[Path]:
         found = spread(360, _failing)
         title = "One of ten fails half of its calls for two minutes: left out"
         _draw_over_time(bottom, found, (60, 180), f"{title} {found.ejections} times")
-        return style.save(figure, directory, "balance")
+        figure.savefig(directory / "balance.png", dpi=style.DPI, metadata={"Software": None})
 
 
 def _draw_weights(axes: Any) -> None:

@@ -172,9 +172,15 @@ def _prefer_zone(options: Namespace, found: list[Message]) -> list[Message]:
     if len(weights) < 2 or not any(weights.values()):
         return found
     from gossip.calling.zones import shares
+    from gossip.errors import GossipError, UnreachableError
 
-    with Channel(options.socket) as channel:
-        places = channel.call("members.places")
+    try:
+        with Channel(options.socket) as channel:
+            places = channel.call("members.places")
+    except UnreachableError:
+        raise
+    except GossipError:
+        return found  # the agent is older than the question
     if not weights.get(places["zone"]):
         return found
     parts = shares(places["zone"], places["zones"], weights)

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
     from gossip.client.framing import Message
 
-__all__ = ["PLACES", "PLACES_SECONDS", "Mirror"]
+__all__ = ["PLACES", "PLACES_SECONDS", "RETURN_SECONDS", "Mirror"]
 
 PLACES: tuple[str, Message] = ("members.places", {})
 """What to ask for what `placed` is told."""
 PLACES_SECONDS = 30.0
 """How old the places may be: round trips drift, and nodes come and go."""
+RETURN_SECONDS = 5.0
+"""How long an agent that is back may know nothing of a service before that is believed."""
 _PLAIN = Question()
 
 
@@ -57,6 +59,9 @@ class Mirror:
         self._numbers: dict[object, str] = {}
         self._in_step = False
         self._known_at = -math.inf
+        self._before: dict[str, tuple[Instance, ...]] = {}
+        """What was held of services that the agent, when it came back, knew nothing of."""
+        self._before_until = -math.inf
         self._places = Places()
         self._picking = Picking(chance, clock)
 
@@ -123,12 +128,19 @@ class Mirror:
         question = _PLAIN
         if tags or near or not zone or subset or no_suspect:
             question = Question(frozenset(texts(tags)), near, zone, subset, no_suspect)
-        found = self._picking.pick(name, self.lookup(name), question, self._places, avoid, key)
+        offered = self.lookup(name) or self._remembered(name)
+        found = self._picking.pick(name, offered, question, self._places, avoid, key)
         if found is None:
             raise NotFoundError(
                 f"no instance of {name!r} may be called: see 'gossip lookup {name} --any --json'"
             )
         return found
+
+    def _remembered(self, name: str) -> tuple[Instance, ...]:
+        """What was: an agent that has just been started may not have heard of the others yet."""
+        if name in self._before and self._clock() < self._before_until:
+            return self._before[name]
+        return ()
 
     def call(
         self,
@@ -255,6 +267,7 @@ class Mirror:
         if not self._in_step:
             self._fresh[name] = value
         elif value != self._held.get(name, ()):
+            self._before.pop(name, None)
             if value:
                 self._held[name] = value
             else:
@@ -268,6 +281,8 @@ class Mirror:
                 # The same object if nothing changed: whoever waits for a change tells by that.
                 new[name] = old[name] if old.get(name) == value else value
         changed = [name for name in old.keys() | new.keys() if old.get(name) is not new.get(name)]
+        self._before = {name: value for name, value in old.items() if name not in new}
+        self._before_until = self._clock() + RETURN_SECONDS
         self._held = new
         self._fresh = {}
         self._in_step = True

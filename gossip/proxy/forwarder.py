@@ -9,6 +9,7 @@ will ever answer them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import random
 import socket
@@ -31,12 +32,15 @@ if TYPE_CHECKING:
     from gossip.config import Address
     from gossip.config.proxies import ProxyDefinition
 
-__all__ = ["Forwarder", "listen"]
+__all__ = ["HIDDEN", "Forwarder", "listen"]
 
 BACKLOG: Final = 1024
 PAUSE_SECONDS: Final = 0.1
 """After an accept that failed for want of descriptors."""
+OUR_OWN_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
+"""Connecting fails with these for want of something here."""
 HIDDEN: Final = frozenset(("critical", "maintenance", "dead", "left"))
+"""Statuses of instances that are not to be called."""
 
 _log = logging.getLogger("gossip.proxy")
 
@@ -68,7 +72,7 @@ class Forwarder:
     Args:
         sock: from `listen`; closed when it ends.
         definition: what it does; may be replaced while it runs, for the connections from then on.
-        first: called before each batch of bytes.
+        first: called before each piece.
         chance: gives numbers from 0 to below 1.
     """
 
@@ -82,11 +86,14 @@ class Forwarder:
         self.definition = definition
         self.address: Address = sock.getsockname()[:2]
         self.places = Places()
+        self.room = 1 << 20
+        """Connections that this process has descriptors for, whatever the definition allows."""
         self._sock = sock
         self._pump = Pump(first)
         self._figures = Figures()
         self._chance = chance
         self._balancer: Balancer[Target] = Balancer(chance, name=f"{chance():.17f}")
+        self._everybody: list[Target] = []
         self._offered: tuple[Target, ...] = ()
         self._hidden: dict[Key, str] = {}
         self._links: dict[Key, set[Link]] = {}
@@ -114,6 +121,9 @@ class Forwarder:
         """All instances of the service, those too that are not to be called."""
         # What has no port is only there to be seen.
         everybody = [each for each in instances if each.port]
+        if everybody == self._everybody:
+            return
+        self._everybody = everybody
         self._offered = tuple(each for each in everybody if each.status not in HIDDEN)
         self._hidden = {key_of(each): each.status for each in everybody if each.status in HIDDEN}
         called = {key_of(each) for each in self._offered}
@@ -190,7 +200,7 @@ class Forwarder:
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         while not self._is_stopping.is_set():
-            while self._busy >= self.definition.max_connections:
+            while self._busy >= min(self.definition.max_connections, self.room):
                 await self._changed.park()
             try:
                 await trio.lowlevel.wait_readable(self._sock)
@@ -224,7 +234,8 @@ class Forwarder:
                     sock = await dial(target.address, target.port, definition.connect_timeout)
                 except OSError as error:
                     self._figures.attempts_failed += 1
-                    balancer.end(record, trio.current_time(), ok=False)
+                    is_ours = error.errno in OUR_OWN_FAULT
+                    balancer.end(record, trio.current_time(), ok=None if is_ours else False)
                     _log.debug("proxy", extra={"fields": {"detail": f"{target.address}: {error}"}})
                     continue
                 except BaseException:

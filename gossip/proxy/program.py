@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -13,13 +14,13 @@ import gossip
 from gossip import log
 from gossip.client.aio.line import Line
 from gossip.client.framing import TIMEOUT
-from gossip.client.mirror import PLACES, PLACES_SECONDS
+from gossip.client.mirror import PLACES, PLACES_SECONDS, RETURN_SECONDS
 from gossip.client.paths import socket_path
 from gossip.client.picking import places_of
 from gossip.config import show_address
 from gossip.errors import GossipError
 from gossip.host import raise_descriptors
-from gossip.proxy.forwarder import Forwarder, listen
+from gossip.proxy.forwarder import HIDDEN, Forwarder, listen
 
 if TYPE_CHECKING:
     import socket
@@ -47,7 +48,6 @@ def run(definition: ProxyDefinition, path: str | None, metrics: Address | None, 
         TransportError: it cannot listen.
     """
     log.set_up("warning", "text")
-    raise_descriptors()
     return trio.run(_main, definition, path, metrics, as_json)
 
 
@@ -59,6 +59,7 @@ async def _main(definition: ProxyDefinition, path: str | None, metrics: Address 
             first = await anext(watch)
             sock = listen(definition.listen)
             forwarder = Forwarder(sock, definition)
+            forwarder.room = raise_descriptors()
             forwarder.offer(first.instances)
             async with trio.open_nursery() as nursery:
                 try:
@@ -89,8 +90,26 @@ def _say_where(forwarder: Forwarder, as_json: bool) -> None:
 
 
 async def _follow(watch: AsyncWatch[ServiceView], forwarder: Forwarder) -> None:
-    async for view in watch:
-        forwarder.offer(view.instances)
+    """Offers what the agent says; that there is nobody, of one that is back, only after a while."""
+    doubted: ServiceView | None = None
+    believed_at = math.inf
+    while True:
+        view = None
+        with trio.move_on_at(believed_at):
+            try:
+                view = await anext(watch)
+            except StopAsyncIteration:
+                return
+        if view is not None and not any(each.status not in HIDDEN for each in view):
+            if view.resync and doubted is None:
+                believed_at = trio.current_time() + RETURN_SECONDS
+            if trio.current_time() < believed_at < math.inf:
+                doubted = view
+                continue
+        known = doubted if view is None else view
+        doubted, believed_at = None, math.inf
+        if known is not None:
+            forwarder.offer(known.instances)
 
 
 async def _locate(path: str, forwarder: Forwarder) -> None:

@@ -88,7 +88,7 @@ class Pump:
     """All the links of a forwarder.
 
     Args:
-        first: called before each batch, so that what is more urgent in this thread goes first.
+        first: called before each piece, so that what is more urgent in this thread goes first.
     """
 
     def __init__(self, first: Callable[[], None] = lambda: None) -> None:
@@ -113,8 +113,8 @@ class Pump:
             while True:
                 await trio.lowlevel.wait_readable(self._epoll.fileno())
                 while events := poll(0, BATCH):
-                    self._first()
                     for fd, mask in events:
+                        self._first()
                         end = self._ends.get(fd)
                         if end is not None:
                             self._serve(end, mask)

@@ -224,9 +224,9 @@ def test_a_subset_is_the_same_and_refills(rng: random.Random) -> None:
     assert len(set(picks(mine, rest, 300, Question(subset=3))) & few) == 2
     # Over many callers, all instances are used alike.
     used: Counter[str] = Counter()
-    for number in range(1_000):
+    for number in range(400):
         used.update(set(picks(Balancer(rng.random, name=str(number)), offered, 30, Question(subset=3))))
-    assert max(used.values()) < 1.3 * min(used.values())
+    assert max(used.values()) < 1.5 * min(used.values())
 
 
 def test_near_is_the_own_zone_then_the_nearest(rng: random.Random) -> None:

@@ -231,6 +231,25 @@ def test_calls_are_counted_and_their_failures_held_against_the_instance() -> Non
     assert mirror.balance("db").standings[0].share == 1.0
 
 
+def test_an_agent_that_is_back_and_knows_nobody_yet_is_not_believed_at_once() -> None:
+    now = 5.0
+    mirror = a_filled_mirror(clock=lambda: now)
+    mirror.lost()
+    mirror.begin([{"watch": 1, "services": 0, "index": 0}])
+    mirror.take({"watch": 1, "ready": True})
+    assert mirror.lookup("db") == ()
+    assert mirror.pick("db").id == "d"
+    now += 4.9
+    mirror.take({"watch": 1, "service": "web", "instances": [an_instance("new")], "index": 1})
+    assert (mirror.pick("db").id, mirror.pick("web").id) == ("d", "new")
+    mirror.take({"watch": 1, "service": "web", "instances": [], "index": 2})
+    with pytest.raises(gossip.NotFoundError):
+        mirror.pick("web")
+    now += 0.2
+    with pytest.raises(gossip.NotFoundError):
+        mirror.pick("db")
+
+
 def test_places_decide_who_is_near() -> None:
     mirror = Mirror(["web"], chance=lambda: 0.3)
     near, far = an_instance("near", zone="z"), an_instance("far", node_id="b" * 32)

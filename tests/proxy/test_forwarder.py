@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import socket
 from collections import Counter
 from typing import TYPE_CHECKING
@@ -276,8 +277,11 @@ async def test_its_own_end_waits_for_those_that_are_busy() -> None:
         assert forwarder.figures.overstayed == 0
 
 
-async def test_more_than_it_takes_wait_their_turn() -> None:
-    async with instance("a") as a, forwarding(a, max_connections=2) as forwarder:
+@pytest.mark.parametrize("by_definition", [True, False])
+async def test_more_than_it_takes_wait_their_turn(by_definition: bool) -> None:
+    settings = {"max_connections": 2} if by_definition else {}
+    async with instance("a") as a, forwarding(a, **settings) as forwarder:
+        forwarder.room = 1_000 if by_definition else 2
         first, second, third = [await open_to(forwarder) for _ in range(3)]
         for stream in (first, second, third):
             await stream.send_all(b"x")
@@ -287,6 +291,19 @@ async def test_more_than_it_takes_wait_their_turn() -> None:
         assert await third.receive_some() == b"x"
         await second.aclose()
         await third.aclose()
+
+
+async def test_what_is_lacking_here_is_not_held_against_the_instance(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def full(*_: object) -> socket.socket:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async with instance("a") as a, instance("b") as b, forwarding(a, b) as forwarder:
+        with monkeypatch.context() as patch:
+            patch.setattr("gossip.proxy.forwarder.dial", full)
+            for _ in range(6):
+                assert await said(forwarder) == b""
+        assert (forwarder.figures.unreachable, forwarder.counted()["ejected"]) == (6, 0)
+        assert await said(forwarder) == b"hello"
 
 
 async def test_a_changed_definition_holds_for_what_comes() -> None:
@@ -305,13 +322,13 @@ async def test_a_changed_definition_holds_for_what_comes() -> None:
 async def test_hundreds_of_connections() -> None:
     raise_descriptors()
     async with instance("a") as a, forwarding(a) as forwarder, contextlib.AsyncExitStack() as stack:
-        streams = [await stack.enter_async_context(await open_to(forwarder)) for _ in range(500)]
+        streams = [await stack.enter_async_context(await open_to(forwarder)) for _ in range(300)]
         for turn in range(2):
             for stream in streams:
                 await stream.send_all(b"%d" % turn)
             for stream in streams:
                 assert await stream.receive_some() == b"%d" % turn
-        assert forwarder.figures.active == 500
+        assert forwarder.figures.active == 300
 
 
 def test_a_port_that_is_taken_is_told() -> None:
