@@ -118,6 +118,8 @@ class Pump:
                         end = self._ends.get(fd)
                         if end is not None:
                             self._serve(end, mask)
+                    if len(events) < BATCH:
+                        break
                     await trio.lowlevel.checkpoint()
         finally:
             for link in self.links():
