@@ -95,8 +95,9 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
 def free_ports(count: int) -> list[int]:
     """Ports of loopback that nobody has at this moment, for programs that cannot be given 0.
 
-    They lie below those that the system hands out by itself: one of these could be a client's before the program
-    has bound it. None is given twice; where the search begins depends on the process, since others search too.
+    They lie below those that the system hands out by itself: one of these could be a client's before the
+    program has bound it. None is given twice; where the search begins depends on the process, since others
+    search too.
     """
     ports = (12_000 + number % 20_000 for number in _candidates)
     return list(itertools.islice(filter(_is_free, ports), count))
