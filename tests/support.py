@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ __all__ = [
     "PEERS",
     "ROOT",
     "clean_environment",
+    "free_ports",
     "requires_package",
     "requires_peer",
     "requires_program",
@@ -87,6 +90,30 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
         and name not in ("COLUMNS", "LINES")
     }
     return kept | dict(extra or {})
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of loopback that nobody has at this moment, for programs that cannot be given 0.
+
+    They lie below those that the system hands out by itself: one of these could be a client's before the
+    program has bound it. None is given twice; where the search begins depends on the process, since others
+    search too.
+    """
+    ports = (12_000 + number % 20_000 for number in _candidates)
+    return list(itertools.islice(filter(_is_free, ports), count))
+
+
+_candidates = itertools.count(os.getpid() * 61)
+
+
+def _is_free(port: int) -> bool:
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(socket.AF_INET, kind) as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                return False
+    return True
 
 
 def run_program(

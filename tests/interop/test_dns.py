@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from tests.agent.processes import PATIENCE, Ask, Process, until
-from tests.support import clean_environment, requires_program
+from tests.support import clean_environment, free_ports, requires_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -79,16 +79,10 @@ def running(log: Path, *command: str) -> Iterator[subprocess.Popen[bytes]]:
         child.wait(PATIENCE)
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 @contextlib.contextmanager
 def unbound(folder: Path, dns: str) -> Iterator[str]:
     """An unbound that forwards our domain, with the case of its questions mixed; where it answers."""
-    port = free_port()
+    (port,) = free_ports(1)
     config = folder / "unbound.conf"
     config.write_text(
         "server:\n"
@@ -113,7 +107,7 @@ class HAProxy:
     """One backend whose servers come from SRV records."""
 
     def __init__(self, folder: Path, dns: str) -> None:
-        self.port = free_port()
+        (self.port,) = free_ports(1)
         self._control = folder / "haproxy.sock"
         self.config = folder / "haproxy.cfg"
         self.config.write_text(

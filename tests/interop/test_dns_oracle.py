@@ -16,7 +16,8 @@ import pytest
 
 from bench.dns import PEERS
 from tests.agent.processes import PATIENCE, Process, until
-from tests.interop.test_dns import free_port, running
+from tests.interop.test_dns import running
+from tests.support import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +79,7 @@ def consul(folder: Path) -> Iterator[int]:
     if not program.exists():
         pytest.skip("no Consul 1.8.7 here: scripts/peers consul fetches it")
     names = ("dns", "http", "server", "serf_lan", "serf_wan")
-    ports = {name: free_port() for name in names}
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     settings = {
         "server": True, "bootstrap_expect": 1, "node_name": "one", "bind_addr": "127.0.0.1",
         "data_dir": str(folder / "consul"), "log_level": "ERR", "ports": ports, "node_meta": {"role": "db"},

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import abc
 import json
-import socket
 import subprocess
 from typing import TYPE_CHECKING, Self
 
 from tests.agent.processes import Process, until
 from tests.interop.api import get
-from tests.support import clean_environment, requires_peer
+from tests.support import clean_environment, free_ports, requires_peer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,7 +134,7 @@ class ConsulWorld(World):
         self.program = requires_peer("consul", "consul", optional=True)
         self._folder = folder
         self._size = size
-        self._ports = [_free_ports(6) for _ in range(size)]
+        self._ports = [free_ports(6) for _ in range(size)]
         self._children: list[subprocess.Popen[bytes]] = []
         try:
             for place in range(size):
@@ -212,12 +211,3 @@ class ConsulWorld(World):
             child.kill()
         for child in self._children:
             child.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that nobody has at this moment: Consul takes 0 for a default of its own."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in held]
-    for each in held:
-        each.close()
-    return ports
