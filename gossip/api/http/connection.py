@@ -15,7 +15,6 @@ of a body, in both directions.
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import math
 from http import HTTPStatus
@@ -24,7 +23,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 import h11
 import trio
 
-from gossip.api.http.hosts import is_welcome
+from gossip.api.http.objections import MAX_BODY_BYTES, as_wanted, objection
 from gossip.api.http.packing import is_worth_packing, packed, wants_gzip
 from gossip.api.http.shortcuts import Shortcuts, fields_of
 from gossip.api.http.values import (
@@ -36,7 +35,6 @@ from gossip.api.http.values import (
     answer_error,
     merged,
     no_path,
-    plain,
     problem,
     request,
     too_large,
@@ -46,9 +44,9 @@ from gossip.errors import GossipError
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gossip.api.http.guard import Guard, Pass
+    from gossip.api.http.guard import Guard
     from gossip.api.http.line import Line
-    from gossip.api.http.routes import Match, Route, Routes
+    from gossip.api.http.routes import Route, Routes
 
 __all__ = ["Conversation", "Server"]
 
@@ -61,7 +59,6 @@ HEAD_BYTES: Final = 4_096
 """Read at once where a header is to come: 20 KiB of short lines already cost 20 ms."""
 READ_BYTES: Final = 16_384
 MAX_HEADER_BYTES: Final = 16_384
-MAX_BODY_BYTES: Final = 1_048_576
 BODILESS: Final = (204, 304)
 MEANINGLESS: Final = ("GET", "HEAD")
 """Whose requests' bodies say nothing."""
@@ -225,20 +222,20 @@ class Conversation:
         except BadRequestError as error:
             path = event.target.decode("ascii").partition("?")[0]
             match = self._server.routes.find(method, path)
-            await self._finish(OTHER, _as_wanted(answer_error(error), match))
+            await self._finish(OTHER, as_wanted(answer_error(error), match))
             return
         admitted = self._server.guard.admit(asked)
         match = self._server.routes.find(method, asked.path)
         route = match.route
         name = match.name or OTHER if route is None else route.pattern
         self._takes_gzip = wants_gzip(headers.get("accept-encoding", ""))
-        refusal = self._objection(admitted, match)
+        refusal = objection(self._server, admitted, match)
         if refusal is None and body is None:
             body = await self._body(method)
         if refusal is not None or route is None:
             await self._finish(name, refusal or no_path(asked.path))
         elif body is None:
-            await self._finish(name, _as_wanted(too_large(MAX_BODY_BYTES), match))
+            await self._finish(name, as_wanted(too_large(MAX_BODY_BYTES), match))
         else:
             clean = admitted.asked
             asked = Request(
@@ -265,28 +262,6 @@ class Conversation:
             and not http.trailing_data[0]
         ):
             self._server.shortcuts.remember(self._came, route.pattern, answer, gzip=self._takes_gzip)
-
-    def _objection(self, admitted: Pass, match: Match) -> Response | None:
-        """Why this request is not taken, as far as its head tells."""
-        server, asked = self._server, admitted.asked
-        host = asked.headers.get("host")
-        if server.checks_host and host is not None and not is_welcome(host, server.host):
-            text = f"the host {host[:100]!r} is not this agent: ask for localhost or an IP address"
-            return _as_wanted(problem(403, "refused", text), match)
-        if match.refusal is not None:
-            return match.refusal
-        if match.route is None:
-            if not match.allow:
-                return no_path(asked.path)
-            allow = ", ".join(match.allow)
-            text = f"{asked.path[:100]} takes {allow}"
-            return problem(405, "method_not_allowed", text, [("allow", allow)])
-        if (denied := server.guard.objection(admitted, match.route)) is not None:
-            return denied
-        # h11 has seen to it that it is a number of at most twenty digits.
-        if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
-            return _as_wanted(too_large(MAX_BODY_BYTES), match)
-        return None
 
     async def _body(self, method: str) -> bytes | None:
         """The request's body; None if it is too long. One that means nothing is read, and not kept."""
@@ -337,19 +312,10 @@ class Conversation:
 
         async def watch() -> None:
             nonlocal gone
-            held = 0
-            while held < READ_BYTES:
-                try:
-                    data = await self._line.receive(HEAD_BYTES)
-                except OSError:
-                    data = b""
-                if not data:
-                    gone = True
-                    scope.cancel()
-                    return
-                # The next request came early: h11 keeps it until its turn.
-                self._http.receive_data(data)
-                held += len(data)
+            # The next request may come early: h11 keeps it until its turn.
+            gone = await _goes(self._line, self._http.receive_data)
+            if gone:
+                scope.cancel()
 
         result: tuple[T | None, Exception | None] = (None, None)
         async with trio.open_nursery() as nursery:
@@ -448,16 +414,24 @@ class Conversation:
             self._is_cut = False
 
 
-def _as_wanted(answer: Response, match: Match) -> Response:
-    """An error of the connection's, in the form that the path's other errors have."""
-    if not match.is_plain:
-        return answer
-    return plain(answer.status, str(json.loads(answer.body)["error"]), answer.headers)
-
-
 async def _outcome(work: Awaitable[T]) -> tuple[T | None, Exception | None]:
     """A fault is handed over as a value: whoever asked for the work goes on."""
     try:
         return await work, None
     except Exception as error:  # noqa: BLE001 - whatever a handler does wrong is counted by its caller
         return None, error
+
+
+async def _goes(line: Line, keep: Callable[[bytes], None]) -> bool:
+    """Returns when the client has gone (True), or has sent too much to go on listening."""
+    held = 0
+    while held < READ_BYTES:
+        try:
+            data = await line.receive(HEAD_BYTES)
+        except OSError:
+            return True
+        if not data:
+            return True
+        keep(data)
+        held += len(data)
+    return False
