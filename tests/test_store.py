@@ -667,6 +667,30 @@ def test_what_checks_found_is_not_for_another_identity(home: Path) -> None:
     again.close()
 
 
+# -- the cluster's keys ----------------------------------------------------------------------------
+
+
+def test_keys_come_back_are_their_owners_alone_and_outlive_an_identity(home: Path) -> None:
+    store = Store.open(home, MACHINE)
+    assert store.saved.keys is None
+    store.save_keys({"keys": [["a", "sending", "00", "11"]]})
+    store.close()
+    assert (home / "keys").stat().st_mode & 0o777 == 0o600
+    for machine in (MACHINE, "f" * 32):
+        again = Store.open(home, machine)
+        assert again.saved.keys == {"keys": [["a", "sending", "00", "11"]]}
+        again.close()
+
+
+def test_damaged_keys_are_never_taken_for_none(home: Path) -> None:
+    store = Store.open(home, MACHINE)
+    store.save_keys({"keys": []})
+    store.close()
+    (home / "keys").write_bytes(b"x")
+    with pytest.raises(StoreError, match=r"keys is damaged: restore it .* --key-file"):
+        Store.open(home, MACHINE)
+
+
 # -- the authority's word --------------------------------------------------------------------------
 
 

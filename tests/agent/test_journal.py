@@ -24,6 +24,7 @@ class SlowStore(Store):
         self.groups: list[int] = []
         self.compactions: list[Sequence[StoredRecord]] = []
         self.counters: list[int] = []
+        self.keys: list[object] = []
         self.floors: list[int] = []
         self.remembered: Sequence[tuple[str, int]] = ()
         self.problem: StoreError | None = None
@@ -61,6 +62,11 @@ class SlowStore(Store):
         if self.problem is not None:
             raise self.problem
         self.checks.append(content)
+
+    def save_keys(self, content: object) -> None:
+        if self.problem is not None:
+            raise self.problem
+        self.keys.append(content)
 
     def save_bans(self, bans: Sequence[bytes]) -> None:
         if self.problem is not None:
@@ -311,3 +317,27 @@ async def test_bans_are_on_disk_before_they_are_answered_and_a_full_disk_is_told
         await scene.journal.settle()
     assert scene.store.bans == [[b"one"], [b"one", b"two"]]
     assert scene.store.used == [[(b"h", b"n")]]
+
+
+async def test_keys_are_told_of_once_they_are_on_disk_and_saved_until_they_are(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gossip.journal.RETRY_SECONDS", 0.01)
+    scene = Scene()
+    told: list[int] = []
+    scene.journal.keep_keys(lambda: "now", told.append)
+    nursery.start_soon(scene.journal.run)
+    with trio.fail_after(10):
+        scene.store.problem = StoreError("full")
+        with pytest.raises(StoreError):
+            await scene.journal.save_keys("by hand")
+        scene.journal.save_keys_of(1)
+        scene.journal.save_keys_of(2)
+        await trio.sleep(0.05)
+        assert told == []
+        scene.store.problem = None
+        await scene.journal.settle()
+        assert told == [2]
+        await scene.journal.save_keys("by hand")
+    assert scene.store.keys == ["now", "by hand"]
+    assert told == [2]

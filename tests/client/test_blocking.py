@@ -269,3 +269,18 @@ def test_what_json_does_not_have_is_not_sent(agent: ScriptedAgent, value: Any) -
     with gossip.connect(agent.path) as g, pytest.raises(gossip.LocalProtocolError, match="cannot be asked"):
         g.register("web", value)
     assert agent.asked == []
+
+
+def test_keys_are_listed_and_rotated(agent: ScriptedAgent) -> None:
+    agent.script = {
+        "keys.list": Reply({"keys": [], "change": None}),
+        "keys.rotate": Reply({"name": "next", "mark": "00" * 16}),
+    }
+    with gossip.connect(agent.path) as g:
+        assert g.keys() == {"keys": [], "change": None}
+        assert g.rotate_keys() == g.rotate_keys("next", insist=True) == "next"
+    assert agent.asked == [
+        ("keys.list", {}),
+        ("keys.rotate", {"name": "", "key": "", "insist": False}),
+        ("keys.rotate", {"name": "next", "key": "", "insist": True}),
+    ]

@@ -123,7 +123,7 @@ def test_a_drowned_process_loses_what_does_not_fit_its_own_buffer() -> None:
     world = scripted(2)
     a, b = world.hosts
     b.agent.set_costs(Costs(wake=0, received=SECOND, sent=0, checked=0, signed=0, tick=0))
-    b.receive_buffer = 4 * (768 + 63)
+    b.receive_buffer = 4 * (768 + 64)
     say(a, *[Send(b.address, packet(number)) for number in range(10)])
     world.run(20)
     # One is being handled while four wait.

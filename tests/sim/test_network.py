@@ -222,13 +222,13 @@ def test_messages_and_bytes_are_counted_by_node_and_kind() -> None:
     a, b = world.hosts
     send(a, b, 1, 2)
     world.run(1)
-    size = 42 + len(b"\x93\x06\xc4\x10") + 16 + len(b"\x90")
+    size = 42 + len(b"\x94\x06\xc4\x10") + 16 + len(b"\x90\x00")
     assert a.sent.kinds == {"Gossip": [2, 2 * size]}
     assert b.received.kinds == {"Gossip": [2, 2 * size]}
     assert (a.sent.messages, a.sent.bytes, a.received.messages) == (2, 2 * size, 0)
 
 
-@pytest.mark.parametrize(("sized", "size"), [(True, 63), (False, 0)])
+@pytest.mark.parametrize(("sized", "size"), [(True, 64), (False, 0)])
 def test_sizes_without_the_codec_are_the_same_if_asked_for(sized: bool, size: int) -> None:
     world = scripted(2, codec=False, sized=sized)
     a, b = world.hosts
