@@ -17,6 +17,7 @@ from gossip.core.health import Health
 from gossip.core.look import LastLooks
 from gossip.core.member import ACCUSE_BURST
 from gossip.core.members import Member, MemberTable
+from gossip.core.params import ACCUSED_AGAIN_PERIODS
 from gossip.core.pings import Pings
 from gossip.core.records import Accusation, Fact, MemberRecord
 from gossip.core.requests import Requests
@@ -299,6 +300,22 @@ class Detector:
             if member.suspicion is not None:
                 member.suspicion.extended += gap
                 self._table.revision += 1
+
+    def credible(self, member: Member, now: float) -> int:
+        """On how many hosts the accusers of `member` live that have been alive here for long.
+
+        Whoever has the cluster's key can invent members, on its own host or on none: those that do not answer
+        are dead by then.
+        """
+        age = ACCUSED_AGAIN_PERIODS * self._ctx.params.period
+        accusers = [self._table.get(accuser) for accuser in member.accusations]
+        return len(
+            {
+                accuser.address[0]
+                for accuser in accusers
+                if accuser is not None and accuser.status is Status.ALIVE and now - accuser.since >= age
+            }
+        )
 
     def charges(self, member: Member) -> tuple[bytes, ...]:
         """What is held against a member, for it to hear (the buddy system); a leaver's own word."""

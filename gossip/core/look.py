@@ -1,10 +1,11 @@
 """The last look: whoever is about to bury a member asks it once more, itself.
 
 Small pings, each given what the member's round trips make likely. One is enough where as many accuse as
-bring the clock to its minimum, this node among them: each has asked in three ways for a whole period. Who
-has not asked itself sends three at once: all the others may be one liar. With fewer accusers there
-are three, and with the third helpers are asked too: neither a lost datagram nor one bad path between two
-nodes is a reason to bury anybody. On a quiet network that takes a fraction of a second.
+bring the clock to its minimum, this node or so many of long standing on hosts of their own among them: each
+has asked in three ways for a whole period. Otherwise all of them may be one liar, and three are sent at
+once. With fewer accusers there are three, and with the third helpers are asked too: neither a lost datagram
+nor one bad path between two nodes is a reason to bury anybody. On a quiet network that takes a fraction of a
+second.
 Who is known to be reached over streams only is asked over one instead.
 """
 
@@ -34,6 +35,7 @@ class Judge(Protocol):
     """Who wants to know how a look has ended."""
 
     def charges(self, member: Member) -> tuple[bytes, ...]: ...
+    def credible(self, member: Member, now: float) -> int: ...
     def look_answered(self, member: Member, now: float) -> None: ...
     def look_failed(self, member: Member, now: float) -> None: ...
 
@@ -73,7 +75,7 @@ class LastLooks:
             if member.degraded and self._ctx.params.stream_probe:
                 self._call(look, now)
             else:
-                for _ in range(PINGS if self._is_hearsay(member) else 1):
+                for _ in range(PINGS if self._is_hearsay(member, now) else 1):
                     self._ping(look, now)
 
     def wait_over(self, subject: NodeId, now: float) -> None:
@@ -89,13 +91,12 @@ class LastLooks:
         else:
             self.fail(look, now)
 
-    def _is_hearsay(self, member: Member) -> bool:
-        """Whether as many accuse as are needed, and this node has met nothing itself.
-
-        Some of them may lie, or be one: it asks as often as where few accuse, but at once.
-        """
-        said = member.accusations
-        return len(said) > self._ctx.params.suspicion_k and self._ctx.notary.id not in said
+    def _is_hearsay(self, member: Member, now: float) -> bool:
+        """Whether as many accuse as are needed, but this node is none of them, and they may be one liar."""
+        said, enough = member.accusations, self._ctx.params.suspicion_k
+        if len(said) <= enough or self._ctx.notary.id in said:
+            return False
+        return self._judge.credible(member, now) <= enough
 
     def fail(self, look: Look, now: float) -> None:
         self.drop(look.member.id)

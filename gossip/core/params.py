@@ -10,6 +10,7 @@ import math
 from msgspec import Struct
 
 __all__ = [
+    "ACCUSED_AGAIN_PERIODS",
     "LAN",
     "LOCAL",
     "PACKET_OVERHEAD_BYTES",

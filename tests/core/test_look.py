@@ -128,3 +128,22 @@ def test_who_has_met_nothing_itself_asks_three_times_at_once(accusers: int) -> N
     assert rig.now - since == pytest.approx(ROUND)
     assert len(x.got(Ping)) == 3
     assert not rig.node._pings._expected
+
+
+@pytest.mark.parametrize(("age", "places", "pings"), [(0, 2, 3), (19, 2, 3), (21, 1, 3), (21, 2, 1)])
+def test_on_the_word_of_two_of_long_standing_on_two_hosts_it_asks_once(
+    age: int, places: int, pings: int
+) -> None:
+    """Whoever has the cluster's key can invent members, but no other hosts on which they answer for long."""
+    rig = Rig(params=QUIET)
+    a, b, *_, x = rig.members(8)
+    rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
+    rig.member(x).sample_rtt(RTT)
+    if places == 1:
+        rig.hear(a, b.again(host=a.address[0], port=9_999))
+    rig.run(age * QUIET.period)
+    x.acks = False
+    for accuser in (a, b):
+        rig.hear(accuser, accuser.accuse(x))
+    rig.run_until(lambda: x.got(Ping), 10)
+    assert len(x.got(Ping)) == pings
