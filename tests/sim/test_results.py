@@ -110,7 +110,7 @@ def test_a_crash_is_followed_from_the_first_to_the_last_who_notices(result: Resu
         (1, 12_000_000, "all"),
     ]
     deaths = rows(result, "events", kind="member_failed", subject=0)
-    times = [row["at_us"] for row in deaths]
+    times = [row["at_us"] for row in deaths if row["host"] != 10]
     assert (found[0]["first_us"], found[0]["full_us"]) == (min(times), max(times))
     assert found[0]["noticed"] == found[0]["observers"] == 9, (
         "n10 has left; the other crashed; n12 came later"
