@@ -9,6 +9,7 @@ from the test's name. To look for what nobody has seen yet:
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -59,6 +60,17 @@ def seed(request: pytest.FixtureRequest) -> int:
 def rng(seed: int) -> random.Random:
     """The generator that core is given in tests."""
     return random.Random(seed)
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Generator[None]:
+    """An agent in a test's process takes the log for itself: the next test's `caplog` is to see it again."""
+    logger, raises = logging.getLogger("gossip"), logging.raiseExceptions
+    handlers, propagate, level = list(logger.handlers), logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate = handlers, propagate
+    logger.setLevel(level)
+    logging.raiseExceptions = raises
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

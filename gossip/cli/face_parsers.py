@@ -60,7 +60,7 @@ def add_token(commands: argparse._SubParsersAction[Parser]) -> None:
         commands,
         "token",
         "token:token",
-        "make a token for the HTTP face, or hash one from standard input",
+        "make a token for the HTTP face, or hash one",
         example="gossip token new prometheus --scope read --file /etc/gossip/tokens",
         client=False,
     )
