@@ -84,7 +84,7 @@ def test_the_core_misses_as_many_as_the_law_says(nodes: int, sends: int, updates
 
 
 @pytest.mark.parametrize(
-    ("nodes", "updates"), [(9, 500), (99, 200), pytest.param(999, 10, marks=pytest.mark.slow)]
+    ("nodes", "updates"), [(9, 500), (99, 200), pytest.param(999, 5, marks=pytest.mark.slow)]
 )
 def test_with_the_shipped_limit_nobody_misses_anything(nodes: int, updates: int, seed: int) -> None:
     row = measure(nodes, updates, ALONE, seed=seed, spacing=OVERLAP)
