@@ -69,7 +69,7 @@ def test_the_rule_of_the_peers_misses_most_just_below_a_power_of_ten() -> None:
 
 @pytest.mark.parametrize(
     ("nodes", "sends", "updates"),
-    [(9, 2, 900), (9, 3, 900), (99, 3, 60), (99, 5, 90), pytest.param(999, 5, 12, marks=pytest.mark.slow)],
+    [(9, 2, 900), (9, 3, 900), (99, 3, 60), (99, 5, 90), pytest.param(999, 10, 12, marks=pytest.mark.slow)],
 )
 def test_the_core_misses_as_many_as_the_law_says(nodes: int, sends: int, updates: int, seed: int) -> None:
     row = measure(nodes, updates, sending(nodes, sends), seed=seed)

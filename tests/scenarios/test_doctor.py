@@ -152,7 +152,7 @@ def stopped(world: World, _a: Host, b: Host) -> None:
         (blocked(TUNNEL, None), "mtu_out", "full size (1,400 bytes) do not reach"),
         (blocked(None, TUNNEL), "mtu_in", "full size (1,400 bytes) from n1 do not reach"),
         (both_cut, "unreachable", "neither UDP nor TCP to 10.0.0.2:7946 is answered from here"),
-        (one_way, "unreachable", "to 10.0.0.2:7946"),
+        (one_way, "unreachable", "datagrams arrive here, and nothing sent to 10.0.0.2:7946 is answered"),
         (killed, "port_closed", "nothing listens at 10.0.0.2:7946, its host refuses UDP and TCP"),
         (firewalled, "unreachable", "Its host is down or cut off, or a firewall drops both"),
         (stopped, "stuck", "takes connections at 10.0.0.2:7946, and its agent answers nothing"),
