@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gossip.config.values import (
     MAX_LABELS,
@@ -52,6 +52,10 @@ class ProxyDefinition:
     max_connections: int = 4_096
 
 
+EXAMPLE_PORT: Final = 8_080
+"""In messages: there is no default."""
+
+
 def parse_listen(text: str) -> Address:
     """`HOST:PORT`, or `PORT` or `:PORT` on 127.0.0.1. Port 0 lets the system choose.
 
@@ -61,10 +65,10 @@ def parse_listen(text: str) -> Address:
     bare = text.removeprefix(":")
     if bare.isdecimal():
         text = f"127.0.0.1:{bare}"
-    host, port = parse_ip_address(text, -1)
-    if port < 0:
-        raise ConfigError(f"{text!r} has no port: write {show_address((host, 8080))}")
-    return host, port
+    address = parse_ip_address(text, EXAMPLE_PORT)
+    if address != parse_ip_address(text, EXAMPLE_PORT + 1):
+        raise ConfigError(f"{text!r} has no port: write {show_address(address)}")
+    return address
 
 
 def read_proxies(tables: Iterable[Table]) -> tuple[ProxyDefinition, ...]:

@@ -105,6 +105,7 @@ WRONG = [
     ("proxy", "required: LISTEN, NAME"),
     ("proxy 80", "required: NAME"),
     ("proxy localhost web", "'localhost' has no port"),
+    ("proxy 1:2:3 web", "put an IPv6 address in brackets, as in [::1]:8080"),
     ("proxy web:80 web", "is a name"),
     ("proxy 80 web --attempts 0", "'0' is not a whole number, 1 or more"),
     ("proxy 80 web --send-proxy v3", "invalid choice"),
