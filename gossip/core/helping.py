@@ -1,7 +1,10 @@
 """Probing on behalf of a peer (SWIM's ping-req; Lifeguard's nack).
 
 The helper pings, small, and reports what it met. If nothing came by 80 % of the peer's patience
-it says so: the peer then knows that its helper is well, and that the silence is elsewhere.
+it says so: the peer then knows that its helper is well, and that the silence is elsewhere. A member
+that the helper reaches over streams only is asked over one as well, since the peer may have no other way;
+if nothing but the stream answered, the report says so late as well, since a peer that has a stream of its
+own is still to find out whether datagrams pass.
 """
 
 from __future__ import annotations
@@ -10,24 +13,27 @@ from collections.abc import Callable
 
 from gossip.core.context import Context
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import PingRequest, Report
+from gossip.core.messages import Ack, Frame, PingRequest, Report
 from gossip.core.pings import Pings
+from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer
-from gossip.core.types import Address, Kind, Outcome
+from gossip.core.types import Address, Kind, Outcome, StreamId
 
-__all__ = ["Helping"]
+__all__ = ["CALLS_MAX", "Helping"]
 
 FAVOURS_MAX = 256
 FAVOURS_EACH = 16
 """Of one asker: who probes one member after the other needs one, and nobody can use up all."""
+CALLS_MAX = 16
+"""Favours done over streams at one time; further ones are done by datagram alone."""
 NACK_AT = 0.8
 _MET = {Kind.REFUSED: Outcome.REFUSED, Kind.NOT_ME: Outcome.NOT_ME}
 
 
 class Favour:
-    """One ping sent for somebody else."""
+    """A member asked for somebody else: the asker of the ping, the handler of the stream if there is one."""
 
-    __slots__ = ("_helping", "asker", "number", "request", "seq")
+    __slots__ = ("_helping", "asker", "number", "over_stream", "request", "seq", "stream", "stream_seq")
 
     def __init__(self, helping: Helping, request: PingRequest, asker: Address, number: int) -> None:
         self._helping = helping
@@ -35,12 +41,35 @@ class Favour:
         self.asker = asker
         self.number = number
         self.seq = 0
+        self.stream: StreamId = 0
+        self.stream_seq = 0
+        self.over_stream = False
+        """It answered on the stream."""
 
+    # as the asker of a ping
     def acked(self, _seq: int, _now: float) -> None:
         self._helping.report(self, Outcome.ACKED)
 
     def evidence(self, kind: Kind, now: float) -> None:
         self._helping.met(self, kind, now)
+
+    # as the handler of a stream
+    def opened(self, now: float) -> None:
+        """The ping was written when the stream was dialled."""
+
+    def frame(self, frame: Frame, _now: float) -> None:
+        asked = self.request
+        if (
+            isinstance(frame, Ack)
+            and frame.seq == self.stream_seq
+            and (frame.sender, frame.address) == (asked.target, asked.address)
+        ):
+            self.over_stream = True
+
+    def closed(self, reason: str, now: float) -> None:
+        self.stream = 0
+        if reason == "refused" and not self.over_stream:
+            self._helping.met(self, Kind.REFUSED, now)
 
 
 class Helping:
@@ -51,11 +80,13 @@ class Helping:
         ctx: Context,
         table: MemberTable,
         pings: Pings,
+        sessions: Sessions,
         corroborate: Callable[[Member, Kind, float], None],
     ) -> None:
         self._ctx = ctx
         self._table = table
         self._pings = pings
+        self._sessions = sessions
         self._corroborate = corroborate
         self._favours: dict[int, Favour] = {}
         self._number = 0
@@ -76,8 +107,20 @@ class Helping:
         self._number += 1
         favour = Favour(self, request, source, self._number)
         self._favours[favour.number] = favour
-        self._ctx.timers.set(now + request.patience_ms / 1_000 * NACK_AT, Timer.HELP, favour.number)
+        patience = request.patience_ms / 1_000 * NACK_AT
+        self._ctx.timers.set(now + patience, Timer.HELP, favour.number)
         favour.seq = self._pings.send(request.target, member.address, favour, now)
+        if member.degraded and self._ctx.params.stream_probe:
+            self._call(favour, patience)
+
+    def _call(self, favour: Favour, patience: float) -> None:
+        """The same over a stream, unless there are too many."""
+        if sum(each.stream > 0 for each in self._favours.values()) >= CALLS_MAX:
+            return
+        asked = favour.request
+        favour.stream = self._sessions.dial(asked.address, favour, patience)
+        favour.stream_seq = self._ctx.sequence()
+        self._sessions.write(favour.stream, self._pings.ping(favour.stream_seq, asked.target, asked.address))
 
     def _is_full(self, asker: Address) -> bool:
         favours = self._favours.values()
@@ -88,7 +131,7 @@ class Helping:
     def patience_over(self, number: int, _now: float) -> None:
         favour = self._favours.get(number)
         if favour is not None:
-            self.report(favour, Outcome.SILENT)
+            self.report(favour, Outcome.ACKED if favour.over_stream else Outcome.SILENT)
 
     def met(self, favour: Favour, kind: Kind, now: float) -> None:
         """A refusal or a stranger: the peer is told, and this node looks into it for itself."""
@@ -102,6 +145,8 @@ class Helping:
             return
         self._ctx.timers.clear(Timer.HELP, favour.number)
         self._pings.forget(favour.seq)
+        if favour.stream:
+            self._sessions.close(favour.stream)
         self._answer(favour.request, favour.asker, outcome)
 
     def _answer(self, request: PingRequest, asker: Address, outcome: Outcome) -> None:

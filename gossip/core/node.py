@@ -129,7 +129,7 @@ class Node(Orders, Reads):
         for fact in bans:
             if isinstance(fact.body, Ban):
                 table.set_ban(fact.body.subject, fact)
-        self._helping = Helping(ctx, table, self._pings, self._prober.corroborate)
+        self._helping = Helping(ctx, table, self._pings, self._sessions, self._prober.corroborate)
         self._events = UserEvents(ctx, self._spread)
         self._intake = Intake(ctx, table, self._roster, self._spread, self._own, self._detector, self._events)
         self._repair = Repair(ctx, table, self._detector, self._intake, self._sessions)

@@ -4,7 +4,7 @@ A probe begins with one ping. If no ack comes within what the round trips so far
 indirect round begins: helpers are asked, a stream is tried, the ping is repeated (and once more
 at 60 % of the period). What comes back decides:
 
-- any ack, from the member or through a helper: alive;
+- an ack by datagram, or through a helper before the stream answered: alive;
 - an ack over the stream alone, and no datagram until the period ends: alive, flagged `degraded`;
 - a refusal or a stranger, seen by this node and by one helper, and once more after a grace:
   accused on evidence;
@@ -284,7 +284,10 @@ class Prober:
     def helped(self, probe: Probe, outcome: Outcome, now: float) -> None:
         """A helper says what it met."""
         if outcome is Outcome.ACKED:
-            self.succeeded(probe, degraded=probe.member.degraded)
+            # Whom this node has reached over a stream is known to live; a helper's word does not say whether
+            # its datagrams reach this node.
+            if not probe.over_stream:
+                self.succeeded(probe, degraded=probe.member.degraded)
         elif outcome is not Outcome.SILENT:
             self._weigh(probe, now)
 

@@ -13,7 +13,7 @@ from gossip.core.detector import ACCUSERS_MAX
 from gossip.core.dialback import AT_ONCE
 from gossip.core.gate import HOLDERS_MAX, TOLD_MAX
 from gossip.core.health import ACCUSERS_MAX as ACCUSERS_OF_ONESELF_MAX
-from gossip.core.helping import FAVOURS_MAX
+from gossip.core.helping import CALLS_MAX, FAVOURS_MAX
 from gossip.core.intake import RECENT_MAX
 from gossip.core.params import Params
 from gossip.core.repair import OPENERS_MAX
@@ -56,7 +56,7 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "introductions": params.streams,
         "attempts": ATTEMPTS_MAX,
         "addresses": params.addresses_max + 16,
-        "streams": params.streams + probes + introductions + ATTEMPTS_MAX,
+        "streams": params.streams + probes + looks + CALLS_MAX + introductions + ATTEMPTS_MAX,
         "served": OPENERS_MAX,
         "disagreeing": members + params.addresses_max,
         "rests": params.addresses_max,

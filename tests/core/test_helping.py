@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from gossip.core.effects import Close, Dial
+from gossip.core.helping import CALLS_MAX
 from gossip.core.messages import Ping, PingRequest, Report
 from gossip.core.types import Address, NodeId, Outcome
 from tests.core.rig import Peer, Rig
@@ -104,3 +106,80 @@ def test_one_asker_cannot_use_up_all_favours(rig: Rig) -> None:
     assert len(greedy.got(Report)) == 84
     ask(rig, honest, target.id, target.address)
     assert len(target.got(Ping)) == 17
+
+
+def degraded(rig: Rig) -> Peer:
+    """One whom the node reaches over streams only."""
+    _, *_, target = rig.members(3)
+    target.acks, target.stream = False, True
+    rig.run_until(lambda: rig.member(target).degraded)
+    return target
+
+
+def test_a_helper_asks_over_a_stream_whom_it_reaches_over_streams_only(rig: Rig) -> None:
+    """Scenario 14: the asker may have no other way, and would bury a member that is well."""
+    target = degraded(rig)
+    asker = rig.peers[0]
+    asker.heard.clear()
+    begun = len(rig.effects)
+    ask(rig, asker, target.id, target.address)
+    (dial,) = [effect for effect in rig.effects[begun:] if isinstance(effect, Dial)]
+    assert dial.address == target.address
+    assert dial.timeout == pytest.approx(0.8)
+    # Late: the asker's own stream may tell it more, until then.
+    took = rig.run_until(lambda: asker.got(Report))
+    assert took == pytest.approx(0.8)
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED, life=1)]
+    assert Close(dial.stream) in rig.effects[begun:]
+
+
+def test_a_stream_that_is_refused_to_a_helper_is_reported(rig: Rig) -> None:
+    """A firewall keeps the datagram's refusal away: without this a crash behind one were slow to tell."""
+    target = degraded(rig)
+    asker = rig.peers[0]
+    asker.heard.clear()
+    target.stream, target.refuses = False, True
+    rig.moved(target, ("10.9.9.9", 1))
+    begun = len(rig.effects)
+    ask(rig, asker, target.id, target.address)
+    (dial,) = [effect for effect in rig.effects[begun:] if isinstance(effect, Dial)]
+    rig.do(lambda now: rig.node.stream_closed(dial.stream, "refused", now))
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.REFUSED, life=1)]
+
+
+def test_an_answer_on_a_stream_that_is_not_the_members_is_none(rig: Rig) -> None:
+    target = degraded(rig)
+    asker, other = rig.peers[0], rig.peers[1]
+    asker.heard.clear()
+    target.stream = False
+    ask(rig, asker, target.id, target.address)
+    stream = rig.dialled(target.address)
+    (ping,) = rig.frames(stream)
+    assert isinstance(ping, Ping)
+    for wrong in (
+        other.ack(ping),
+        target.ack(ping, seq=ping.seq + 1),
+        target.ack(ping, address=("10.9.9.9", 1)),
+        target.gossip(),
+    ):
+        rig.frame(stream, wrong)
+    assert asker.got(Report) == []
+    rig.run(1.0)
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.SILENT, life=1)]
+
+
+def test_favours_over_streams_are_bounded(rig: Rig) -> None:
+    """And who asks for more gets a datagram's answer: streams are few."""
+    *askers, target = rig.members(5)
+    target.acks, target.stream = False, True
+    rig.run_until(lambda: rig.member(target).degraded)
+    target.stream = False
+    rig.run_until(lambda: not rig.node._prober._running)
+    before = len(rig.node._sessions)
+    for number in range(40):
+        ask(rig, askers[number % 4], target.id, target.address, seq=number)
+    assert len(rig.node._sessions) - before == CALLS_MAX
+    rig.run(2.0)
+    assert sum(len(asker.got(Report)) for asker in askers) >= 40
+    assert not rig.node._helping._favours
+    assert len(rig.node._sessions) <= before + 1

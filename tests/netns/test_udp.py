@@ -126,7 +126,7 @@ def test_streams_blocked_and_datagrams_not(network: Build) -> None:
 
 
 def test_a_node_that_asks_over_no_stream(network: Build) -> None:
-    """Scenario 14: `stream_probe = false` at one node. Its word alone buries nobody whom others reach."""
+    """Scenario 14: `stream_probe = false` at one node. Others find its way for it, and nobody is buried."""
     net = network(4)
     a, b, c, d = net.hosts
     net.start(a)
@@ -135,9 +135,15 @@ def test_a_node_that_asks_over_no_stream(network: Build) -> None:
     net.wait_for_agreement(*net.hosts)
     net.wall(*udp_blocked(d))
     until("the others flag it", lambda: "degraded" in a.flags(d) and "degraded" in c.flags(d))
-    until("this one accuses it", lambda: b.told("member_suspected", d))
-    until("it refutes", lambda: b.told("member_refuted", d))
-    assert "degraded" not in b.flags(d)
-    # Itself it may bury it, if the others take longer to find the way around than its clock runs.
+    # It may have accused it before they found the way around; then that is refuted.
     until("it holds it alive", lambda: b.sees()["d"] == "alive")
-    assert not any(host.told("member_failed") for host in (a, c, d))
+
+    def asked() -> int:
+        count: int = b.call("agent.info")["counters"]["probe_indirect"]
+        return count
+
+    begun = asked()
+    until("it has asked for help again and again", lambda: asked() >= begun + 10)
+    assert b.sees()["d"] == "alive"
+    assert "degraded" not in b.flags(d)
+    assert not any(host.told("member_failed") for host in net.hosts)
