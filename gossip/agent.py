@@ -82,6 +82,7 @@ class Agent(Answers):
         max_deletions: deletions of services that it remembers before it raises its floor.
         reread: reads the configuration again, for `agent.reload` and SIGHUP; it may block.
         endpoints: what it listens on, if that was bound before; closed when it ends.
+        rest: called whenever it has nothing to do, with the seconds for which no timer of its node is due.
     """
 
     def __init__(
@@ -91,9 +92,11 @@ class Agent(Answers):
         max_deletions: int = MAX_DELETIONS,
         reread: Callable[[], Config] | None = None,
         endpoints: Sequence[Endpoint] = (),
+        rest: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self.config = config
         self._endpoints = endpoints
+        self._rest = rest
         self._reread = reread
         self._reloading = trio.Lock()
         self._max_deletions = max_deletions
@@ -201,6 +204,7 @@ class Agent(Answers):
             origin.params,
             save_counter=self._journal.save_counter,
             save_keys=self._journal.save_keys_of,
+            rest=self._rest,
         )
         self._diagnosing = Diagnosing(self.node, self._driver, config.cluster)
         sock = listen(config.socket, config.socket_mode, config.socket_group)

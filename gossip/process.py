@@ -12,6 +12,7 @@ from gossip import log
 from gossip.agent import Agent
 from gossip.errors import GossipError
 from gossip.log import note
+from gossip.net.collector import Collector
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -42,8 +43,11 @@ def run(
 async def _main(config: Config, reload: Callable[[], Config] | None, endpoints: Sequence[Endpoint]) -> int:
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     status = [0]
-    with trio.open_signal_receiver(*signals) as received:
-        async with Agent(config, reread=reload, endpoints=endpoints) as agent, trio.open_nursery() as nursery:
+    with trio.open_signal_receiver(*signals) as received, Collector() as collector:
+        async with (
+            Agent(config, reread=reload, endpoints=endpoints, rest=collector.rest) as agent,
+            trio.open_nursery() as nursery,
+        ):
             nursery.start_soon(_obey, agent, received, status)
             await agent.finished()
             nursery.cancel_scope.cancel()

@@ -98,6 +98,7 @@ class Driver:
             it to handle: it must not raise.
         save_keys: has the cluster's keys put on disk; the node is then told of that number.
         default_port: of seeds that name none.
+        rest: called at the end of each turn with the seconds for which no timer is due.
         gap_clock: given by tests; the system's clocks otherwise.
     """
 
@@ -111,6 +112,7 @@ class Driver:
         save_counter: Callable[[int], None],
         save_keys: Callable[[int], None] = lambda _number: None,
         default_port: int = DEFAULT_PORT,
+        rest: Callable[[float], None] = lambda _seconds: None,
         gap_clock: GapClock | None = None,
     ) -> None:
         self.node = node
@@ -126,6 +128,7 @@ class Driver:
         self._save_counter = save_counter
         self._save_keys = save_keys
         self._default_port = default_port
+        self._rest = rest
         self._clock = gap_clock or GapClock()
         self._ports = [endpoint.udp for endpoint in endpoints]
         self._routes: dict[str, UdpPort | None] = {}
@@ -281,6 +284,7 @@ class Driver:
         if now >= node.next_deadline() and (late > bound or all(port.dry for port in self._ports)):
             node.tick(now)
         self.flush()
+        self._rest(node.next_deadline() - self.now())
 
     def _hand_in(self, port: UdpPort) -> None:
         for quote in port.quotes():
