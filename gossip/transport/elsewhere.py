@@ -17,7 +17,7 @@ __all__ = ["Elsewhere", "Moved"]
 
 
 class Moved(httpx.Request):
-    """`request` to another host and port. Its headers are the original's; `Host` stays as the caller has it."""
+    """`request` to another host and port. The headers are the original's, `Host` too."""
 
     def __init__(self, request: httpx.Request, host: str, port: int, extensions: Mapping[str, Any]) -> None:
         # The other constructor would copy the headers, and parse the URL.
