@@ -90,9 +90,11 @@ class FakeNode:
         tags: Iterable[str] = (),
         host: str = "",
         weight: int = 1,
+        **meta: str,
     ) -> int:
         self._version += 1
-        record = ServiceRecord(id, self._version, key, name, host, port, tuple(tags), {"zone": "a"}, weight)
+        meta = {"zone": "a", **meta}
+        record = ServiceRecord(id, self._version, key, name, host, port, tuple(tags), meta, weight)
         self._roster.put(self._member(id), self._owners[id].issue(record))
         return self._version
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 if TYPE_CHECKING:
     from gossip.core.records import ServiceRecord
 
-__all__ = ["BARE", "PREFIX", "Carried", "Foreign", "key_of", "put", "read", "warning_weight"]
+__all__ = ["BARE", "PREFIX", "Carried", "Foreign", "key_of", "node_of", "put", "read", "warning_weight"]
 
 PREFIX: Final = "consul-"
 WARNING: Final = "consul-warning-weight"
@@ -88,8 +88,13 @@ def read(record: ServiceRecord) -> Carried:
         _tagged(meta.get(TAGGED, "")),
         OVERRIDE in meta,
         NATIVE in meta,
-        _node(meta.get(NODE, "")),
+        node_of(meta),
     )
+
+
+def node_of(meta: Mapping[str, str]) -> Foreign | None:
+    """The machine without an agent that a service is on."""
+    return _node(meta[NODE]) if NODE in meta else None
 
 
 def warning_weight(meta: Mapping[str, str], usual: int) -> int:
@@ -125,7 +130,7 @@ def _tagged(text: str) -> dict[str, tuple[str, int]]:
 
 
 def _node(text: str) -> Foreign | None:
-    match _unpack(text) if text else None:
+    match _unpack(text):
         case [str(name), str(address), str(id), dict(meta), dict(tagged)] if name:
             texts = [*meta.values(), *tagged.values()]
             if all(isinstance(each, str) for each in texts):
