@@ -208,6 +208,18 @@ async def test_what_is_refused_is_refused_in_a_sentence(
         assert said.headers.get("content-type", "text/plain; charset=utf-8") == "text/plain; charset=utf-8"
 
 
+@pytest.mark.parametrize("output", [b"caf\xe9", b"\\udcff", b"\xff\xfe", "caf\u00e9".encode()])
+async def test_a_report_counts_whatever_the_program_prints(tmp_path: Path, output: bytes) -> None:
+    async with cluster(tmp_path) as (consul,):
+        await consul.register(Check={"TTL": "1h"})
+        body = b'{"Status": "passing", "Output": "%s"}' % output
+        assert (await consul.put("agent/check/update/service:web", body)).status == 200
+        row = (await checks(consul))["service:web"]
+        assert (row["Status"], len(row["Output"]) > 0) == ("passing", True)
+        said = await consul.put("agent/check/update/service:web", {"Status": "passing", "Output": 5})
+        assert said.text.endswith("cannot unmarshal number into Go struct field .Output of type string")
+
+
 async def test_what_was_read_may_be_registered_again(tmp_path: Path) -> None:
     """Go's clients have a struct for everything, and send the empty ones along."""
     async with cluster(tmp_path) as (consul,):
