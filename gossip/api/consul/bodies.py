@@ -229,7 +229,7 @@ def _plain(name: str, kind: str, given: Any) -> Any:
     if not isinstance(given, right) or (kind == INT and isinstance(given, bool)):
         raise _mismatch(name, given, STRING if kind == OUTPUT else kind)
     if kind == OUTPUT:
-        return given.encode(errors="replace").decode()
+        return str(given).encode(errors="replace").decode()
     if isinstance(given, str) and not given.isascii():
         try:
             given.encode()

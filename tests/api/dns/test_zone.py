@@ -198,7 +198,7 @@ def test_a_warning_leaves_little_weight_or_none() -> None:
 def test_an_instance_may_say_what_it_weighs_in_warning(said: str, weight: int) -> None:
     """Registered with `Weights` of both kinds; other agents may send anything there."""
     here = Dns()
-    here.node.put(here.one, "a", "web", 80, weight=9, **{carried.WARNING: said})
+    here.node.put(here.one, "a", "web", 80, weight=9, meta={carried.WARNING: said})
     assert here.data("web.service.consul", "SRV") == ["1 9 80 n1.node.east.consul."]
     here.node.check(here.one, "a", Verdict.WARNING)
     assert here.data("web.service.consul", "SRV") == [f"1 {weight} 80 n1.node.east.consul."]
@@ -245,13 +245,13 @@ def test_a_machine_without_an_agent_is_a_node_too() -> None:
     here.node.put(here.one, "own", "own", 1, host="box.node.consul")
     assert here.code("box.node.consul") == NOT_THERE, "and this answer is kept"
     box = carried.Foreign("Box", "10.7.7.7", "", {"os": "plan9"}, {})
-    here.node.put(here.two, "Box/", carried.BARE, 0, host=box.address, **carried.put(node=box))
+    here.node.put(here.two, "Box/", carried.BARE, 0, host=box.address, meta=carried.put(node=box))
     assert here.data("box.node.consul") == here.data("BOX.node.east.gossip") == ["10.7.7.7"]
     assert here.code("box.node.consul", "AAAA") == "NOERROR+SOA"
     assert here.data("box.node.consul", "TXT") == ['"os=plan9"']
     assert here.data("own.service.consul") == ["10.7.7.7", "box.node.consul."]
     assert here.data("7.7.7.10.in-addr.arpa", "PTR") == ["Box.node.east.consul."]
-    here.node.put(here.two, "Box/db", "db", 5, host=box.address, **carried.put(node=box))
+    here.node.put(here.two, "Box/db", "db", 5, host=box.address, meta=carried.put(node=box))
     assert here.data("db.service.consul") == ["10.7.7.7"]
     here.node.check(here.two, "Box/", Verdict.CRITICAL)
     assert here.data("box.node.consul") == ["10.7.7.7"], "a node's name is no promise"
@@ -259,7 +259,7 @@ def test_a_machine_without_an_agent_is_a_node_too() -> None:
     here.node.set_status(here.two, Status.DEAD)
     assert here.code("box.node.consul") == NOT_THERE
     named = carried.Foreign("saas", "www.example.com", "", {}, {})
-    here.node.put(here.one, "saas/", carried.BARE, 0, host=named.address, **carried.put(node=named))
+    here.node.put(here.one, "saas/", carried.BARE, 0, host=named.address, meta=carried.put(node=named))
     assert here.data("saas.node.consul") == ["www.example.com."]
 
 
