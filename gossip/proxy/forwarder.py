@@ -95,6 +95,7 @@ class Forwarder:
         self._balancer: Balancer[Target] = Balancer(chance, name=f"{chance():.17f}")
         self._everybody: list[Target] = []
         self._offered: tuple[Target, ...] = ()
+        self._called: frozenset[Key] = frozenset()
         self._hidden: dict[Key, str] = {}
         self._links: dict[Key, set[Link]] = {}
         self._drains: dict[Key, float] = {}
@@ -116,6 +117,7 @@ class Forwarder:
             self._figures.panics += self._balancer.panics
             self._balancer = Balancer(self._chance, name=f"{self._chance():.17f}")
         self.definition = definition
+        self._changed.unpark_all()
 
     def offer(self, instances: Iterable[Target]) -> None:
         """All instances of the service, those too that are not to be called."""
@@ -126,17 +128,9 @@ class Forwarder:
         self._everybody = everybody
         self._offered = tuple(each for each in everybody if each.status not in HIDDEN)
         self._hidden = {key_of(each): each.status for each in everybody if each.status in HIDDEN}
-        called = {key_of(each) for each in self._offered}
-        now = trio.current_time()
+        self._called = frozenset(map(key_of, self._offered))
         for key in tuple(self._links):
-            status = self._hidden.get(key, "gone")
-            if key in called or status == "critical":
-                self._drains.pop(key, None)
-            elif status == "dead":
-                self._cut(key, "cut")
-            elif self.definition.drain:
-                self._drains.setdefault(key, now + self.definition.drain)
-        self._draining.unpark_all()
+            self._judge(key)
 
     @property
     def figures(self) -> Figures:
@@ -200,8 +194,9 @@ class Forwarder:
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         while not self._is_stopping.is_set():
-            while self._busy >= min(self.definition.max_connections, self.room):
+            if self._busy >= min(self.definition.max_connections, self.room):
                 await self._changed.park()
+                continue
             try:
                 await trio.lowlevel.wait_readable(self._sock)
                 sock, address = self._sock.accept()
@@ -291,8 +286,21 @@ class Forwarder:
         self._figures.connected += 1
         self._links.setdefault(key, set()).add(link)
         self._pump.add(link)
+        # It may have been deregistered, or have died, while it was dialled.
+        self._judge(key)
 
     # -- draining -----------------------------------------------------------------------------------------
+
+    def _judge(self, key: Key) -> None:
+        """What becomes of the connections of an instance: they stay, have an end, or end now."""
+        status = self._hidden.get(key, "gone")
+        if key in self._called or status == "critical":
+            self._drains.pop(key, None)
+        elif status == "dead":
+            self._cut(key, "cut")
+        elif self.definition.drain and key not in self._drains:
+            self._drains[key] = trio.current_time() + self.definition.drain
+            self._draining.unpark_all()
 
     async def _drain(self) -> None:
         while True:
