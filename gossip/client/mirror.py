@@ -124,9 +124,12 @@ class Mirror:
 
         Raises:
             NotFoundError: there is none, or only such as are to be avoided.
+            ValueError: `subset` is less than 0.
         """
         question = _PLAIN
         if tags or near or not zone or subset or no_suspect:
+            if subset < 0:
+                raise ValueError(f"subset: {subset} is less than 0")
             question = Question(frozenset(texts(tags)), near, zone, subset, no_suspect)
         offered = self.lookup(name) or self._remembered(name)
         found = self._picking.pick(name, offered, question, self._places, avoid, key)

@@ -96,6 +96,8 @@ class Forwarder:
         self._everybody: list[Target] = []
         self._offered: tuple[Target, ...] = ()
         self._called: frozenset[Key] = frozenset()
+        self._mine: set[Key] = set()
+        """Instances that are this very port: calling one would call it again, and again."""
         self._hidden: dict[Key, str] = {}
         self._links: dict[Key, set[Link]] = {}
         self._drains: dict[Key, float] = {}
@@ -126,7 +128,10 @@ class Forwarder:
         if everybody == self._everybody:
             return
         self._everybody = everybody
-        self._offered = tuple(each for each in everybody if each.status not in HIDDEN)
+        self._mine &= set(map(key_of, everybody))
+        self._offered = tuple(
+            each for each in everybody if each.status not in HIDDEN and key_of(each) not in self._mine
+        )
         self._hidden = {key_of(each): each.status for each in everybody if each.status in HIDDEN}
         self._called = frozenset(map(key_of, self._offered))
         for key in tuple(self._links):
@@ -227,6 +232,7 @@ class Forwarder:
                 record = balancer.begin(target)
                 try:
                     sock = await dial(target.address, target.port, definition.connect_timeout)
+                    self._refuse_mine(sock, target)
                 except OSError as error:
                     self._figures.attempts_failed += 1
                     is_ours = error.errno in OUR_OWN_FAULT
@@ -249,6 +255,20 @@ class Forwarder:
             if not linked:
                 reset(client)
             self._changed.unpark_all()
+
+    def _refuse_mine(self, sock: socket.socket, target: Target) -> None:
+        here, port = self.address
+        if target.port != port:
+            return
+        there = sock.getpeername()[0]
+        if there != sock.getsockname()[0] or here not in (there, "0.0.0.0", "::"):  # noqa: S104 - compared
+            return
+        sock.close()
+        self._mine.add(key_of(target))
+        self._offered = tuple(each for each in self._offered if key_of(each) not in self._mine)
+        detail = f"{self.service} is registered at this very port, {target.address}:{port}: not called"
+        _log.warning("proxy", extra={"fields": {"detail": detail}})
+        raise OSError(errno.ELOOP, detail)
 
     def _pick(
         self, balancer: Balancer[Target], tried: list[Key], definition: ProxyDefinition, client: Address

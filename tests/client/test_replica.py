@@ -112,6 +112,8 @@ def test_a_few_services_are_followed_by_name() -> None:
     mirror.take({"watch": 2, "resync": True})
     mirror.take({"watch": 2, "instances": [an_instance("d")], "index": 3})
     assert [each.id for each in mirror.lookup("db")] == ["d"]
+    with pytest.raises(ValueError, match="less than 0"):
+        mirror.pick("web", subset=-1)
     with pytest.raises(gossip.NotFoundError, match="does not follow"):
         mirror.lookup("cache")
 
@@ -202,6 +204,8 @@ def test_picks_are_lookups_of_one() -> None:
             mirror.pick("web", **wrong)
     with pytest.raises(gossip.NotFoundError, match="no instance of 'nothing'"):
         mirror.pick("nothing")
+    with pytest.raises(ValueError, match="less than 0"):
+        mirror.pick("web", subset=-1)
     with pytest.raises(gossip.NotFoundError, match="does not follow"):
         Mirror(["db"]).pick("web")
 

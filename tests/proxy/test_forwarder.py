@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from gossip.config import ProxyDefinition
 from gossip.errors import TransportError
 from gossip.host import raise_descriptors
 from gossip.proxy.dial import dial
-from gossip.proxy.forwarder import listen
+from gossip.proxy.forwarder import Forwarder, listen
 from tests.calling.targets import T
 from tests.proxy.instances import Serve, a_dead_port, echo, forwarding, instance, open_to, said
 
@@ -388,3 +389,26 @@ async def test_an_address_that_is_no_name_is_an_instance_that_does_not_answer(na
             forwarder.offer([dataclasses.replace(a, address=name)])
             assert await said(forwarder) == b""
             assert forwarder.figures.unreachable == 1
+
+
+@pytest.mark.parametrize("listening", ["127.0.0.1", "0.0.0.0"])
+async def test_it_does_not_call_itself(listening: str, caplog: pytest.LogCaptureFixture) -> None:
+    definition = ProxyDefinition((listening, 0), "web", max_connections=50)
+    forwarder = Forwarder(listen(definition.listen), definition)
+    me = T("me", node_id="me", address="127.0.0.1", port=forwarder.address[1])
+    async with instance("a") as a, trio.open_nursery() as nursery:
+        nursery.start_soon(forwarder.run)
+        forwarder.offer([me])
+        with contextlib.suppress(trio.BrokenResourceError):
+            async with await trio.open_tcp_stream("127.0.0.1", me.port) as stream:
+                assert not await stream.receive_some()
+        await until(lambda: not forwarder.figures.active)
+        assert forwarder.figures.accepted <= 3
+        forwarder.offer([me, a])
+        for _ in range(5):
+            async with await trio.open_tcp_stream("127.0.0.1", me.port) as stream:
+                await stream.send_all(b"x")
+                assert await stream.receive_some() == b"x"
+        (said_once,) = caplog.records
+        assert "registered at this very port" in said_once.fields["detail"]  # type: ignore[attr-defined]
+        nursery.cancel_scope.cancel()
