@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
@@ -51,6 +51,21 @@ _CONCERNED = frozenset(
 )
 
 
+_Key: TypeAlias = tuple["Address", str, int]
+"""By what a forwarder is found again at a reload: the address that was configured. If the system chose the
+port, then the service too, and how many of that service came before it."""
+
+
+def _by_key(wanted: Iterable[ProxyDefinition]) -> dict[_Key, ProxyDefinition]:
+    found: dict[_Key, ProxyDefinition] = {}
+    for each in wanted:
+        name, number = "" if each.listen[1] else each.service, 0
+        while (each.listen, name, number) in found:
+            number += 1
+        found[each.listen, name, number] = each
+    return found
+
+
 class Proxying:
     """See the module.
 
@@ -64,8 +79,8 @@ class Proxying:
         self._node = node
         self._first = first
         self._room = room
-        self._forwarders: dict[Address, Forwarder] = {}
-        """By the address that was configured; those that only drain are not among them."""
+        self._forwarders: dict[_Key, Forwarder] = {}
+        """Those that only drain are not among them."""
         self._bound: list[tuple[ProxyDefinition, socket.socket]] = []
         self._changed = trio.lowlevel.ParkingLot()
         self._has_changed = True
@@ -108,8 +123,9 @@ class Proxying:
         """Forwards until cancelled."""
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
-            for definition, sock in self._bound:
-                self._start(definition, sock)
+            keys = _by_key(each for each, _ in self._bound)
+            for key, (definition, sock) in zip(keys, self._bound, strict=True):
+                self._start(key, definition, sock)
             self._bound.clear()
             task_status.started()
             while True:
@@ -127,16 +143,16 @@ class Proxying:
 
         Connections of a removed one may finish, for the time of its drain.
         """
-        definitions = {each.listen: each for each in wanted}
-        for address in self._forwarders.keys() - definitions.keys():
-            gone = self._forwarders.pop(address)
+        definitions = _by_key(wanted)
+        for key in self._forwarders.keys() - definitions.keys():
+            gone = self._forwarders.pop(key)
             note(logging.INFO, "proxy_removed", listen=show_address(gone.address), service=gone.service)
             gone.stop()
-        for address, definition in definitions.items():
-            running = self._forwarders.get(address)
+        for key, definition in definitions.items():
+            running = self._forwarders.get(key)
             if running is None:
                 try:
-                    self._start(definition, listen(address))
+                    self._start(key, definition, listen(definition.listen))
                 except TransportError as problem:
                     note(logging.ERROR, "reload_failed", detail=str(problem))
             elif running.definition != definition:
@@ -153,10 +169,8 @@ class Proxying:
         for each in forwarders:
             await each.finished.wait()
 
-    def _start(self, definition: ProxyDefinition, sock: socket.socket) -> None:
+    def _start(self, key: _Key, definition: ProxyDefinition, sock: socket.socket) -> None:
         made = Forwarder(sock, definition, self._first)
-        # Two that let the system choose their port are two.
-        key = definition.listen if definition.listen[1] else made.address
         self._forwarders[key] = made
         self._feed(made)
         self._nursery.start_soon(made.run)

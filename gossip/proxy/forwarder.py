@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import random
 import socket
 from typing import TYPE_CHECKING, Final
@@ -37,6 +38,8 @@ __all__ = ["HIDDEN", "Forwarder", "listen"]
 BACKLOG: Final = 1024
 PAUSE_SECONDS: Final = 0.1
 """After an accept that failed for want of descriptors."""
+TOLD_AGAIN_SECONDS: Final = 60.0
+"""Until it is said again in the log that nothing can be accepted, if it is for the same reason."""
 OUR_OWN_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL)
 """Connecting fails with these for want of something here."""
 HIDDEN: Final = frozenset(("critical", "maintenance", "dead", "left"))
@@ -103,6 +106,8 @@ class Forwarder:
         self._drains: dict[Key, float] = {}
         """When what is left of an instance's connections is cut, seconds of trio's clock."""
         self._dialling = 0
+        self._told = ("", -math.inf)
+        """Why nothing could be accepted, and when that was said."""
         self._changed = trio.lowlevel.ParkingLot()
         """Something has ended."""
         self._draining = trio.lowlevel.ParkingLot()
@@ -210,7 +215,7 @@ class Forwarder:
             except trio.ClosedResourceError:
                 return
             except OSError as error:
-                _log.warning("proxy", extra={"fields": {"detail": f"cannot accept: {error}"}})
+                self._tell(f"cannot accept: {error}")
                 await trio.sleep(PAUSE_SECONDS)
                 continue
             sock.setblocking(False)
@@ -218,6 +223,13 @@ class Forwarder:
             self._figures.accepted += 1
             self._dialling += 1
             nursery.start_soon(self._connect, sock, address)
+
+    def _tell(self, detail: str) -> None:
+        text, at = self._told
+        now = trio.current_time()
+        if detail != text or now >= at + TOLD_AGAIN_SECONDS:
+            self._told = (detail, now)
+            _log.warning("proxy", extra={"fields": {"detail": detail}})
 
     async def _connect(self, client: socket.socket, address: Address) -> None:
         definition, balancer = self.definition, self._balancer

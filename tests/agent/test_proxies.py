@@ -108,6 +108,22 @@ async def test_reload_adds_changes_and_removes_proxies(tmp_path: Path) -> None:
         await proxy.finished.wait()
 
 
+async def test_reload_leaves_the_ports_that_the_system_chose(tmp_path: Path) -> None:
+    web, db = (ProxyDefinition(("127.0.0.1", 0), name) for name in ("web", "db"))
+    async with Agent(config(tmp_path, web, web, db)) as agent:
+        first = forwarders(agent)
+        assert len({each.address for each in first}) == 3
+        await agent.reload(config(tmp_path, web, web, db))
+        assert forwarders(agent) == first
+        await agent.reload(config(tmp_path, db, dataclasses.replace(web, attempts=1), web, db))
+        (*same, new) = forwarders(agent)
+        assert same == first
+        assert [each.definition.attempts for each in same] == [1, 3, 3]
+        assert new.service == "db"
+        await agent.reload(config(tmp_path, db))
+        assert forwarders(agent) == [first[2]], "whatever stood before it"
+
+
 async def free_port() -> int:
     (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
     port: int = listener.socket.getsockname()[1]

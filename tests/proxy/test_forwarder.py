@@ -7,7 +7,7 @@ import dataclasses
 import errno
 import socket
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
@@ -306,6 +306,43 @@ async def test_what_is_lacking_here_is_not_held_against_the_instance(monkeypatch
                 assert await said(forwarder) == b""
         assert (forwarder.figures.unreachable, forwarder.counted()["ejected"]) == (6, 0)
         assert await said(forwarder) == b"hello"
+
+
+async def test_what_cannot_be_accepted_is_told_once_a_minute(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Listening:
+        """A listening socket of a process that has no descriptors left."""
+
+        def __init__(self) -> None:
+            self.sock = listen(("127.0.0.1", 0))
+            self.code = errno.EMFILE
+            self.asked = 0
+
+        def accept(self) -> None:
+            self.asked += 1
+            raise OSError(self.code, errno.errorcode[self.code])
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.sock, name)
+
+    async def at_once(_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    made = Listening()
+    monkeypatch.setattr(trio.lowlevel, "wait_readable", at_once)
+    definition = ProxyDefinition(("127.0.0.1", 0), "web")
+    forwarder = Forwarder(cast("socket.socket", made), definition)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(forwarder._accept, nursery)
+        await trio.sleep(100.0)
+        assert made.asked > 900
+        made.code = errno.ENFILE
+        await trio.sleep(10.0)
+        nursery.cancel_scope.cancel()
+    made.sock.close()
+    told = [record.fields["detail"].rpartition(" ")[2] for record in caplog.records]  # type: ignore[attr-defined]
+    assert told == ["EMFILE", "EMFILE", "ENFILE"]
 
 
 async def test_a_changed_definition_holds_for_what_comes() -> None:
