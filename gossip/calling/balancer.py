@@ -190,6 +190,12 @@ class Balancer(Generic[T]):
             well = () if table.is_panic else self._well(tagged, now)
             rows = [row for row in well if key_of(row[0]) not in avoid and row[3] > 0]
             rows = rows or [row for row in _at_face_value(tagged) if key_of(row[0]) not in avoid]
+            # When all that weigh something were tried, there is nobody else.
+            rows = rows or [
+                row
+                for row in self._tagged(table.source, question, weighty=False)
+                if key_of(row[0]) not in avoid
+            ]
         if not rows:
             return None
         if key is not None:
@@ -232,7 +238,9 @@ class Balancer(Generic[T]):
         whole = sum(row[2] for row in rows if row[0].zone == zone)
         return sum(row[3] for row in well if row[0].zone == zone) >= self._policy.panic_below * whole
 
-    def _tagged(self, offered: Sequence[T], question: Question) -> list[tuple[T, Record, float, float]]:
+    def _tagged(
+        self, offered: Sequence[T], question: Question, *, weighty: bool = True
+    ) -> list[tuple[T, Record, float, float]]:
         found = [
             target
             for target in offered
@@ -240,7 +248,7 @@ class Balancer(Generic[T]):
             and not (question.no_suspect and target.status == "suspect")
         ]
         # A weight of 0 says that it is to be called only if there is nobody else.
-        weighty = any(target.weight > 0 for target in found)
+        weighty = weighty and any(target.weight > 0 for target in found)
         return [
             (target, self.record(target), float(target.weight), float(target.weight))
             if weighty

@@ -44,6 +44,19 @@ def test_weights_of_nothing_are_equal_shares(rng: random.Random) -> None:
     assert_shares(picks(Balancer(rng.random), targets(0, 0, 0), 10_000), dict.fromkeys("abc", 1.0))
 
 
+def test_what_weighs_nothing_is_tried_when_all_others_were(rng: random.Random) -> None:
+    offered = targets(1, 0, 5, 0)
+    balancer: Balancer[T] = Balancer(rng.random)
+    for key in (None, "k"):
+        tried: list[T] = []
+        while (
+            found := balancer.pick(offered, 0.0, avoid=[key_of(each) for each in tried], key=key)
+        ) is not None:
+            tried.append(found)
+        assert sorted(each.id for each in tried[:2]) == ["a", "c"]
+        assert sorted(each.id for each in tried[2:]) == ["b", "d"]
+
+
 def test_the_same_chance_gives_the_same_picks() -> None:
     first, second = (picks_in_order(random.Random(7)) for _ in range(2))
     assert first == second

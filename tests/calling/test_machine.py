@@ -78,9 +78,9 @@ class Calls(RuleBasedStateMachine):
             for each in self.offered
             if question.tags.issubset(each.tags) and not (question.no_suspect and each.status == "suspect")
         ]
-        # Without weight it is called only when nobody has any.
-        fit = [each for each in fit if each.weight] or fit
         fit = [each for each in fit if key_of(each) not in avoid]
+        # Without weight it is called only when nobody has any, of those that have not been tried.
+        fit = [each for each in fit if each.weight] or fit
         assert (found is None) == (not fit)
         if found is not None:
             assert found in fit
