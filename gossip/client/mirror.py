@@ -124,26 +124,42 @@ class Mirror:
 
         Raises:
             NotFoundError: there is none, or only such as are to be avoided.
+            TypeError: `key` is no text.
             ValueError: `subset` is less than 0.
         """
+        if key is not None and not isinstance(key, str):
+            raise TypeError(f"key: {key!r} is no text")
         question = _PLAIN
         if tags or near or not zone or subset or no_suspect:
             if subset < 0:
                 raise ValueError(f"subset: {subset} is less than 0")
             question = Question(frozenset(texts(tags)), near, zone, subset, no_suspect)
-        offered = self.lookup(name) or self._remembered(name)
-        found = self._picking.pick(name, offered, question, self._places, avoid, key)
+        found = self._picking.pick(name, self.offered(name), question, self._places, avoid, key)
         if found is None:
             raise NotFoundError(
                 f"no instance of {name!r} may be called: see 'gossip lookup {name} --any --json'"
             )
         return found
 
-    def _remembered(self, name: str) -> tuple[Instance, ...]:
-        """What was: an agent that has just been started may not have heard of the others yet."""
+    def offered(self, name: str) -> tuple[Instance, ...]:
+        """What `pick` chooses among: as `lookup`, or for a moment what was.
+
+        An agent that has just been started may not have heard of the others yet.
+
+        Raises:
+            NotFoundError: as `lookup`.
+        """
+        found = self._held.get(name)
+        if found:
+            return found  # most calls, so nothing else is done for them
         if name in self._before and self._clock() < self._before_until:
             return self._before[name]
-        return ()
+        return self.lookup(name)
+
+    def names(self) -> list[str]:
+        """The services of which something is `offered`, sorted."""
+        before = self._before if self._clock() < self._before_until else {}
+        return sorted(self._held.keys() | before.keys())
 
     def call(
         self,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import httpx
 
 from gossip.calling.budget import RetryBudget
-from gossip.transport.call import Attempt, Call
+from gossip.transport.call import Attempt, Call, nowhere
 from gossip.transport.options import Options
 from gossip.transport.routing import Routing
 from gossip.transport.streams import AsyncBody, AsyncWatched
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from gossip.client.mirror import Mirror
 
 __all__ = ["AsyncTransport"]
+
+GRACE_SECONDS = 0.05
+"""After the end of an attempt's time: its steps' own timeouts come first, and say what it was waiting for."""
 
 
 class AsyncTransport(Routing, httpx.AsyncBaseTransport):
@@ -61,22 +65,35 @@ class AsyncTransport(Routing, httpx.AsyncBaseTransport):
             request.stream, httpx.ByteStream | AsyncWatched
         ):
             request.stream = AsyncWatched(request.stream)
-        if call.hedge_after is not None:
-            return await _Race(self._inner, call).run(call.hedge_after)
-        attempt = call.first()
-        while True:
-            result = await _send(self._inner, attempt)
-            following = await _judge(call, attempt, result)
-            if following is None:
-                return _take(call, attempt, result)
-            attempt = following
+        try:
+            if call.hedge_after is not None:
+                return await _Race(self._inner, call).run(call.hedge_after)
+            attempt = call.first()
+            while True:
+                result = await _send(self._inner, attempt)
+                following = await _judge(call, attempt, result)
+                if following is None:
+                    return _take(call, attempt, result)
+                attempt = following
+        finally:
+            call.over()
 
 
 async def _send(inner: httpx.AsyncBaseTransport, attempt: Attempt) -> httpx.Response | httpx.TransportError:
+    until = attempt.timeouts.until
     try:
-        return await inner.handle_async_request(attempt.request)
+        if until is None:
+            return await inner.handle_async_request(attempt.request)
+        with anyio.move_on_after(until - time.monotonic() + GRACE_SECONDS):
+            return await inner.handle_async_request(attempt.request)
+        return httpx.ReadTimeout("the answer had not begun in time")
     except httpx.TransportError as error:
         return error
+    except UnicodeError as problem:
+        if (told := nowhere(attempt.instance, problem)) is not None:
+            return told
+        attempt.end(None)
+        raise
     except BaseException:
         attempt.end(None)
         raise
@@ -89,7 +106,11 @@ async def _judge(
         return call.failed(attempt, result)
     following = call.answered(attempt, result.status_code)
     if following is not None:
-        await result.aclose()
+        try:
+            await result.aclose()
+        except BaseException:
+            following.end(None)
+            raise
     return following
 
 
@@ -115,10 +136,17 @@ class _Race:
         self._problem: Exception | None = None
 
     async def run(self, after: float) -> httpx.Response:
-        async with anyio.create_task_group() as group:
-            self._start(group, self._call.first())
-            group.start_soon(self._hedge, group, after)
+        try:
+            async with anyio.create_task_group() as group:
+                self._start(group, self._call.first())
+                group.start_soon(self._hedge, group, after)
+        except BaseException:
+            # Cancelled, while only the slower one had not ended yet.
+            await self._drop(self._winner)
+            raise
         if self._problem is not None:
+            # The other one was answered all the same, before it noticed.
+            await self._drop(self._winner)
             raise self._problem
         if self._winner is None:
             self._call.give_up()
@@ -137,16 +165,14 @@ class _Race:
         try:
             result = await _send(self._inner, attempt)
         except Exception as problem:  # noqa: BLE001 - raised again, in no group
-            self._problem = problem
-            group.cancel_scope.cancel()
+            if self._winner is None:
+                self._problem = problem
+                group.cancel_scope.cancel()
             return
         self._running -= 1
         if self._winner is not None:
             # Both came in the same moment.
-            self._call.drop(attempt)
-            if isinstance(result, httpx.Response):
-                with anyio.CancelScope(shield=True):
-                    await result.aclose()
+            await self._drop((attempt, result))
             return
         following = await _judge(self._call, attempt, result)
         if following is None and not (isinstance(result, httpx.TransportError) and self._running):
@@ -154,3 +180,12 @@ class _Race:
             group.cancel_scope.cancel()
         else:
             self._start(group, following)
+
+    async def _drop(self, unwanted: tuple[Attempt, httpx.Response | httpx.TransportError] | None) -> None:
+        if unwanted is None:
+            return
+        attempt, result = unwanted
+        self._call.drop(attempt)
+        if isinstance(result, httpx.Response):
+            with anyio.CancelScope(shield=True):
+                await result.aclose()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from gossip.calling.budget import RetryBudget
-from gossip.transport.call import Attempt, Call
+from gossip.transport.call import Attempt, Call, nowhere
 from gossip.transport.options import Options
 from gossip.transport.routing import Routing
 from gossip.transport.streams import Body, Watched
@@ -75,15 +75,18 @@ class Transport(Routing, httpx.BaseTransport):
             request.stream, httpx.ByteStream | Watched
         ):
             request.stream = Watched(request.stream)
-        if call.hedge_after is not None:
-            return _Race(self._inner, call, call.hedge_after).run()
-        attempt = call.first()
-        while True:
-            result = _send(self._inner, attempt)
-            following = _judge(call, attempt, result)
-            if following is None:
-                return _take(call, attempt, result)
-            attempt = following
+        try:
+            if call.hedge_after is not None:
+                return _Race(self._inner, call, call.hedge_after).run()
+            attempt = call.first()
+            while True:
+                result = _send(self._inner, attempt)
+                following = _judge(call, attempt, result)
+                if following is None:
+                    return _take(call, attempt, result)
+                attempt = following
+        finally:
+            call.over()
 
 
 def _send(inner: httpx.BaseTransport, attempt: Attempt) -> httpx.Response | httpx.TransportError:
@@ -91,6 +94,11 @@ def _send(inner: httpx.BaseTransport, attempt: Attempt) -> httpx.Response | http
         return inner.handle_request(attempt.request)
     except httpx.TransportError as error:
         return error
+    except UnicodeError as problem:
+        if (told := nowhere(attempt.instance, problem)) is not None:
+            return told
+        attempt.end(None)
+        raise
     except BaseException:
         attempt.end(None)
         raise
@@ -101,7 +109,11 @@ def _judge(call: Call, attempt: Attempt, result: httpx.Response | httpx.Transpor
         return call.failed(attempt, result)
     following = call.answered(attempt, result.status_code)
     if following is not None:
-        result.close()
+        try:
+            result.close()
+        except BaseException:
+            following.end(None)
+            raise
     return following
 
 

@@ -8,6 +8,7 @@ again, and there is an instance that has not been tried.
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -20,12 +21,12 @@ from gossip.transport.options import IDEMPOTENT, Options
 from gossip.transport.streams import is_repeatable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gossip.calling.budget import RetryBudget
     from gossip.client.mirror import Mirror
 
-__all__ = ["Attempt", "Call", "NoInstanceError", "Tried", "Wish", "wish_of"]
+__all__ = ["Attempt", "Call", "NoInstanceError", "Tried", "Wish", "nowhere", "wish_of"]
 
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
 """After these, nothing of the request has left."""
@@ -33,6 +34,9 @@ _NO_FAULT = (httpx.PoolTimeout, httpx.LocalProtocolError, httpx.UnsupportedProto
 """These say nothing of the instance."""
 LEAST_SECONDS = 0.001
 """A timeout that is over is still one."""
+_BUDGETS = threading.Lock()
+"""Threads share a transport, and transports a budget, which knows of neither: without it a retry would be
+reserved twice, or handed back into nowhere. It costs a tenth of a microsecond each time."""
 
 
 class NoInstanceError(httpx.ConnectError, NotFoundError):
@@ -64,26 +68,34 @@ def wish_of(host: str, catalog: Mirror) -> Wish:
 
     httpx has made the letters of a host small, so a service whose name has large ones is found too.
     """
-    if _is_there(catalog, host):
+    if _offered(catalog, host):
         return Wish(host)
     *tags, last = host.split(".")
-    if tags and _is_there(catalog, last):
+    if tags and _offered(catalog, last):
         return Wish(last, tuple(tags))
-    for each in catalog.services():
-        if each.name.lower() in (host, last):
-            return Wish(each.name, () if each.name.lower() == host else tuple(tags))
+    for name in catalog.names():
+        if name.lower() in (host, last):
+            return Wish(name, () if name.lower() == host else tuple(tags))
+    # Of the two that are not there, the one that would be known if it were.
+    if tags and _offered(catalog, host) is None and _offered(catalog, last) is not None:
+        return Wish(last, tuple(tags))
     return Wish(host)
 
 
-def _is_there(catalog: Mirror, name: str) -> bool:
+def _offered(catalog: Mirror, name: str) -> Sequence[Instance] | None:
+    """None: the replica does not follow that service."""
     try:
-        return bool(catalog.lookup(name))
+        return catalog.offered(name)
     except NotFoundError:
-        return False
+        return None
 
 
 class _Timeouts(dict[str, float | None]):
-    """The caller's timeouts, and never more than is left: transports ask when each step begins."""
+    """The caller's timeouts, and never more than is left.
+
+    Transports ask when each step begins: once for all that is written, and once for the head of the answer,
+    however many reads that takes.
+    """
 
     def __init__(self, given: dict[str, float | None], until: float | None, connect: float | None) -> None:
         super().__init__(given)
@@ -94,7 +106,7 @@ class _Timeouts(dict[str, float | None]):
             self["connect"] = connect if own is None else min(own, connect)
 
     def get(self, key: str, default: Any = None) -> Any:
-        value = super().get(key, default)
+        value = self[key] if key in self else default  # noqa: SIM401 - that would be this very method
         if self.until is None:
             return value
         left = max(self.until - time.monotonic(), LEAST_SECONDS)
@@ -144,18 +156,24 @@ class Call:
         self._tags = (*options.tags, *wish.tags)
         self._given: dict[str, float | None] = request.extensions.get("timeout", {})
         self._began = time.monotonic()
-        patience = options.deadline or self._given.get("read")
+        self._is_whole = isinstance(request.stream, httpx.ByteStream)
+        """The body is in memory: two may send it, and whoever sends it can be left for another."""
+        # To read a body from somewhere takes as long as that takes.
+        patience = options.deadline or (self._given.get("read") if self._is_whole else None)
         self._deadline = None if patience is None else self._began + patience
         self.tried: list[Tried] = []
         self._instances: list[Instance] = []
         self._has_waited = False
+        self._has_reserve = False
+        """A retry of the budget is held for who is hurried now."""
         self._error: httpx.TransportError | None = None
         self.is_idempotent = (
             request.method in IDEMPOTENT or "idempotency-key" in request.headers
             if options.retry is None
             else options.retry
         )
-        budget.called()
+        with _BUDGETS:
+            budget.called()
 
     # -- what a driver asks -------------------------------------------------------------------------------
 
@@ -165,21 +183,24 @@ class Call:
         Raises:
             NoInstanceError: there is nobody to call.
         """
-        attempt = self._attempt()
-        if attempt is None:
-            name = self._wish.name
-            raise NoInstanceError(
-                f"no instance of {name!r}{f' with {self._tags}' if self._tags else ''} may be called:"
-                f" see 'gossip lookup {name} --any --json'",
-                request=self._request,
-            )
-        return attempt
+        instance = self._pick()
+        if instance is None:
+            raise NoInstanceError(self._why_nobody(), request=self._request)
+        return self._attempt(instance)
 
     def another(self) -> Attempt | None:
         """One more, if there may be one."""
-        if not self._may_go_on() or not self._budget.take(time.monotonic()):
+        instance = self._pick() if self._may_go_on() else None
+        if instance is None or not self._may_retry():
             return None
-        return self._attempt()
+        return self._attempt(instance)
+
+    def over(self) -> None:
+        """Nothing more is asked, whatever came of it. Only the body may still be on its way."""
+        if self._has_reserve:
+            self._has_reserve = False
+            with _BUDGETS:
+                self._budget.settle(used=False)
 
     def failed(self, attempt: Attempt, error: httpx.TransportError) -> Attempt | None:
         """What to do after an error; None: `give_up`."""
@@ -204,8 +225,7 @@ class Call:
 
     def accept(self, attempt: Attempt, response: httpx.Response) -> Callable[[bool], None]:
         """This is the answer; what is returned is called when its body is done with."""
-        seconds = time.monotonic() - attempt.began
-        self._note(attempt, str(response.status_code))
+        seconds = self._note(attempt, str(response.status_code))
         # What follows is the caller's to wait for, as long as it likes.
         attempt.timeouts.until = None
         response.extensions["gossip"] = {"instance": attempt.instance, "tried": tuple(self.tried)}
@@ -231,12 +251,14 @@ class Call:
     @property
     def hedge_after(self) -> float | None:
         """Seconds after which a second instance is asked too; None: never."""
-        return self._options.hedge if self.is_idempotent else None
+        return self._options.hedge if self.is_idempotent and self._is_whole else None
 
     # -- inside -------------------------------------------------------------------------------------------
 
-    def _note(self, attempt: Attempt, outcome: str) -> None:
-        self.tried.append(Tried(attempt.instance, outcome, time.monotonic() - attempt.began))
+    def _note(self, attempt: Attempt, outcome: str) -> float:
+        seconds = time.monotonic() - attempt.began
+        self.tried.append(Tried(attempt.instance, outcome, seconds))
+        return seconds
 
     def _may_go_on(self) -> bool:
         return (
@@ -245,10 +267,15 @@ class Call:
             and is_repeatable(self._request.stream)
         )
 
-    def _attempt(self) -> Attempt | None:
-        instance = self._pick()
-        if instance is None:
-            return None
+    def _may_retry(self) -> bool:
+        with _BUDGETS:
+            if not self._has_reserve:
+                return self._budget.take(time.monotonic())
+            self._has_reserve = False
+            self._budget.settle(used=True)
+            return True
+
+    def _attempt(self, instance: Instance) -> Attempt:
         self._instances.append(instance)
         timeouts = self._timeouts()
         return Attempt(
@@ -260,7 +287,7 @@ class Call:
 
     def _pick(self) -> Instance | None:
         """One that has not been tried, and has a port: one without is only there to be seen."""
-        options, avoid = self._options, list(self._instances)
+        options, avoid = self._options, self._instances
         while True:
             try:
                 instance = self._catalog.pick(
@@ -277,20 +304,50 @@ class Call:
                 return None
             if instance.port:
                 return instance
-            avoid.append(instance)
+            avoid = [*avoid, instance]
+
+    def _why_nobody(self) -> str:
+        name = self._wish.name
+        try:
+            self._catalog.offered(name)
+        except NotFoundError as problem:
+            return str(problem)
+        with_tags = f" with {', '.join(self._tags)}" if self._tags else ""
+        return f"no instance of {name!r}{with_tags} may be called: see 'gossip lookup {name} --any --json'"
 
     def _timeouts(self) -> _Timeouts:
-        options, until = self._options, self._deadline
-        # Only who may be left for somebody else is hurried.
-        others = len(self._instances) < min(
-            len(self._catalog.lookup(self._wish.name, tags=self._tags)), options.attempts
-        )
-        if not others:
+        options, until, now = self._options, self._deadline, time.monotonic()
+        # Only who may be left for somebody else is hurried: there is one, and the budget will allow it.
+        if not self._has_others():
             return _Timeouts(self._given, until, None)
-        if self.is_idempotent and not self._has_waited and until is not None:
-            now = time.monotonic()
+        if not self._has_reserve:
+            with _BUDGETS:
+                self._has_reserve = self._budget.reserve(now)
+            if not self._has_reserve:
+                return _Timeouts(self._given, until, None)
+        if until is not None and self.is_idempotent and self._is_whole and not self._has_waited:
             until = now + (until - now) * options.first_share
         return _Timeouts(self._given, until, options.connect_timeout)
+
+    def _has_others(self) -> bool:
+        """Whether somebody else could be picked after all that have been tried."""
+        tried = len(self._instances)
+        if tried >= self._options.attempts:
+            return False
+        offered = self._catalog.offered(self._wish.name)
+        if len(offered) <= tried:
+            return False
+        tags, no_suspect = self._tags, self._options.no_suspect
+        for each in offered:
+            if (
+                each.port
+                and (not tags or set(tags).issubset(each.tags))
+                and not (no_suspect and each.status == "suspect")
+            ):
+                if not tried:
+                    return True
+                tried -= 1
+        return False
 
 
 def _readdressed(request: httpx.Request, instance: Instance, timeouts: _Timeouts) -> httpx.Request:
@@ -299,6 +356,18 @@ def _readdressed(request: httpx.Request, instance: Instance, timeouts: _Timeouts
     if request.url.scheme == "https":
         extensions.setdefault("sni_hostname", request.url.host)
     return Moved(request, instance.address, instance.port, extensions)
+
+
+def nowhere(instance: Instance, problem: UnicodeError) -> httpx.ConnectError | None:
+    """What came of an address that is none: whoever registers one may write what it likes.
+
+    None: the problem is another one, as of a body that is made as it is sent.
+    """
+    try:
+        instance.address.encode("idna")
+    except UnicodeError:
+        return httpx.ConnectError(f"{instance.address!r} is no address: {problem}")
+    return None
 
 
 def _words(error: httpx.TransportError) -> str:

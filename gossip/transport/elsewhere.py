@@ -6,12 +6,9 @@ of it; to make a request anew with its headers takes a fifth of the rest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import httpx
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 __all__ = ["Elsewhere", "Moved"]
 
@@ -19,13 +16,13 @@ __all__ = ["Elsewhere", "Moved"]
 class Moved(httpx.Request):
     """`request` to another host and port. The headers are the original's, `Host` too."""
 
-    def __init__(self, request: httpx.Request, host: str, port: int, extensions: Mapping[str, Any]) -> None:
+    def __init__(self, request: httpx.Request, host: str, port: int, extensions: dict[str, Any]) -> None:
         # The other constructor would copy the headers, and parse the URL.
         self.method = request.method
         self.url = Elsewhere(request.url, host, port)
         self.headers = request.headers
         self.stream = request.stream
-        self.extensions = dict(extensions)
+        self.extensions = extensions
 
 
 class Elsewhere(httpx.URL):

@@ -44,10 +44,5 @@ class Routing:
                 options = options.changed(given)
             except (TypeError, ValueError) as problem:
                 raise httpx.LocalProtocolError(f"extension 'gossip': {problem}", request=request) from problem
-        return Call(
-            self.catalog,
-            self.budget,
-            options,
-            wish_of(host.removesuffix(self._ending), self.catalog),
-            request,
-        )
+        wish = wish_of(host.removesuffix(self._ending), self.catalog)
+        return Call(self.catalog, self.budget, options, wish, request)

@@ -201,7 +201,7 @@ def test_errors_keep_their_class_and_tell_who_was_tried(kind: str) -> None:
 
 @kinds
 def test_nobody_to_call(kind: str) -> None:
-    for catalog in (a_catalog(an_instance(service="db")), a_catalog(an_instance(port=0)), Mirror(["db"])):
+    for catalog in (a_catalog(an_instance(service="db")), a_catalog(an_instance(port=0)), Mirror(["web"])):
         with pytest.raises(NoInstanceError, match="gossip lookup web --any") as caught:
             send(kind, Fleet(), "GET", URL, catalog)
         assert isinstance(caught.value, httpx.ConnectError)
