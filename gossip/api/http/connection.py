@@ -23,7 +23,13 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 import h11
 import trio
 
-from gossip.api.http.objections import MAX_BODY_BYTES, as_wanted, objection
+from gossip.api.http.objections import (
+    MAX_BODY_BYTES,
+    RETRY_SECONDS,
+    as_wanted,
+    objection,
+    too_many,
+)
 from gossip.api.http.packing import is_worth_packing, packed, wants_gzip
 from gossip.api.http.shortcuts import Shortcuts, fields_of
 from gossip.api.http.values import (
@@ -85,16 +91,27 @@ class Server(Protocol):
     def answered(self, route: str, status: int) -> None:
         """Counts a request."""
 
+    def has_room(self, source: str) -> bool:
+        """Whether one more request is taken from there."""
+
+    def admits(self, source: str) -> bool:
+        """Takes one from there, if there is room."""
+
 
 class _Gone(Exception):  # noqa: N818 - nothing is wrong: the client has what it wanted, or has given up
     """The connection is over."""
 
 
 class Conversation:
-    """Serves one client until it goes."""
+    """Serves one client until it goes.
 
-    def __init__(self, line: Line, server: Server) -> None:
+    Args:
+        source: the address that it comes from; empty: it may ask as often as it likes.
+    """
+
+    def __init__(self, line: Line, server: Server, source: str = "") -> None:
         self._line = line
+        self._source = source
         self._server = server
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEADER_BYTES)
         self._scope = trio.CancelScope()
@@ -107,6 +124,8 @@ class Conversation:
         self._streaming: trio.CancelScope | None = None
         self._is_cut = False
         """A part of what was to be sent has not left."""
+        self._is_over = False
+        """Its source has asked more than one may."""
 
     # ------------------------------------------------------------------------------ from beginning to end
 
@@ -152,7 +171,11 @@ class Conversation:
             return False
         http.start_next_cycle()
         self._idle, self._is_head, self._takes_gzip = True, False, False
-        if http.trailing_data[0]:
+        if self._is_over:
+            # Who does not wait by himself is not heard meanwhile: to refuse him costs little then.
+            self._is_over = False
+            await trio.sleep(RETRY_SECONDS)
+        elif http.trailing_data[0]:
             await trio.lowlevel.checkpoint()
         return True
 
@@ -163,9 +186,14 @@ class Conversation:
             return True
         while True:
             data = await self._line.receive(HEAD_BYTES)
-            answer = self._server.shortcuts.answer(data)
-            if answer is None or self._server.is_draining:
+            source, server = self._source, self._server
+            if source and not server.has_room(source):
                 break
+            answer = server.shortcuts.answer(data)
+            if answer is None or server.is_draining:
+                break
+            if source:
+                server.admits(source)
             self._server.gossip_first()
             self._idle = False
             await self._send(answer)
@@ -217,6 +245,11 @@ class Conversation:
         body: bytes | None = None
         if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
             body = await self._body(method)
+        if self._source and not self._server.admits(self._source):
+            self._is_over = True
+            path = event.target.decode("ascii").partition("?")[0]
+            await self._finish(OTHER, too_many(self._server.routes.find(method, path)))
+            return
         try:
             asked = request(method, event.target.decode("ascii"), headers)
         except BadRequestError as error:
@@ -224,7 +257,7 @@ class Conversation:
             match = self._server.routes.find(method, path)
             await self._finish(OTHER, as_wanted(answer_error(error), match))
             return
-        admitted = self._server.guard.admit(asked)
+        admitted = self._server.guard.admit(asked, self._source)
         match = self._server.routes.find(method, asked.path)
         route = match.route
         name = match.name or OTHER if route is None else route.pattern

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from gossip.api.http.guard import Guard, Pass
     from gossip.api.http.routes import Match
 
-__all__ = ["MAX_BODY_BYTES", "as_wanted", "objection"]
+__all__ = ["MAX_BODY_BYTES", "RETRY_SECONDS", "as_wanted", "objection", "too_many"]
 
 MAX_BODY_BYTES: Final = 1_048_576
+RETRY_SECONDS: Final = 1
+"""For who asks too often; as long his connection is not read."""
 
 
 class Server(Protocol):
@@ -46,6 +48,12 @@ def objection(server: Server, admitted: Pass, match: Match) -> Response | None:
     if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
         return as_wanted(too_large(MAX_BODY_BYTES), match)
     return None
+
+
+def too_many(match: Match) -> Response:
+    """Its source has asked more than one may."""
+    text = "too many requests from this address (http_rate): ask again later"
+    return as_wanted(problem(429, "limit", text, [("retry-after", str(RETRY_SECONDS))]), match)
 
 
 def as_wanted(answer: Response, match: Match) -> Response:
