@@ -29,6 +29,7 @@ from gossip.api.http.objections import (
     as_wanted,
     objection,
     too_many,
+    without_bytes,
 )
 from gossip.api.http.packing import is_worth_packing, packed, wants_gzip
 from gossip.api.http.shortcuts import Shortcuts, fields_of
@@ -213,7 +214,7 @@ class Conversation:
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
         status = error.error_status_hint
-        text = f"no HTTP request: {str(error)[:200]}"
+        text = f"no HTTP request: {without_bytes(str(error))[:200]}"
         if status == 431:
             text = f"the request's header is over {MAX_HEADER_BYTES} bytes"
         kind = "limit" if status == 431 else "bad_request"

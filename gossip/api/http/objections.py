@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gossip.api.http.hosts import is_welcome
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from gossip.api.http.guard import Guard, Pass
     from gossip.api.http.routes import Match
 
-__all__ = ["MAX_BODY_BYTES", "RETRY_SECONDS", "as_wanted", "objection", "too_many"]
+__all__ = ["MAX_BODY_BYTES", "RETRY_SECONDS", "as_wanted", "objection", "too_many", "without_bytes"]
 
 MAX_BODY_BYTES: Final = 1_048_576
 RETRY_SECONDS: Final = 1
@@ -48,6 +49,14 @@ def objection(server: Server, admitted: Pass, match: Match) -> Response | None:
     if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
         return as_wanted(too_large(MAX_BODY_BYTES), match)
     return None
+
+
+_REPEATED = re.compile(r""":? (?:bytearray\(|b['"])""")
+
+
+def without_bytes(reason: str) -> str:
+    """A reason of h11's up to where it repeats what came, which may have been a token."""
+    return _REPEATED.split(reason, 1)[0]
 
 
 def too_many(match: Match) -> Response:
