@@ -102,7 +102,7 @@ def _note(arguments: argparse.Namespace) -> str:
         " machine, where each takes CPU from the others. Idle: the growth of RSS by"
         f" {arguments.idle:,} connections that have said nothing yet; what the kernel keeps comes on top, for"
         " both alike. httpx: CPU time of this process; one connection that stays open, to the same server, in"
-        " turns of 100 requests. "
+        " requests by turns, the median of 100. "
         + ", ".join(proc.machine().values())
         + ".\n\n![Calls by weight, around a slow instance, around a failing one](pictures/balance.png)"
     )

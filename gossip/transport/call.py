@@ -15,7 +15,7 @@ import httpx
 
 from gossip.client.values import Instance
 from gossip.errors import NotFoundError
-from gossip.transport.elsewhere import Elsewhere
+from gossip.transport.elsewhere import Moved
 from gossip.transport.options import IDEMPOTENT, Options
 from gossip.transport.streams import is_repeatable
 
@@ -294,16 +294,11 @@ class Call:
 
 
 def _readdressed(request: httpx.Request, instance: Instance, timeouts: _Timeouts) -> httpx.Request:
-    """The same request to the instance. `Host` stays as the caller has it, and so does the name in TLS."""
+    """The same request to the instance. The name in TLS stays as the caller has it, as `Host` does."""
     extensions = {**request.extensions, "timeout": timeouts}
-    url = request.url
-    if url.scheme == "https":
-        extensions.setdefault("sni_hostname", url.host)
-    moved = httpx.Request(
-        request.method, url, headers=request.headers, stream=request.stream, extensions=extensions
-    )
-    moved.url = Elsewhere(url, instance.address, instance.port)
-    return moved
+    if request.url.scheme == "https":
+        extensions.setdefault("sni_hostname", request.url.host)
+    return Moved(request, instance.address, instance.port, extensions)
 
 
 def _words(error: httpx.TransportError) -> str:

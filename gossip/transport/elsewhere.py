@@ -1,13 +1,31 @@
-"""The same URL at another place, without parsing it again.
+"""The same request, and the same URL, at another place: nothing is parsed or copied again.
 
-That takes httpx longer than all the rest of a call takes us, and what sends a request reads none of it.
+To parse a URL takes httpx longer than all the rest of a call takes us, and what sends a request reads none
+of it; to make a request anew with its headers takes a fifth of the rest.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import httpx
 
-__all__ = ["Elsewhere"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Elsewhere", "Moved"]
+
+
+class Moved(httpx.Request):
+    """`request` to another host and port. The headers are the original's, `Host` too."""
+
+    def __init__(self, request: httpx.Request, host: str, port: int, extensions: Mapping[str, Any]) -> None:
+        # The other constructor would copy the headers, and parse the URL.
+        self.method = request.method
+        self.url = Elsewhere(request.url, host, port)
+        self.headers = request.headers
+        self.stream = request.stream
+        self.extensions = dict(extensions)
 
 
 class Elsewhere(httpx.URL):
