@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import TYPE_CHECKING
 
 import trio
@@ -28,7 +29,13 @@ __all__ = ["Proxying"]
 WINDOW_SECONDS = 0.02
 """Changes within this are taken over together; the first one at once."""
 PLACES_SECONDS = 30.0
+"""How old the places may be: round trips drift without an event."""
+SOON_SECONDS = 1.0
+"""After members have come or gone: so much later the places are looked at."""
 
+_MOVES = frozenset(
+    {EventKind.MEMBER_JOINED, EventKind.MEMBER_UPDATED, EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT}
+)
 _CONCERNED = frozenset(
     {
         EventKind.MEMBER_JOINED,
@@ -64,7 +71,7 @@ class Proxying:
         self._has_changed = True
         self._nursery: trio.Nursery
         self._places = Places()
-        self._places_at = -PLACES_SECONDS
+        self._places_due = -math.inf
 
     def bind(self, wanted: Iterable[ProxyDefinition]) -> None:
         """Listens, before anything else is begun.
@@ -92,6 +99,8 @@ class Proxying:
     def happened(self, event: Event) -> None:
         """The catalog may have changed."""
         if self._forwarders and event.kind in _CONCERNED:
+            if event.kind in _MOVES:
+                self._places_due = min(self._places_due, trio.current_time() + SOON_SECONDS)
             self._has_changed = True
             self._changed.unpark_all()
 
@@ -105,7 +114,8 @@ class Proxying:
             task_status.started()
             while True:
                 if not self._has_changed:
-                    await self._changed.park()
+                    with trio.move_on_at(self._places_due if self._forwarders else math.inf):
+                        await self._changed.park()
                 self._has_changed = False
                 for each in self._forwarders.values():
                     each.room = max(self._room // len(self._forwarders), 1)
@@ -131,6 +141,7 @@ class Proxying:
                     note(logging.ERROR, "reload_failed", detail=str(problem))
             elif running.definition != definition:
                 running.serve(definition)
+                self._feed(running)
         self._has_changed = True
         self._changed.unpark_all()
 
@@ -153,8 +164,8 @@ class Proxying:
 
     def _feed(self, forwarder: Forwarder) -> None:
         now = trio.current_time()
-        if now - self._places_at >= PLACES_SECONDS:
-            self._places_at = now
+        if now >= self._places_due:
+            self._places_due = now + PLACES_SECONDS
             found = views.places(self._node)
             self._places = Places(found.zone, found.zones, found.rtt_ms)
         forwarder.places = self._places

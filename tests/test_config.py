@@ -907,6 +907,7 @@ sticky = true
         ("listen = 80\nservice = 'web'\nconnect_timeout = '0s'", 5, "not within 10ms to 1m"),
         ("listen = 80\nservice = 'web'\nsend_proxy = 'v3'", 5, "neither v1 nor v2"),
         ("listen = 80\nservice = 'web'\nnear = true\nsticky = true", 5, "sticky decides"),
+        ("listen = 80\nservice = 'web'\nsubset = 2\nsticky = true", 5, "sticky decides"),
         ("listen = 80\nservice = 'a'\n[[proxy]]\nlisten = 80\nservice = 'b'", 6, "given twice"),
     ],
 )

@@ -187,7 +187,8 @@ class Balancer(Generic[T]):
         if not rows or key is not None:
             # Of all that may be called, in whatever zone; when they are used up, of all that are offered.
             tagged = self._tagged(table.source, question)
-            rows = [row for row in self._well(tagged, now) if key_of(row[0]) not in avoid and row[3] > 0]
+            well = () if table.is_panic else self._well(tagged, now)
+            rows = [row for row in well if key_of(row[0]) not in avoid and row[3] > 0]
             rows = rows or [row for row in _at_face_value(tagged) if key_of(row[0]) not in avoid]
         if not rows:
             return None
@@ -207,17 +208,29 @@ class Balancer(Generic[T]):
         until = min((row[1].health.changes_at(now) for row in rows), default=float("inf"))
         whole, left = sum(row[2] for row in rows), sum(row[3] for row in well)
         is_panic = bool(rows) and left < self._policy.panic_below * whole
-        if is_panic or not well:
-            well = _at_face_value(rows)
-        if question.subset:
-            well = self._subset(well, question.subset)
+        own_zone = places.zone if question.zone and not question.near else ""
+        if is_panic and own_zone and not self._is_half_well(own_zone, rows, well):
+            # Nobody is left out, and the own zone is the one that is sick.
+            own_zone = ""
+        everybody = _at_face_value(rows) if is_panic or not well else well
+        chosen = self._subset(everybody, question.subset) if question.subset else everybody
         if question.near:
-            well = _nearest(well, places)
-        elif question.zone and places.zone:
-            well = _zoned(well, places)
+            chosen = _nearest(chosen, places)
+        elif own_zone:
+            chosen = _zoned(chosen, places)
+        _tell_apart(everybody, [row for row in chosen if not own_zone or row[0].zone == own_zone])
         table: _Table[T] = _Table(offered, self._revision, places, until, is_panic)
-        table.fill(well)
+        table.fill(chosen)
         return table
+
+    def _is_half_well(
+        self,
+        zone: str,
+        rows: list[tuple[T, Record, float, float]],
+        well: list[tuple[T, Record, float, float]],
+    ) -> bool:
+        whole = sum(row[2] for row in rows if row[0].zone == zone)
+        return sum(row[3] for row in well if row[0].zone == zone) >= self._policy.panic_below * whole
 
     def _tagged(self, offered: Sequence[T], question: Question) -> list[tuple[T, Record, float, float]]:
         found = [
@@ -299,6 +312,16 @@ def _steps(cumulative: Sequence[float]) -> list[float]:
 
 def _at_face_value(rows: list[tuple[T, Record, float, float]]) -> list[tuple[T, Record, float, float]]:
     return [(target, record, weight, weight) for target, record, weight, _ in rows]
+
+
+def _tell_apart(
+    rows: list[tuple[T, Record, float, float]], preferred: list[tuple[T, Record, float, float]]
+) -> None:
+    """Notes who would be called if it were not for the preferred ones."""
+    inside = {id(row[1]) for row in preferred}
+    elsewhere = [row[1] for row in rows if id(row[1]) not in inside]
+    for row in rows:
+        row[1].elsewhere = elsewhere if id(row[1]) in inside else ()
 
 
 def _nearest(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from gossip.calling.health import Health, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from gossip.calling.target import Key
 
@@ -25,7 +25,7 @@ SMOOTHING = 0.2
 class Record:
     """What is remembered of one instance."""
 
-    __slots__ = ("calls", "health", "latency", "measured_at", "seen_at", "under_way")
+    __slots__ = ("calls", "elsewhere", "health", "latency", "measured_at", "seen_at", "under_way")
 
     def __init__(self, policy: Policy) -> None:
         self.health = Health(policy)
@@ -36,6 +36,8 @@ class Record:
         """Smoothed, seconds."""
         self.measured_at = -FRESH_SECONDS
         self.seen_at = 0.0
+        self.elsewhere: Sequence[Record] = ()
+        """Of instances that would be called were this one and its like (zone, the nearest) left out."""
 
     def measure(self, now: float, seconds: float) -> None:
         if now - self.measured_at > FRESH_SECONDS:
@@ -82,17 +84,32 @@ class Records:
                 del self._held[key]
 
     def others(self, mine: Record, now: float) -> tuple[int, int]:
-        """(calls, failed ones) of all but this one, of late."""
-        calls = failed = 0
-        for record in self._held.values():
-            if record is not mine:
-                record.health.window.turn(now)
-                more, bad = record.health.window.total
-                calls += more
-                failed += bad
-        return calls, failed
+        """(calls, failed ones) of late, of all but this one; or of those elsewhere, if they fare better.
+
+        Where a zone fails as a whole its instances are all alike: what tells is how the others fare, and if
+        those were not called, they are worth a try.
+        """
+        all_others = _total((record for record in self._held.values() if record is not mine), now)
+        if not mine.elsewhere:
+            return all_others
+        return min(all_others, _total(mine.elsewhere, now), key=_failed_share)
 
     def _forget(self, count: int) -> None:
         idle = [key for key, record in self._held.items() if not record.under_way]
         for key in sorted(idle, key=lambda key: self._held[key].seen_at)[:count]:
             del self._held[key]
+
+
+def _total(records: Iterable[Record], now: float) -> tuple[int, int]:
+    calls = failed = 0
+    for record in records:
+        record.health.window.turn(now)
+        more, bad = record.health.window.total
+        calls += more
+        failed += bad
+    return calls, failed
+
+
+def _failed_share(counted: tuple[int, int]) -> float:
+    calls, failed = counted
+    return failed / calls if calls else 0.0

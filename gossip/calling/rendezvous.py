@@ -29,6 +29,7 @@ def ranked(key: str, weighed: Iterable[tuple[T, float]]) -> list[T]:
         if weight > 0:
             name = f"{target.node_id}/{target.id}"
             number = int.from_bytes(blake2b(name.encode(), digest_size=8, key=seed).digest(), "big")
-            drawn.append((-weight / math.log((number + 0.5) / 2.0**64), name, target))
+            # As many bits as a float holds beside the half: so it is never 1, whose logarithm is 0.
+            drawn.append((-weight / math.log(((number >> 12) + 0.5) / 2.0**52), name, target))
     drawn.sort(key=lambda entry: entry[:2], reverse=True)
     return [target for _, _, target in drawn]

@@ -15,8 +15,9 @@ __all__ = ["proxy"]
 
 def proxy(options: Namespace) -> int:
     """Forwards connections to instances of a service until it is told to stop."""
-    if options.sticky and options.near:
-        raise ConfigError("--sticky decides by itself: leave --near out")
+    for also in ("near", "subset"):
+        if options.sticky and getattr(options, also):
+            raise ConfigError(f"--sticky decides by itself: leave --{also} out")
     try:
         name = check_name(options.name)
     except ConfigError as problem:

@@ -124,9 +124,12 @@ class Mirror:
 
         Raises:
             NotFoundError: there is none, or only such as are to be avoided.
+            ValueError: `subset` is less than 0.
         """
         question = _PLAIN
         if tags or near or not zone or subset or no_suspect:
+            if subset < 0:
+                raise ValueError(f"subset: {subset} is less than 0")
             question = Question(frozenset(texts(tags)), near, zone, subset, no_suspect)
         offered = self.lookup(name) or self._remembered(name)
         found = self._picking.pick(name, offered, question, self._places, avoid, key)
@@ -281,7 +284,9 @@ class Mirror:
                 # The same object if nothing changed: whoever waits for a change tells by that.
                 new[name] = old[name] if old.get(name) == value else value
         changed = [name for name in old.keys() | new.keys() if old.get(name) is not new.get(name)]
-        self._before = {name: value for name, value in old.items() if name not in new}
+        # An agent that comes back twice in a row is doubted for what was held before the first time too.
+        doubted = self._before if self._clock() < self._before_until else {}
+        self._before = {name: value for name, value in (doubted | old).items() if name not in new}
         self._before_until = self._clock() + RETURN_SECONDS
         self._held = new
         self._fresh = {}

@@ -83,14 +83,16 @@ class Picking:
         key: str | None,
     ) -> Instance | None:
         """See `Balancer.pick`."""
+        if not offered:
+            return None  # names of what there is not must not push out what is remembered of others
         tried: Collection[tuple[str, str, str, int]] = {key_of(each) for each in avoid} if avoid else ()
         with self._lock:
             return self._of(name).pick(offered, self.clock(), question, places, tried, key)
 
     def begin(self, instance: Instance) -> Callable[[bool | None, float | None], bool]:
         """A call has begun. What is returned is called once, when it has ended: (ok, seconds)."""
-        balancer = self._of(instance.service)
         with self._lock:
+            balancer = self._of(instance.service)
             record = balancer.begin(instance)
 
         def end(ok: bool | None, seconds: float | None) -> bool:
@@ -101,8 +103,8 @@ class Picking:
 
     def report(self, instance: Instance, ok: bool, seconds: float | None) -> bool:
         """How a call went whose beginning nobody told."""
-        balancer = self._of(instance.service)
         with self._lock:
+            balancer = self._of(instance.service)
             return balancer.told(balancer.record(instance), self.clock(), ok, seconds)
 
     @contextlib.contextmanager

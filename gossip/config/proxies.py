@@ -100,8 +100,9 @@ def _read(entry: Table) -> ProxyDefinition:
     for key in ("listen", "service"):
         if key not in given:
             raise ConfigError(f"{entry.place()}: [[proxy]] needs {key}")
-    if given.get("sticky") and given.get("near"):
-        raise ConfigError(f"{entry.key_place('near')}: sticky decides by itself: leave one of them out")
+    for also in ("near", "subset"):
+        if given.get("sticky") and given.get(also):
+            raise ConfigError(f"{entry.key_place(also)}: sticky decides by itself: leave one of them out")
     return ProxyDefinition(**given)
 
 

@@ -52,7 +52,10 @@ async def _place(host: str, port: int) -> tuple[int, Any]:
     try:
         version = ip_address(host.partition("%")[0]).version
     except ValueError:
-        found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await trio.socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:  # of names such as `a..b`, which others may register
+            raise OSError(errno.EINVAL, f"{host!r} is no host name: {error}") from error
         return found[0][0], found[0][4]
     if version == 4:
         return socket.AF_INET, (host, port)

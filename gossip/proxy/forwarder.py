@@ -95,6 +95,9 @@ class Forwarder:
         self._balancer: Balancer[Target] = Balancer(chance, name=f"{chance():.17f}")
         self._everybody: list[Target] = []
         self._offered: tuple[Target, ...] = ()
+        self._called: frozenset[Key] = frozenset()
+        self._mine: set[Key] = set()
+        """Instances that are this very port: calling one would call it again, and again."""
         self._hidden: dict[Key, str] = {}
         self._links: dict[Key, set[Link]] = {}
         self._drains: dict[Key, float] = {}
@@ -116,6 +119,7 @@ class Forwarder:
             self._figures.panics += self._balancer.panics
             self._balancer = Balancer(self._chance, name=f"{self._chance():.17f}")
         self.definition = definition
+        self._changed.unpark_all()
 
     def offer(self, instances: Iterable[Target]) -> None:
         """All instances of the service, those too that are not to be called."""
@@ -124,19 +128,14 @@ class Forwarder:
         if everybody == self._everybody:
             return
         self._everybody = everybody
-        self._offered = tuple(each for each in everybody if each.status not in HIDDEN)
+        self._mine &= set(map(key_of, everybody))
+        self._offered = tuple(
+            each for each in everybody if each.status not in HIDDEN and key_of(each) not in self._mine
+        )
         self._hidden = {key_of(each): each.status for each in everybody if each.status in HIDDEN}
-        called = {key_of(each) for each in self._offered}
-        now = trio.current_time()
+        self._called = frozenset(map(key_of, self._offered))
         for key in tuple(self._links):
-            status = self._hidden.get(key, "gone")
-            if key in called or status == "critical":
-                self._drains.pop(key, None)
-            elif status == "dead":
-                self._cut(key, "cut")
-            elif self.definition.drain:
-                self._drains.setdefault(key, now + self.definition.drain)
-        self._draining.unpark_all()
+            self._judge(key)
 
     @property
     def figures(self) -> Figures:
@@ -200,8 +199,9 @@ class Forwarder:
 
     async def _accept(self, nursery: trio.Nursery) -> None:
         while not self._is_stopping.is_set():
-            while self._busy >= min(self.definition.max_connections, self.room):
+            if self._busy >= min(self.definition.max_connections, self.room):
                 await self._changed.park()
+                continue
             try:
                 await trio.lowlevel.wait_readable(self._sock)
                 sock, address = self._sock.accept()
@@ -232,6 +232,7 @@ class Forwarder:
                 record = balancer.begin(target)
                 try:
                     sock = await dial(target.address, target.port, definition.connect_timeout)
+                    self._refuse_mine(sock, target)
                 except OSError as error:
                     self._figures.attempts_failed += 1
                     is_ours = error.errno in OUR_OWN_FAULT
@@ -254,6 +255,20 @@ class Forwarder:
             if not linked:
                 reset(client)
             self._changed.unpark_all()
+
+    def _refuse_mine(self, sock: socket.socket, target: Target) -> None:
+        here, port = self.address
+        if target.port != port:
+            return
+        there = sock.getpeername()[0]
+        if there != sock.getsockname()[0] or here not in (there, "0.0.0.0", "::"):  # noqa: S104 - compared
+            return
+        sock.close()
+        self._mine.add(key_of(target))
+        self._offered = tuple(each for each in self._offered if key_of(each) not in self._mine)
+        detail = f"{self.service} is registered at this very port, {target.address}:{port}: not called"
+        _log.warning("proxy", extra={"fields": {"detail": detail}})
+        raise OSError(errno.ELOOP, detail)
 
     def _pick(
         self, balancer: Balancer[Target], tried: list[Key], definition: ProxyDefinition, client: Address
@@ -291,8 +306,21 @@ class Forwarder:
         self._figures.connected += 1
         self._links.setdefault(key, set()).add(link)
         self._pump.add(link)
+        # It may have been deregistered, or have died, while it was dialled.
+        self._judge(key)
 
     # -- draining -----------------------------------------------------------------------------------------
+
+    def _judge(self, key: Key) -> None:
+        """What becomes of the connections of an instance: they stay, have an end, or end now."""
+        status = self._hidden.get(key, "gone")
+        if key in self._called or status == "critical":
+            self._drains.pop(key, None)
+        elif status == "dead":
+            self._cut(key, "cut")
+        elif self.definition.drain and key not in self._drains:
+            self._drains[key] = trio.current_time() + self.definition.drain
+            self._draining.unpark_all()
 
     async def _drain(self) -> None:
         while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 import signal
 import sys
@@ -18,7 +19,7 @@ from gossip.client.mirror import PLACES, PLACES_SECONDS, RETURN_SECONDS
 from gossip.client.paths import socket_path
 from gossip.client.picking import places_of
 from gossip.config import show_address
-from gossip.errors import GossipError
+from gossip.errors import GossipError, TransportError
 from gossip.host import raise_descriptors
 from gossip.proxy.forwarder import HIDDEN, Forwarder, listen
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from gossip.config.proxies import ProxyDefinition
 
 __all__ = ["run"]
+
+_log = logging.getLogger("gossip.proxy")
 
 
 def run(definition: ProxyDefinition, path: str | None, metrics: Address | None, *, as_json: bool) -> int:
@@ -53,18 +56,20 @@ def run(definition: ProxyDefinition, path: str | None, metrics: Address | None, 
 
 async def _main(definition: ProxyDefinition, path: str | None, metrics: Address | None, as_json: bool) -> int:
     status = [0]
-    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
-        async with gossip.aconnect(path) as g:
-            watch = g.watch(definition.service, any=True)
-            first = await anext(watch)
+    async with gossip.aconnect(path) as g:
+        watch = g.watch(definition.service, any=True)
+        first = await anext(watch)
+        # Until here there is nothing to drain, and a signal ends it as any program.
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as received:
             sock = listen(definition.listen)
+            at = _listen_too(metrics, sock)
             forwarder = Forwarder(sock, definition)
             forwarder.room = raise_descriptors()
             forwarder.offer(first.instances)
             async with trio.open_nursery() as nursery:
                 try:
-                    if metrics is not None:
-                        await nursery.start(_serve_metrics, forwarder, metrics)
+                    if at is not None:
+                        await nursery.start(_serve_metrics, forwarder, at)
                     nursery.start_soon(_follow, watch, forwarder)
                     nursery.start_soon(_locate, socket_path(path), forwarder)
                     nursery.start_soon(_obey, received, forwarder, nursery.cancel_scope, status)
@@ -73,7 +78,7 @@ async def _main(definition: ProxyDefinition, path: str | None, metrics: Address 
                 finally:
                     sock.close()
                     nursery.cancel_scope.cancel()
-            await watch.aclose()
+        await watch.aclose()
     counted = {
         "service": definition.service,
         "listen": show_address(forwarder.address),
@@ -81,6 +86,14 @@ async def _main(definition: ProxyDefinition, path: str | None, metrics: Address 
     }
     print(json.dumps(counted) if as_json else f"{definition.service}: {forwarder.figures}", flush=True)  # noqa: T201 - what the command says
     return status[0]
+
+
+def _listen_too(metrics: Address | None, other: socket.socket) -> socket.socket | None:
+    try:
+        return None if metrics is None else listen(metrics)
+    except TransportError:
+        other.close()
+        raise
 
 
 def _say_where(forwarder: Forwarder, as_json: bool) -> None:
@@ -100,6 +113,12 @@ async def _follow(watch: AsyncWatch[ServiceView], forwarder: Forwarder) -> None:
                 view = await anext(watch)
             except StopAsyncIteration:
                 return
+            except GossipError as problem:
+                # One that is back and does not let us: what is known stays, as when there is none.
+                _log.warning("proxy", extra={"fields": {"detail": f"the agent: {problem}"}})
+                await trio.sleep(RETURN_SECONDS)
+        if view is None and trio.current_time() < believed_at:
+            continue
         if view is not None and not any(each.status not in HIDDEN for each in view):
             if view.resync and doubted is None:
                 believed_at = trio.current_time() + RETURN_SECONDS
@@ -143,7 +162,10 @@ async def _obey(
 
 
 async def _serve_metrics(
-    forwarder: Forwarder, address: Address, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    forwarder: Forwarder,
+    sock: socket.socket,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     from gossip.api.http.metrics import Metrics  # noqa: PLC0415 - only where it is asked for: a tenth of a second
     from gossip.api.http.routes import Routes  # noqa: PLC0415 - as above
@@ -158,8 +180,7 @@ async def _serve_metrics(
 
     routes = Routes()
     routes.add("GET", "/metrics", answer)
-    sock: socket.socket = listen(address)
-    server = HttpServer(routes, sock, host=address[0])
+    server = HttpServer(routes, sock, host=sock.getsockname()[0])
     print(f"metrics: http://{show_address(server.address)}/metrics", file=sys.stderr)  # noqa: T201 - as above
     task_status.started()
     await server.serve()

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import trio
+from trio.testing import MockClock
 
+from gossip import proxying
 from gossip.agent import Agent
+from gossip.api import views
 from gossip.api.methods import Registration
 from gossip.config import Config, ProxyDefinition
+from gossip.core.events import Event, EventKind
 from gossip.errors import TransportError
 from tests.api.http.test_metrics import scrape
 from tests.proxy.instances import instance, said
@@ -86,6 +91,7 @@ async def test_reload_adds_changes_and_removes_proxies(tmp_path: Path) -> None:
         await agent.reload(config(tmp_path, dataclasses.replace(definition, service="db")))
         assert forwarders(agent) == [proxy], "the same port, and what is open stays"
         assert proxy.service == "db"
+        assert [each.port for each in proxy._offered] == [b.port], "nobody gets to the former one any more"
         assert await said(proxy) == b"hello"
 
         other = ProxyDefinition(("127.0.0.1", 0), "web")
@@ -117,3 +123,29 @@ async def test_a_port_that_is_taken_stops_the_start(tmp_path: Path) -> None:
         with pytest.raises(TransportError, match=f"{address[1]}: Address already in use"):
             async with Agent(config(tmp_path, free, ProxyDefinition(address, "web"))):
                 raise AssertionError
+
+
+def test_places_are_looked_at_now_and_then_and_soon_after_members_came(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    zones = {"a": 1}
+    node = SimpleNamespace(catalog=SimpleNamespace(lookup=lambda *_, **__: ()))
+    monkeypatch.setattr(views, "places", lambda _: views.Places("a", dict(zones), {}))
+    made = proxying.Proxying(cast("views.Reads", node), lambda: None, 10)
+    made.bind([ProxyDefinition(("127.0.0.1", 0), "web")])
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(made.run)
+            (forwarder,) = made.forwarders()
+            assert forwarder.places.members == {"a": 1}
+            zones["b"] = 1
+            await trio.sleep(proxying.PLACES_SECONDS + 0.1)
+            assert forwarder.places.members == {"a": 1, "b": 1}, "nothing has happened meanwhile"
+            zones["c"] = 1
+            made.happened(Event(EventKind.MEMBER_JOINED))
+            await trio.sleep(proxying.SOON_SECONDS + 0.1)
+            assert forwarder.places.members == zones
+            nursery.cancel_scope.cancel()
+
+    trio.run(main, clock=MockClock(autojump_threshold=0))

@@ -25,7 +25,7 @@ from gossip.errors import GossipError, NotFoundError, RefusedError
 from gossip.wire.identity import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from gossip.api.methods import Registration
 
@@ -90,9 +90,11 @@ class FakeNode:
         tags: Iterable[str] = (),
         host: str = "",
         weight: int = 1,
+        meta: Mapping[str, str] | None = None,
     ) -> int:
         self._version += 1
-        record = ServiceRecord(id, self._version, key, name, host, port, tuple(tags), {"zone": "a"}, weight)
+        held = {"zone": "a", **(meta or {})}
+        record = ServiceRecord(id, self._version, key, name, host, port, tuple(tags), held, weight)
         self._roster.put(self._member(id), self._owners[id].issue(record))
         return self._version
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gossip.calling import rendezvous
 from gossip.calling.balancer import Balancer, Places, Question
 from gossip.calling.records import KEPT_SECONDS, MAX_RECORDS
 from gossip.calling.target import key_of
@@ -285,3 +286,61 @@ def test_what_is_remembered_has_a_bound(rng: random.Random) -> None:
     assert len(balancer._records) <= MAX_RECORDS
     assert len(balancer._tables) <= 64
     assert balancer.record(T("busy")) is busy, "not while it is called"
+
+
+def failing(
+    balancer: Balancer[T], offered: Sequence[T], places: Places, question: Question = PLAIN, seconds: int = 10
+) -> list[bool]:
+    """Calls, fifty a second, of which those in zone `here` fail: how each went."""
+    went = []
+    for tick in range(50 * seconds):
+        now = tick / 50
+        found = balancer.pick(offered, now, question, places)
+        assert found is not None
+        went.append(found.zone != "here")
+        balancer.end(balancer.begin(found), now, ok=went[-1])
+    return went
+
+
+@pytest.mark.parametrize("question", [PLAIN, Question(near=True)])
+def test_a_zone_that_fails_as_a_whole_spills_over(rng: random.Random, question: Question) -> None:
+    offered = (*targets(1, 1, 1, zone="here"), *targets(1, 1, 1, zone="there"))
+    balancer: Balancer[T] = Balancer(rng.random)
+    went = failing(balancer, offered, Places("here", {"here": 3, "there": 3}), question)
+    assert not all(went[:10])
+    assert all(went[50:]), "within a second, the other zone has all of the calls"
+    assert balancer.ejections == 3
+
+
+def test_a_sick_zone_with_most_of_the_weight_keeps_no_calls_to_itself(rng: random.Random) -> None:
+    offered = (*targets(1, 1, 1, 1, 1, zone="here"), *targets(1, 1, 1, zone="there"))
+    balancer: Balancer[T] = Balancer(rng.random)
+    places = Places("here", {"here": 5, "there": 3})
+    went = failing(balancer, offered, places, seconds=4)
+    assert balancer.panics
+    assert_shares(Counter(str(ok) for ok in went[50:]), {"True": 3, "False": 5}, 4)
+    # If it is the others that are sick, it does.
+    suspects = tuple(T(f"s{n}", status="suspect", zone="there", node_id=f"s{n}") for n in range(3))
+    found = picks(Balancer(rng.random), (*offered[:2], *suspects), 300, places=Places("here", {"here": 1}))
+    assert found["a"] + found["b"] > 100
+
+
+def test_a_key_keeps_its_instance_when_most_are_out(rng: random.Random) -> None:
+    offered = targets(1, 1, 1, 1)
+    keys = [f"user-{number}" for number in range(200)]
+    balancer: Balancer[T] = Balancer(rng.random)
+    owners = {key: owner(balancer, offered, key) for key in keys}
+    sick = tuple(T(each.id, status="suspect", node_id=each.node_id) for each in offered[:3])
+    assert {key: owner(balancer, (*sick, offered[3]), key) for key in keys} == owners
+
+
+def test_the_highest_draw_has_a_number_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Highest:
+        def digest(self) -> bytes:
+            return b"\xff" * 8
+
+    monkeypatch.setattr(rendezvous, "blake2b", lambda *_, **__: Highest())
+    assert [each.id for each in rendezvous.ranked("key", [(each, 1.0) for each in targets(1, 1)])] == [
+        "b",
+        "a",
+    ]

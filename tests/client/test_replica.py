@@ -10,6 +10,7 @@ import anyio
 import pytest
 
 import gossip
+from gossip.client import picking
 from gossip.client.mirror import Mirror
 from tests.client.scripted import Reply, ScriptedAgent, an_instance
 
@@ -111,6 +112,8 @@ def test_a_few_services_are_followed_by_name() -> None:
     mirror.take({"watch": 2, "resync": True})
     mirror.take({"watch": 2, "instances": [an_instance("d")], "index": 3})
     assert [each.id for each in mirror.lookup("db")] == ["d"]
+    with pytest.raises(ValueError, match="less than 0"):
+        mirror.pick("web", subset=-1)
     with pytest.raises(gossip.NotFoundError, match="does not follow"):
         mirror.lookup("cache")
 
@@ -201,8 +204,21 @@ def test_picks_are_lookups_of_one() -> None:
             mirror.pick("web", **wrong)
     with pytest.raises(gossip.NotFoundError, match="no instance of 'nothing'"):
         mirror.pick("nothing")
+    with pytest.raises(ValueError, match="less than 0"):
+        mirror.pick("web", subset=-1)
     with pytest.raises(gossip.NotFoundError, match="does not follow"):
         Mirror(["db"]).pick("web")
+
+
+def test_names_of_nothing_push_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(picking, "MAX_SERVICES", 2)
+    mirror = a_filled_mirror(chance=lambda: 0.5)
+    for instance in mirror.lookup("web"):
+        mirror.report(instance, ok=True, seconds=0.1)
+    for number in range(3):
+        with pytest.raises(gossip.NotFoundError):
+            mirror.pick(f"nothing-{number}")
+    assert mirror.balance("web").standings[0].latency_ms == 100.0
 
 
 def test_calls_are_counted_and_their_failures_held_against_the_instance() -> None:
@@ -239,6 +255,11 @@ def test_an_agent_that_is_back_and_knows_nobody_yet_is_not_believed_at_once() ->
     mirror.take({"watch": 1, "ready": True})
     assert mirror.lookup("db") == ()
     assert mirror.pick("db").id == "d"
+    now += 3.0
+    mirror.lost()
+    mirror.begin([{"watch": 1, "services": 0, "index": 0}])
+    mirror.take({"watch": 1, "ready": True})
+    assert mirror.pick("db").id == "d", "nor if it is back twice"
     now += 4.9
     mirror.take({"watch": 1, "service": "web", "instances": [an_instance("new")], "index": 1})
     assert (mirror.pick("db").id, mirror.pick("web").id) == ("d", "new")

@@ -112,6 +112,7 @@ def test_methods_and_wrong_paths(world: World) -> None:
     assert curl(world, "/v1/catalog/nodes", "-X", "POST") == "method POST not allowed"
     assert status(world, "/v1/nothing") == 404
     assert status(world, "/", "-L") == 200
+    assert status(world, "/", "-0", "-X", "OPTIONS") == 200, "what HAProxy's httpchk asks for"
     refused = curl(world, "/v1/health/service/x?wait=1&index=1", "-i")
     assert refused.startswith("HTTP/1.1 400 ")
     assert refused.endswith("\n\nInvalid wait time")

@@ -8,6 +8,7 @@ import trio
 from trio.testing import MockClock
 
 from gossip.client.values import Instance, ServiceView
+from gossip.errors import DeniedError, GossipError
 from gossip.proxy.program import _follow
 from tests.client.scripted import an_instance
 
@@ -24,7 +25,7 @@ SICK = Instance.from_json(an_instance("here", status="critical"))
 class Script:
     """A watch that gives these views at these seconds, and then ends."""
 
-    def __init__(self, *views: tuple[float, bool, list[Instance]]) -> None:
+    def __init__(self, *views: tuple[float, bool, list[Instance] | GossipError]) -> None:
         self._views = list(views)
 
     async def __anext__(self) -> ServiceView:
@@ -33,6 +34,8 @@ class Script:
         if not self._views:
             raise StopAsyncIteration
         _, resync, found = self._views.pop(0)
+        if isinstance(found, GossipError):
+            raise found
         return ServiceView(tuple(found), 1, resync)
 
 
@@ -46,7 +49,7 @@ class Offered:
         self.told.append((round(trio.current_time(), 3), [each.status for each in instances]))
 
 
-def follow(*views: tuple[float, bool, list[Instance]]) -> list[tuple[float, list[str]]]:
+def follow(*views: tuple[float, bool, list[Instance] | GossipError]) -> list[tuple[float, list[str]]]:
     offered = Offered()
     clock = MockClock(autojump_threshold=0)
     watch, forwarder = cast("AsyncWatch[ServiceView]", Script(*views)), cast("Forwarder", offered)
@@ -70,3 +73,10 @@ def test_nothing_from_one_that_is_back_is_believed_after_a_while() -> None:
         (4.0, []),
     ]
     assert follow((1.0, True, [HERE]), (2.0, False, [])) == [(1.0, ["passing"]), (2.0, [])]
+
+
+def test_an_agent_that_refuses_ends_nothing() -> None:
+    no = DeniedError("not for you")
+    assert follow((1.0, False, [HERE]), (2.0, False, no), (8.0, False, [])) == [(1.0, ["passing"]), (8.0, [])]
+    # Nor is an empty answer believed any sooner by it.
+    assert follow((1.0, True, []), (2.0, False, no)) == [(6.0, [])]

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 import trio
 
+from gossip.config import ProxyDefinition
 from gossip.errors import TransportError
 from gossip.host import raise_descriptors
-from gossip.proxy.forwarder import listen
+from gossip.proxy.dial import dial
+from gossip.proxy.forwarder import Forwarder, listen
 from tests.calling.targets import T
 from tests.proxy.instances import Serve, a_dead_port, echo, forwarding, instance, open_to, said
 
@@ -335,3 +337,78 @@ def test_a_port_that_is_taken_is_told() -> None:
     sock = listen(("127.0.0.1", 0))
     with sock, pytest.raises(TransportError, match=f"127.0.0.1:{sock.getsockname()[1]}: Address already"):
         listen(sock.getsockname())
+
+
+async def test_its_end_comes_also_while_it_takes_no_more() -> None:
+    async with instance("a") as a, forwarding(a, max_connections=2) as forwarder:
+        first, second = [await open_to(forwarder) for _ in range(2)]
+        for stream in (first, second):
+            await stream.send_all(b"x")
+            assert await stream.receive_some() == b"x"
+        forwarder.stop()
+        await first.aclose()
+        await until(lambda: forwarder.figures.active == 1)
+        await second.send_all(b"y")
+        assert await second.receive_some() == b"y"
+        await second.aclose()
+        await forwarder.finished.wait()
+
+
+async def test_a_raised_limit_holds_at_once() -> None:
+    async with instance("a") as a, forwarding(a, max_connections=1) as forwarder:
+        async with await open_to(forwarder) as first, await open_to(forwarder) as second:
+            await first.send_all(b"x")
+            assert await first.receive_some() == b"x"
+            await second.send_all(b"y")
+            forwarder.serve(dataclasses.replace(forwarder.definition, max_connections=2))
+            assert await second.receive_some() == b"y"
+
+
+@pytest.mark.parametrize("status", ["gone", "dead"])
+async def test_what_goes_while_it_is_dialled_ends_too(status: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with instance("a") as a, forwarding(a, drain=0.01) as forwarder:
+
+        async def late(host: str, port: int, seconds: float) -> socket.socket:
+            sock = await dial(host, port, seconds)
+            forwarder.offer([] if status == "gone" else [dataclasses.replace(a, status=status)])
+            return sock
+
+        monkeypatch.setattr("gossip.proxy.forwarder.dial", late)
+        async with await open_to(forwarder) as stream:
+            with pytest.raises(trio.BrokenResourceError):
+                await stream.receive_some()
+        figures = forwarder.figures
+        assert (figures.overstayed, figures.cut) == ((1, 0) if status == "gone" else (0, 1))
+
+
+@pytest.mark.parametrize("name", ["a..b", "x" * 70 + ".example"])
+async def test_an_address_that_is_no_name_is_an_instance_that_does_not_answer(name: str) -> None:
+    async with instance("a") as a:
+        async with forwarding(dataclasses.replace(a, id="b", address=name), a, sticky=True) as forwarder:
+            assert await said(forwarder) == b"hello"
+            forwarder.offer([dataclasses.replace(a, address=name)])
+            assert await said(forwarder) == b""
+            assert forwarder.figures.unreachable == 1
+
+
+@pytest.mark.parametrize("listening", ["127.0.0.1", "0.0.0.0"])
+async def test_it_does_not_call_itself(listening: str, caplog: pytest.LogCaptureFixture) -> None:
+    definition = ProxyDefinition((listening, 0), "web", max_connections=50)
+    forwarder = Forwarder(listen(definition.listen), definition)
+    me = T("me", node_id="me", address="127.0.0.1", port=forwarder.address[1])
+    async with instance("a") as a, trio.open_nursery() as nursery:
+        nursery.start_soon(forwarder.run)
+        forwarder.offer([me])
+        with contextlib.suppress(trio.BrokenResourceError):
+            async with await trio.open_tcp_stream("127.0.0.1", me.port) as stream:
+                assert not await stream.receive_some()
+        await until(lambda: not forwarder.figures.active)
+        assert forwarder.figures.accepted <= 3
+        forwarder.offer([me, a])
+        for _ in range(5):
+            async with await trio.open_tcp_stream("127.0.0.1", me.port) as stream:
+                await stream.send_all(b"x")
+                assert await stream.receive_some() == b"x"
+        (said_once,) = caplog.records
+        assert "registered at this very port" in said_once.fields["detail"]  # type: ignore[attr-defined]
+        nursery.cancel_scope.cancel()

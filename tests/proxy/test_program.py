@@ -130,8 +130,12 @@ def test_it_follows_its_service_outlives_the_agent_and_drains(agent: Process, ec
 def test_a_second_signal_ends_it_at_once(agent: Process, echo: int) -> None:
     with agent.ask() as ask:
         ask.call("services.register", name="web", port=echo)
-    with proxy(agent) as child:
+    with proxy(agent) as child, proxy(agent, "--metrics", str(echo)) as taken:
         try:
+            assert taken.communicate(timeout=PATIENCE)[1].strip() == (
+                f"gossip: proxy: cannot listen at 127.0.0.1:{echo}: Address already in use"
+            )
+            assert taken.returncode == 1
             assert child.stdout is not None
             assert child.stderr is not None
             port = int(child.stdout.readline().rpartition(":")[2])

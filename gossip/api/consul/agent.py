@@ -12,7 +12,8 @@ import gossip
 from gossip.api import views
 from gossip.api.consul import definitions, filters, shapes
 from gossip.api.consul.context import about_node, encode
-from gossip.api.consul.holdings import NODE_MAINTENANCE, SERVICE_MAINTENANCE, TYPES
+from gossip.api.consul.definitions import NODE_MAINTENANCE, SERVICE_MAINTENANCE
+from gossip.api.consul.holdings import TYPES
 from gossip.api.consul.questions import refuse_other_cluster
 from gossip.api.consul.words import Refusal, show_duration
 from gossip.api.http.values import Later, Response

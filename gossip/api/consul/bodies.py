@@ -15,6 +15,8 @@ from gossip.api.consul.words import Refusal, parse_duration
 __all__ = ["CATALOG_DEREGISTRATION", "CATALOG_REGISTRATION", "CHECK", "KEY", "SERVICE", "UPDATE", "decode"]
 
 STRING, INT, BOOL, DURATION = "string", "int", "bool", "duration"
+OUTPUT: Final = "string of a program's"
+"""As Go reads every string: what is no Unicode in it is replaced. Elsewhere that is an error."""
 STRINGS, TEXTS, HEADER, ANY = "[]string", "map[string]string", "map[string][]string", "any"
 MAX_NANOSECONDS: Final = 2**63
 
@@ -99,7 +101,7 @@ SERVICE: Final = _fields(
         **dict.fromkeys(("Proxy", "Connect", "Locality", "Ports", "EnterpriseMeta", "PeerName"), ANY),
     }
 )
-UPDATE: Final = _fields({"Status": STRING, "Output": STRING})
+UPDATE: Final = _fields({"Status": STRING, "Output": OUTPUT})
 KEY: Final = _fields({"Key": STRING})
 _CATALOG_CHECK: Final = Object(
     "structs.HealthCheck",
@@ -223,9 +225,11 @@ def _plain(name: str, kind: str, given: Any) -> Any:
         return {key: empty if each is None else _plain(name, of, each) for key, each in given.items()}
     if kind == INT and isinstance(given, float):
         raise _failed(f"json: cannot unmarshal number {given!r} into Go struct field .{name} of type int")
-    right = {STRING: str, INT: int, BOOL: bool, ANY: object}[kind]
+    right = {STRING: str, OUTPUT: str, INT: int, BOOL: bool, ANY: object}[kind]
     if not isinstance(given, right) or (kind == INT and isinstance(given, bool)):
-        raise _mismatch(name, given, kind)
+        raise _mismatch(name, given, STRING if kind == OUTPUT else kind)
+    if kind == OUTPUT:
+        return str(given).encode(errors="replace").decode()
     if isinstance(given, str) and not given.isascii():
         try:
             given.encode()

@@ -9,13 +9,14 @@ may hold anything there: what cannot be read counts as absent.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from gossip.core.records import ServiceRecord
 
-__all__ = ["BARE", "PREFIX", "Carried", "Foreign", "key_of", "put", "read"]
+__all__ = ["BARE", "PREFIX", "Carried", "Foreign", "key_of", "node_of", "put", "read", "warning_weight"]
 
 PREFIX: Final = "consul-"
 WARNING: Final = "consul-warning-weight"
@@ -23,8 +24,12 @@ TAGGED: Final = "consul-tagged-addresses"
 OVERRIDE: Final = "consul-tag-override"
 NATIVE: Final = "consul-native"
 NODE: Final = "consul-node"
+MAX_WEIGHT: Final = 65_535
 BARE: Final = "consul-external-node"
 """The service as which a machine without an agent stands here by itself. Consul's API hides it."""
+
+
+_WEIGHT = re.compile("[0-9]{1,5}")
 
 
 class Foreign(NamedTuple):
@@ -77,15 +82,25 @@ def read(record: ServiceRecord) -> Carried:
     meta = record.meta
     if not any(key.startswith(PREFIX) for key in meta):
         return Carried(meta, 1, {}, False, False, None)
-    warning = meta.get(WARNING, "1")
     return Carried(
         {key: value for key, value in meta.items() if not key.startswith(PREFIX)},
-        int(warning) if warning.isascii() and warning.isdigit() and len(warning) <= 5 else 1,
+        warning_weight(meta, 1),
         _tagged(meta.get(TAGGED, "")),
         OVERRIDE in meta,
         NATIVE in meta,
-        _node(meta.get(NODE, "")),
+        node_of(meta),
     )
+
+
+def node_of(meta: Mapping[str, str]) -> Foreign | None:
+    """The machine without an agent that a service is on."""
+    return _node(meta[NODE]) if NODE in meta else None
+
+
+def warning_weight(meta: Mapping[str, str], usual: int) -> int:
+    """What an instance weighs in warning; `usual` if nothing is said of it."""
+    text = meta.get(WARNING, "")
+    return int(text) if _WEIGHT.fullmatch(text) and int(text) <= MAX_WEIGHT else usual
 
 
 def key_of(node: str, service: str) -> str:
@@ -115,7 +130,7 @@ def _tagged(text: str) -> dict[str, tuple[str, int]]:
 
 
 def _node(text: str) -> Foreign | None:
-    match _unpack(text) if text else None:
+    match _unpack(text):
         case [str(name), str(address), str(id), dict(meta), dict(tagged)] if name:
             texts = [*meta.values(), *tagged.values()]
             if all(isinstance(each, str) for each in texts):

@@ -40,6 +40,9 @@ SHORTEST_INTERVAL: Final = 1.0
 SHORTEST_TTL: Final = 0.1
 """Consul takes any, and none that is shorter can be kept alive over HTTP."""
 MAX_NAME_BYTES: Final = 64
+SERF_HEALTH: Final = "serfHealth"
+NODE_MAINTENANCE: Final = "_node_maintenance"
+SERVICE_MAINTENANCE: Final = "_service_maintenance:"
 STATUSES: Final = ("", "passing", "warning", "critical")
 NO_MESH: Final = "service mesh (Connect) is not supported by this agent"
 NO_REASON: Final = {
@@ -134,13 +137,23 @@ def _refuse_mesh(given: Mapping[str, Any]) -> None:
     asked = {key.lower(): value for key, value in (connect or {}).items()}
     if (
         given.get("Kind")
-        or given.get("Proxy")
+        or _says_something(given.get("Proxy"))
         or any(asked[key] is not None for key in asked if key != "native")
     ):
         raise Refusal(400, f"{NO_MESH}: remove Kind, Proxy and Connect.SidecarService")
     if connect:
+        native = asked.get("native")
+        if not isinstance(native, bool | None):
+            raise Refusal(400, "Request decode failed: Connect.Native is not true or false")
         # One spelling for whoever reads it later.
-        connect["Native"] = asked.get("native", False) is True
+        connect["Native"] = native is True
+
+
+def _says_something(value: object) -> bool:
+    """Whether anything in it is set: Go's clients send a service that they have read with empty structs."""
+    if isinstance(value, Mapping):
+        return any(map(_says_something, value.values()))
+    return bool(value)
 
 
 def _refuse_enterprise(given: Mapping[str, Any]) -> None:
@@ -233,6 +246,10 @@ def check_definition(given: Mapping[str, Any], allow_commands: str) -> dict[str,
 def check_table(given: Mapping[str, Any], service: str, bad_status: str) -> dict[str, Any]:
     """Our table for one check."""
     _refuse_enterprise(given)
+    id = given.get("CheckID", "")
+    if id in (SERF_HEALTH, NODE_MAINTENANCE) or id.startswith(SERVICE_MAINTENANCE):
+        # Fabio and Consul's own tools go by these: two of one ID would be on one node.
+        raise Refusal(400, f"Invalid check: the agent itself has checks by such an ID as {id[:64]!r}")
     if given.get("Status", "") not in STATUSES:
         raise Refusal(400, bad_status)
     interval, ttl = given.get("Interval", 0.0), given.get("TTL", 0.0)

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 __all__ = ["Discovery"]
 
 PREFIX: Final = "__meta_gossip_"
+PARAMETERS: Final = (
+    *("service", "tag", "passing", "index", "wait", "stale", "consistent", "cached", "pretty"),
+    *("dc", "ns", "partition"),
+)
+"""What may be asked. This is no path of Consul's: whatever else stands there is a mistake, and ignored it
+would give all targets instead of some."""
 
 _NO_LABEL = re.compile(r"[^A-Za-z0-9_]")
 
@@ -35,6 +41,7 @@ class Discovery:
 
     async def targets(self, asked: Request) -> Response | Later:
         """Instances of the services that are named, or of all; with all tags, and only passing, if said."""
+        asked.only(*PARAMETERS)
         services = tuple(sorted(set(asked.query.get("service", ())) - {""}))
         tags = frozenset(tag.lower() for tag in asked.query.get("tag", ()) if tag)
         passing = switch(asked, "passing")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from msgspec import Struct
 
 from gossip.api.consul import carried, definitions
+from gossip.api.consul.definitions import NODE_MAINTENANCE, SERF_HEALTH, SERVICE_MAINTENANCE
 from gossip.checks.state import NOT_YET
 from gossip.core.catalog import NODE, status_key
 from gossip.core.records import ServiceRecord, StatusRecord
@@ -29,11 +30,8 @@ if TYPE_CHECKING:
     from gossip.core.records import MemberRecord
     from gossip.core.types import NodeId
 
-__all__ = ["SERF_HEALTH", "Holdings", "Instance", "Node"]
+__all__ = ["Holdings", "Instance", "Node"]
 
-SERF_HEALTH: Final = "serfHealth"
-NODE_MAINTENANCE: Final = "_node_maintenance"
-SERVICE_MAINTENANCE: Final = "_service_maintenance:"
 NODE_CHECK: Final = "node:"
 """What stands before the name of a check that a machine without an agent has as a whole."""
 TYPES: Final = {"command": "script", "container": "docker"}

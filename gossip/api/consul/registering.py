@@ -158,7 +158,8 @@ class Registering:
 
     async def update(self, asked: Request) -> Response:
         """The same, with the status in the body."""
-        given = bodies.decode(asked.body, bodies.UPDATE)
+        # Whatever a program prints, what it reports must not be lost: its check would expire.
+        given = bodies.decode(asked.body.decode(errors="replace").encode(), bodies.UPDATE)
         status = given.get("Status", "")
         if status not in ("passing", "warning", "critical"):
             raise Refusal(400, f"Invalid check status: '{status[:64]}'")

@@ -197,7 +197,6 @@ class Responder:
         further = self._may_recurse and query.recursive
         if asked.kind is Kind.FOREIGN:
             return Further(query, None) if further else self.refuse(data, query, Rcode.REFUSED, channel)
-        state = self._zone.state(asked.name if asked.kind is Kind.SERVICE else None)
         answer = self._zone.find(asked, query.type)
         if further and asked.kind is Kind.REVERSE and answer.rcode is Rcode.NXDOMAIN:
             return Further(query, None)
@@ -205,7 +204,7 @@ class Responder:
             return Further(query, answer)
         if answer.worth is Worth.NOTHING:
             return self.finish(data, query, answer, channel)
-        kept = _Kept(query, answer, limit, state, self._zone.stamp)
+        kept = _Kept(query, answer, limit, self._zone.state(answer.service), self._zone.stamp)
         self._drop(key)
         if answer.worth is Worth.LITTLE:
             if len(self._fleeting) >= MAX_FLEETING:

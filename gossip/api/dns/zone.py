@@ -6,6 +6,7 @@ import enum
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from gossip.api.consul import carried
 from gossip.api.dns.directory import Directory
 from gossip.api.dns.message import QUESTION_NAME, Rcode, Record, Type, address_record, labels_of, wire_name
 from gossip.api.dns.names import Asked, Kind, Names
@@ -13,7 +14,7 @@ from gossip.core.types import Status
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from gossip.core.catalog import Catalog, Instance
     from gossip.core.members import Member, MemberTable
@@ -22,7 +23,8 @@ __all__ = ["Answer", "Item", "Node", "Settings", "Worth", "Zone"]
 
 PRIORITY: Final = 1
 WARNING_WEIGHT: Final = 1
-"""Of an instance whose checks warn, as Consul has it: it gets what others do not take."""
+"""Of an instance whose checks warn, unless it says otherwise, as Consul has it: it gets what others do not
+take."""
 REFRESH, RETRY, EXPIRE = 3_600, 600, 86_400
 """Of the SOA record: seconds for secondaries, which there are none of."""
 NAME_SERVERS: Final = 3
@@ -85,6 +87,7 @@ class Answer(NamedTuple):
 
 
 _SOA = struct.Struct("!5I")
+_OWN: Final = (Kind.SERVICE, Kind.NODE, Kind.ADDRESS)
 SERVFAIL: Final = Answer(Rcode.SERVFAIL)
 
 
@@ -158,11 +161,16 @@ class Zone:
     # ------------------------------------------------------------------------------------ kinds of names
 
     def _service(self, asked: Asked, kind: int) -> Answer:
-        found = self._instances(asked)
+        known = self._instances(asked)
+        found = self._well(known)
+        chase, worth = "", Worth.MUCH
+        if any(carried.NODE in each.meta for each in known):
+            # It changes with the machines that they are on.
+            worth = Worth.NOTHING
         if not found:
-            return self._none(asked.domain, Rcode.NXDOMAIN, asked.name)
+            answer = self._none(asked.domain, Rcode.NXDOMAIN, asked.name)
+            return answer._replace(worth=min(worth, answer.worth))
         self._shuffle(found)
-        chase = ""
         if kind == Type.SRV:
             items = self._servers(found, asked.domain)
         else:
@@ -172,9 +180,28 @@ class Zone:
                 # A name has one alias at most, which stands for all types.
                 chase = next(iter(hosts))
                 items = self._alias(chase)
+                target = self.names.read(labels_of(chase.lower()))
+                if items and target.kind in _OWN:
+                    items += self._behind(items[0].record.data, target, kind)
+                    # It changes with others than this service.
+                    chase, worth = "", Worth.NOTHING
         return self._some(asked, items)._replace(
-            service=asked.name, chase=chase if items else "", worth=Worth.MUCH
+            service=asked.name, chase=chase if items else "", worth=worth
         )
+
+    def _behind(self, owner: bytes, target: Asked, kind: int) -> list[Item]:
+        """The addresses of a name of ours that an alias leads to, one step far: few clients ask again."""
+        hosts: Iterable[str] = ()
+        if target.kind is Kind.SERVICE:
+            hosts = dict.fromkeys(each.host for each in self._well(self._instances(target)))
+        elif target.kind is Kind.ADDRESS:
+            hosts = (target.name,)
+        elif member := self._node_named(target.name):
+            hosts = (member.record.host,)
+        elif machine := self._directory.machines().get(target.name):
+            hosts = (machine.address,)
+        found = self._addresses(hosts, kind)
+        return [Item(item.record._replace(owner=owner)) for item in found]
 
     def _instances(self, asked: Asked) -> list[Instance]:
         catalog = self._node.catalog
@@ -186,6 +213,11 @@ class Zone:
             and (not self._settings.only_passing or each.status == "passing")
         ]
 
+    def _well(self, found: Iterable[Instance]) -> list[Instance]:
+        """Those whose machine is well itself, where that is one without an agent."""
+        ill = self._directory.is_ill
+        return [each for each in found if (machine := carried.node_of(each.meta)) is None or not ill(machine)]
+
     def _servers(self, found: Iterable[Instance], domain: tuple[bytes, ...]) -> list[Item]:
         items = []
         seen = set()
@@ -196,7 +228,7 @@ class Zone:
             seen.add((target, each.port))
             weight = each.weight
             if each.status == "warning":
-                weight = min(weight, WARNING_WEIGHT)
+                weight = carried.warning_weight(each.meta, min(weight, WARNING_WEIGHT))
             data = struct.pack("!3H", PRIORITY, weight, each.port) + target
             glue: tuple[Record, ...] = ()
             if address := address_record(each.host):
@@ -211,26 +243,49 @@ class Zone:
             return wire_name(*labels_of(each.host))
         member = self._directory.member(each.node.lower())
         if member is not None and member.id == each.owner and member.record.host == each.host:
-            name = self._node_name(member, domain)
+            name = self._node_name(member.name, domain)
             if name is not None:
                 return name
         digits = address[1].hex().encode()
         return bytes((len(digits),)) + digits + self._addr[domain]
 
     def _member(self, asked: Asked, kind: int) -> Answer:
-        member = self._directory.member(asked.name)
-        if member is None or member.status is Status.LEFT:
-            return self._none(asked.domain, Rcode.NXDOMAIN)
-        items = self._addresses((member.record.host,), kind)
+        member = self._node_named(asked.name)
+        if member is None:
+            return self._machine(asked, kind)
+        return self._some(asked, self._host(member.record.host, member.record.tags, kind))._replace(
+            worth=Worth.MUCH
+        )
+
+    def _machine(self, asked: Asked, kind: int) -> Answer:
+        """A machine without an agent, which may be known by its host's name only."""
+        machine = self._directory.machines().get(asked.name)
+        if machine is None:
+            return self._none(asked.domain, Rcode.NXDOMAIN, carried.BARE)
+        if address_record(machine.address) is None:
+            items = self._alias(machine.address)
+            return self._some(asked, items)._replace(
+                chase=machine.address if items else "", worth=Worth.NOTHING
+            )
+        return self._some(asked, self._host(machine.address, machine.meta, kind))._replace(
+            worth=Worth.NOTHING
+        )
+
+    def _host(self, host: str, pairs: Mapping[str, str], kind: int) -> list[Item]:
+        items = self._addresses((host,), kind)
         if kind in (Type.TXT, Type.ANY):
-            items += [
-                Item(self._record(Type.TXT, _text(key, value))) for key, value in member.record.tags.items()
-            ]
-        return self._some(asked, items)._replace(worth=Worth.MUCH)
+            items += [Item(self._record(Type.TXT, _text(*pair))) for pair in pairs.items()]
+        return items
+
+    def _node_named(self, name: str) -> Member | None:
+        member = self._directory.member(name)
+        return None if member is None or member.status is Status.LEFT else member
 
     def _pointers(self, host: str, kind: int) -> Answer:
         domain = self.names.domains[0]
-        names = [self._node_name(member, domain) for member in self._directory.members_at(host)]
+        nodes = [member.name for member in self._directory.members_at(host)]
+        nodes += [each.name for each in self._directory.machines().values() if each.address == host]
+        names = [self._node_name(name, domain) for name in nodes]
         if not names:
             services = self._directory.services_at(host)
             names = [wire_name(*labels_of(name), b"service", *self._center, *domain) for name in services]
@@ -254,7 +309,7 @@ class Zone:
         members = self._node.members
         items: list[Item] = []
         for member in (members.me, *members):
-            name = self._node_name(member, domain)
+            name = self._node_name(member.name, domain)
             address = address_record(member.record.host)
             if name is not None and address is not None and member.is_live and self._is_named(member):
                 glue = Record(name, address[0], self._settings.ttl, address[1])
@@ -280,9 +335,8 @@ class Zone:
         name = wire_name(*labels_of(host))
         return [] if name is None else [Item(self._record(Type.CNAME, name))]
 
-    def _node_name(self, member: Member, domain: tuple[bytes, ...]) -> bytes | None:
+    def _node_name(self, name: str, domain: tuple[bytes, ...]) -> bytes | None:
         """None if the node's name is no host's name."""
-        name = member.name
         if not (name.isascii() and name.replace("-", "").replace(".", "").replace("_", "").isalnum()):
             return None
         return wire_name(*labels_of(name), b"node", *self._center, *domain)

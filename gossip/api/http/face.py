@@ -124,6 +124,8 @@ class HttpFace:
         self._consul = ConsulFace(agent, answers, self._metrics, self_as)
         routes.mount(self._consul.table)
         routes.add("GET", "/", self._serve_root)
+        # What HAProxy asks for where it is told nothing but to check by HTTP; Consul lets it pass, too.
+        routes.add("OPTIONS", "/", self._serve_options, scope=Scope.NONE)
         Own(local.agent, lookups, streams).add_to(routes)
         routes.add("GET", "/metrics", self._serve_metrics)
 
@@ -179,6 +181,9 @@ class HttpFace:
 
     async def _serve_root(self, _asked: Request) -> Response:
         return Response(200, WELCOME, "text/plain; charset=utf-8")
+
+    async def _serve_options(self, _asked: Request) -> Response:
+        return Response(200, b"", "", [("Allow", "GET, HEAD, OPTIONS")])
 
     async def _serve_metrics(self, _asked: Request) -> Response:
         return Response(200, self._metrics.render(), self._metrics.content_type)

@@ -176,6 +176,10 @@ async def _is_passing(consul: Consul) -> bool:
         ("agent/service/register", {"Name": "x", "Port": 70_000}, 400, "Invalid service port 70000"),
         ("agent/service/register", {"Name": "x" * 65}, 400, "service id is 65 bytes; the limit is 64"),
         ("agent/service/register", {"Name": "x", "Connect": {"SidecarService": {}}}, 400, "service mesh ("),
+        ("agent/service/register", {"Name": "x", "Proxy": {"Upstreams": [{}]}}, 400, "service mesh ("),
+        ("agent/service/register", {"Name": "x", "Connect": {"Native": "no"}}, 400, "Request decode failed"),
+        ("agent/check/register", {"Name": "serfHealth", "TTL": "1s"}, 400, "Invalid check: the agent itself"),
+        ("agent/check/register", {"Name": "c", "ID": "_node_maintenance", "TTL": "1s"}, 400, "Invalid "),
         ("agent/check/register", {"Name": "x", "UDP": "h:1", "Interval": "1s"}, 400, "Invalid check: UDP"),
         ("agent/service/register", {"Name": "x", "Tags": ["t" * 300]}, 400, "tag is 300 bytes"),
         ("agent/service/maintenance/nope?enable=true", None, 404, 'No service registered with ID "nope"'),
@@ -202,6 +206,31 @@ async def test_what_is_refused_is_refused_in_a_sentence(
         said: Said = await consul.put(path, body)
         assert (said.status, said.text[: len(text)]) == (status, text)
         assert said.headers.get("content-type", "text/plain; charset=utf-8") == "text/plain; charset=utf-8"
+
+
+@pytest.mark.parametrize("output", [b"caf\xe9", b"\\udcff", b"\xff\xfe", "caf\u00e9".encode()])
+async def test_a_report_counts_whatever_the_program_prints(tmp_path: Path, output: bytes) -> None:
+    async with cluster(tmp_path) as (consul,):
+        await consul.register(Check={"TTL": "1h"})
+        body = b'{"Status": "passing", "Output": "%s"}' % output
+        assert (await consul.put("agent/check/update/service:web", body)).status == 200
+        row = (await checks(consul))["service:web"]
+        assert (row["Status"], len(row["Output"]) > 0) == ("passing", True)
+        said = await consul.put("agent/check/update/service:web", {"Status": "passing", "Output": 5})
+        assert said.text.endswith("cannot unmarshal number into Go struct field .Output of type string")
+
+
+async def test_what_was_read_may_be_registered_again(tmp_path: Path) -> None:
+    """Go's clients have a struct for everything, and send the empty ones along."""
+    async with cluster(tmp_path) as (consul,):
+        await consul.register(Port=80, Proxy={"MeshGateway": {}, "Expose": {}}, Connect={"Native": None})
+        (row,) = (await consul.get("health/service/web")).json
+        assert row["Service"]["Proxy"] == {"MeshGateway": {}, "Expose": {}}
+        said = await consul.put(
+            "catalog/register", {"Node": "ext", "Address": "10.1.1.1", "Service": row["Service"]}
+        )
+        assert (said.status, said.json) == (200, True)
+        assert len((await consul.get("health/service/web")).json) == 2
 
 
 async def test_a_query_that_cannot_be_read_is_told_in_a_sentence(tmp_path: Path) -> None:

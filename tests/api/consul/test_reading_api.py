@@ -314,6 +314,9 @@ async def test_prometheus_is_given_targets(tmp_path: Path) -> None:
         await consul.put("agent/check/pass/service:web")
         everything = (await consul.get("sd/prometheus?passing")).json
         assert [group["targets"] for group in everything] == [["[2001:db8::1]:81"], ["127.0.0.1:80"]]
+        for mistake in ("tags=a", "filter=Port==80", "node-meta=a:b"):
+            said = await consul.get(f"sd/prometheus?{mistake}")
+            assert (said.status, said.text[:23]) == (400, "unknown query parameter"), mistake
 
 
 async def test_agents_are_listed_as_a_service_where_that_is_wanted(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gossip.api.consul import carried
 from gossip.core.types import Status, Verdict
 from tests.api.dns.world import Dns, shown
 
@@ -191,6 +192,75 @@ def test_a_warning_leaves_little_weight_or_none() -> None:
     assert strict.data("web.service.consul") == ["10.0.0.1", "10.9.0.3"]
     strict.node.set_status(strict.one, Status.SUSPECT)
     assert strict.code("web.service.consul") == NOT_THERE
+
+
+@pytest.mark.parametrize(("said", "weight"), [("4", 4), ("0", 0), ("99999", 1), ("-1", 1), ("x", 1)])
+def test_an_instance_may_say_what_it_weighs_in_warning(said: str, weight: int) -> None:
+    """Registered with `Weights` of both kinds; other agents may send anything there."""
+    here = Dns()
+    here.node.put(here.one, "a", "web", 80, weight=9, meta={carried.WARNING: said})
+    assert here.data("web.service.consul", "SRV") == ["1 9 80 n1.node.east.consul."]
+    here.node.check(here.one, "a", Verdict.WARNING)
+    assert here.data("web.service.consul", "SRV") == [f"1 {weight} 80 n1.node.east.consul."]
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "behind"),
+    [
+        ("n2.node.consul", "A", ["10.0.0.2"]),
+        ("N2.Node.East.Consul.", "A", ["10.0.0.2"]),
+        ("n2.node.consul", "AAAA", []),
+        ("web.service.gossip", "A", FOUR),
+        ("web.service.consul", "ANY", FOUR + SIX),
+        ("0a090003.addr.consul", "A", ["10.9.0.3"]),
+        ("nobody.node.consul", "A", []),
+        ("nothing.service.consul", "A", []),
+        ("own.service.consul", "A", []),
+        ("ext.service.consul", "A", []),
+    ],
+)
+def test_an_alias_to_a_name_of_ours_comes_with_what_is_behind_it(
+    host: str, kind: str, behind: list[str]
+) -> None:
+    here = world()
+    here.node.put(here.one, "own", "own", 1, host=host)
+    answer = here.ask("own.service.consul", kind)
+    alias, *rest = answer.answer
+    assert [str(each) for each in alias] == [host.removesuffix(".") + "."], "first, as clients read"
+    assert sorted(str(each) for rrset in rest for each in rrset) == sorted(behind)
+    assert all(rrset.name == alias[0].target for rrset in rest)
+
+
+def test_what_is_behind_an_alias_is_as_it_is_now() -> None:
+    here = world()
+    here.node.put(here.one, "own", "own", 1, host="api.service.consul")
+    assert here.data("own.service.consul") == ["10.0.0.2", "api.service.consul."]
+    here.node.delete(here.two, "Api")
+    assert here.data("own.service.consul") == ["api.service.consul."]
+
+
+def test_a_machine_without_an_agent_is_a_node_too() -> None:
+    """What `catalog/register` makes of it, which is no service of its users'."""
+    here = world()
+    here.node.put(here.one, "own", "own", 1, host="box.node.consul")
+    assert here.code("box.node.consul") == NOT_THERE, "and this answer is kept"
+    box = carried.Foreign("Box", "10.7.7.7", "", {"os": "plan9"}, {})
+    here.node.put(here.two, "Box/", carried.BARE, 0, host=box.address, meta=carried.put(node=box))
+    assert here.data("box.node.consul") == here.data("BOX.node.east.gossip") == ["10.7.7.7"]
+    assert here.code("box.node.consul", "AAAA") == "NOERROR+SOA"
+    assert here.data("box.node.consul", "TXT") == ['"os=plan9"']
+    assert here.data("own.service.consul") == ["10.7.7.7", "box.node.consul."]
+    assert here.data("7.7.7.10.in-addr.arpa", "PTR") == ["Box.node.east.consul."]
+    here.node.put(here.two, "Box/db", "db", 5, host=box.address, meta=carried.put(node=box))
+    assert here.data("db.service.consul") == ["10.7.7.7"]
+    here.node.check(here.two, "Box/", Verdict.CRITICAL)
+    assert here.data("box.node.consul") == ["10.7.7.7"], "a node's name is no promise"
+    assert here.code("db.service.consul") == NOT_THERE, "a service is one"
+    here.node.set_status(here.two, Status.DEAD)
+    assert here.code("box.node.consul") == NOT_THERE
+    named = carried.Foreign("saas", "www.example.com", "", {}, {})
+    here.node.put(here.one, "saas/", carried.BARE, 0, host=named.address, meta=carried.put(node=named))
+    assert here.data("saas.node.consul") == ["www.example.com."]
 
 
 def test_ports_on_one_address_are_one_address_and_several_servers() -> None:
