@@ -61,7 +61,7 @@ REMEMBER_SECONDS = 30.0
 
 GUARDS = (
     *("allow_read", "allow_write", "allow_admin", "http_tokens", "http_anonymous"),
-    *("http_cert", "http_key", "http_client_ca", "http_tls_min"),
+    *("http_cert", "http_key", "http_client_ca", "http_tls_min", "http_rate", "http_token_rate"),
 )
 """Settings that say who may use the faces, and may change while they serve."""
 KEEP = ("services", "checks", "proxies", "command_checks", "tags", "log_level", "log_format", *GUARDS)

@@ -100,7 +100,7 @@ class Serving:
         return DnsFace(
             sockets,
             self._node,
-            Options(zone, config.dns_udp_size, config.recursors),
+            Options(zone, config.dns_udp_size, config.recursors, config.dns_rate),
             random.SystemRandom(),
             gossip_first=self._driver.gossip_first,
             count=self._node.count,

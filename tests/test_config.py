@@ -39,9 +39,11 @@ SERVICE_KEYS = "name, id, port, address, tags, meta, weight, check"
 GUARDS = (
     *("socket_mode", "socket_group", "allow_read", "allow_write", "allow_admin", "http_tokens"),
     *("http_anonymous", "http_cert", "http_key", "http_client_ca", "http_tls_min", "http_insecure"),
+    *("http_rate", "http_token_rate"),
 )
 """Settings that `test_face_config.py` has."""
 NOT_A_PORT = "is no port: give a number from 0 to 65535"
+NO_RATE = "is no rate: a whole number a second up to 1000000, or 0 for no limit"
 NOT_A_NUMBER = "it must be a whole number from 0 to 65535"
 TOO_LONG = "and the path of a unix socket has 107 at most: give a shorter --socket"
 TOO_MANY = "bytes in all: the limits are 64 and 640"
@@ -202,6 +204,7 @@ EVERYWHERE: dict[str, tuple[str, str, object, object]] = {
     "dns_ttl": ('"5s"', "5s", "5s", 5.0),
     "dns_negative_ttl": ('"1m"', "1m", "1m", 60.0),
     "dns_udp_size": ("4096", "4KiB", "4KiB", 4_096),
+    "dns_rate": ("50", "50", "50", 50),
     "recursors": ('["10.0.0.1"]', "10.0.0.1", ["10.0.0.1"], (("10.0.0.1", 53),)),
     "tags": ('{ k = "v", l = "w=x" }', "k=v,l=w=x", ["k=v", "l=w=x"], {"k": "v", "l": "w=x"}),
     "profile": ('"wan"', "wan", "wan", "wan"),
@@ -413,6 +416,9 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ('dns_ttl = "500ms"', 1, "dns_ttl: '500ms' is not a whole number of seconds up to 168h"),
         ('dns_negative_ttl = "1000h"', 1,
          "dns_negative_ttl: '1000h' is not a whole number of seconds up to 168h"),
+        ('dns_rate = "2.5"', 1, f"dns_rate: '2.5' {NO_RATE}"),
+        ("dns_rate = -1", 1, f"dns_rate: '-1' {NO_RATE}"),
+        ("dns_rate = 1000001", 1, f"dns_rate: '1000001' {NO_RATE}"),
         ('dns_udp_size = "100"', 1, "dns_udp_size: '100' is not within 512 to 65467 bytes"),
         ('dns_only_passing = "so"', 1, "dns_only_passing: 'so' is neither true nor false"),
         ('recursors = ["0.0.0.0"]', 1, "recursors: '0.0.0.0' is no place to ask"),

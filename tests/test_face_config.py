@@ -344,6 +344,8 @@ def test_every_setting_of_faces_can_come_from_a_file_the_environment_or_a_flag(
         "http_client_ca": (str(authority.cert), str(authority.cert), authority.cert),
         "http_tls_min": ("1.3", "1.3", "1.3"),
         "http_insecure": ("yes", True, True),
+        "http_rate": ("5000", "5000", 5_000),
+        "http_token_rate": ("0", "0", 0),
     }
     assert set(rows) <= set(config.SETTINGS)
     env = {f"GOSSIP_{name.upper()}": text for name, (text, _, _) in rows.items()}

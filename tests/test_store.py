@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from gossip.errors import LimitError, StoreError
 from gossip.store import SEED_BYTES, Store, StoredRecord
+from gossip.store.files import replace
 from gossip.store.log import COMPACT_BYTES
 
 if TYPE_CHECKING:
@@ -732,3 +733,19 @@ def test_a_damaged_word_of_the_authority_is_told_and_stops_nobody(
     saved = reopened(home).saved
     assert (saved.warrant, saved.bans, saved.used) == (b"", [], [])
     assert [name in warning for warning in saved.warnings] == [True]
+
+
+def test_who_made_the_temporary_file_before_does_not_read_along(tmp_path: Path) -> None:
+    """In a directory that others may write to."""
+    waiting = tmp_path / "key.tmp"
+    waiting.touch(0o666)
+    with waiting.open("rb") as theirs:
+        replace(tmp_path, "key", b"secret")
+        assert theirs.read() == b""
+    assert (tmp_path / "key").read_bytes() == b"secret"
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"as it was")
+    waiting.symlink_to(elsewhere)
+    replace(tmp_path, "key", b"another")
+    assert ((tmp_path / "key").read_bytes(), elsewhere.read_bytes()) == (b"another", b"as it was")

@@ -29,6 +29,8 @@ TERM_SECONDS: Final = 1.0
 LAST_WORDS_SECONDS: Final = 0.2
 """What is waited for output that children of an ended command hold back."""
 READ_BYTES: Final = 16_384
+SECRETS: Final = ("GOSSIP_INVITE",)
+"""What the agent may have been given that way and a command has no use for: what it prints, others read."""
 _VERDICTS: Final = {0: Verdict.PASSING, 1: Verdict.WARNING}
 
 
@@ -42,6 +44,7 @@ async def look(check: CheckDefinition) -> Finding:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            env={name: value for name, value in os.environ.items() if name not in SECRETS},
         )
     except OSError as error:
         return critical(f"{argv[0]}: cannot be run: {reason_of(error)}")

@@ -16,6 +16,7 @@ __all__ = [
     "DEV_DNS",
     "DNS_DOMAINS",
     "DNS_PORT",
+    "DNS_RATE",
     "DNS_UDP_SIZE",
     "parse_dns",
     "parse_domains",
@@ -31,6 +32,8 @@ DNS_DOMAINS: Final = ("consul", "gossip")
 """Both mean the same; the first is what Consul's clients expect the name of an address to be in."""
 DNS_UDP_SIZE: Final = 1_232
 """Bytes of an answer over UDP to another host: what no network fragments, and no flood is made of."""
+DNS_RATE: Final = 200
+"""Answers a second over UDP to one source: two megabits, if all are as long as they may be."""
 LEAST_UDP_SIZE, MOST_UDP_SIZE = 512, 65_467
 MAX_DOMAINS: Final = 8
 MAX_RECURSORS: Final = 4

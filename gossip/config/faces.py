@@ -27,6 +27,10 @@ HTTP_PORT: Final = 8500
 DEV_HTTP: Final[Address] = ("127.0.0.1", HTTP_PORT)
 """Where an agent under `dev` serves HTTP unless told otherwise; if that is taken, at any free port."""
 DEFAULT_MODE: Final = 0o660
+HTTP_RATE: Final = 1_000
+"""A Prometheus that follows a thousand services asks anew for all of them when they change at once."""
+HTTP_TOKEN_RATE: Final = 1
+"""At rest ten of them: more clients than that with different wrong tokens are seldom at one address."""
 
 T = TypeVar("T")
 
@@ -59,6 +63,10 @@ class Faces:
     http_client_ca: Path | None = None
     http_tls_min: str = "1.2"
     http_insecure: bool = False
+    http_rate: int = HTTP_RATE
+    """Requests a second of one source, other than this host; 0: as many as it sends."""
+    http_token_rate: int = HTTP_TOKEN_RATE
+    """Wrong tokens a second that one source may try; 0: as many as it sends."""
 
     @property
     def allowed(self) -> Allowed:
@@ -96,6 +104,8 @@ def read_faces(source: Source, *, dev: bool) -> dict[str, Any]:
         "http_anonymous": take("http_anonymous", _scope, None),
         "http_tls_min": take("http_tls_min", _version, "1.2"),
         "http_insecure": take("http_insecure", raw.switch, default=False),
+        "http_rate": take("http_rate", raw.rate, HTTP_RATE),
+        "http_token_rate": take("http_token_rate", raw.rate, HTTP_TOKEN_RATE),
     }
     for name in ("allow_read", "allow_write", "allow_admin"):
         found[name] = take(name, _principals, None)

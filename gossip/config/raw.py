@@ -6,11 +6,14 @@ Every function raises `ConfigError` with a reason only; whoever knows the place 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from gossip.config.values import parse_bool
 from gossip.errors import ConfigError
 
-__all__ = ["number", "path", "switch", "text", "texts"]
+__all__ = ["number", "path", "rate", "switch", "text", "texts"]
+
+MAX_RATE: Final = 1_000_000
 
 
 def text(value: object) -> str:
@@ -23,6 +26,16 @@ def text(value: object) -> str:
 def number(value: object) -> str:
     """Text, or a number written as one in a file."""
     return str(value) if type(value) is int else text(value)
+
+
+def rate(value: object) -> int:
+    """So many a second; 0: without a limit."""
+    found = number(value).strip()
+    if not (found.isascii() and found.isdigit() and len(found) <= 7 and int(found) <= MAX_RATE):
+        raise ConfigError(
+            f"{found!r} is no rate: a whole number a second up to {MAX_RATE}, or 0 for no limit"
+        )
+    return int(found)
 
 
 def texts(value: object) -> list[str]:

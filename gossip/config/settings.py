@@ -12,6 +12,7 @@ from gossip.config.checks import CheckDefinition, refuse_commands
 from gossip.config.dns import (
     DEV_DNS,
     DNS_DOMAINS,
+    DNS_RATE,
     DNS_UDP_SIZE,
     parse_dns,
     parse_domains,
@@ -22,7 +23,7 @@ from gossip.config.dns import (
 from gossip.config.faces import DEV_HTTP, Faces, read_faces
 from gossip.config.paths import RING_FILE, default_data_dir, default_socket
 from gossip.config.proxies import ProxyDefinition, read_proxies
-from gossip.config.raw import number
+from gossip.config.raw import number, rate
 from gossip.config.raw import switch as _switch
 from gossip.config.raw import text as _text
 from gossip.config.raw import texts as _texts
@@ -111,6 +112,8 @@ class Config(Faces):
     """Whether instances in warning, of suspect members or of such that restart are left out too."""
     dns_udp_size: int = DNS_UDP_SIZE
     """Bytes of one answer over UDP to another host; what is longer is cut, and asked for again over TCP."""
+    dns_rate: int = DNS_RATE
+    """Answers a second to one source, other than this host; 0: as many as it asks for."""
     recursors: tuple[Address, ...] = ()
     """Other DNS servers, which are asked what is in no domain of ours."""
     http_list_self_as: str = ""
@@ -272,6 +275,7 @@ def _assemble(
         dns_negative_ttl=take("dns_negative_ttl", lambda value: parse_ttl(_text(value)), 0.0),
         dns_only_passing=take("dns_only_passing", _switch, default=False),
         dns_udp_size=take("dns_udp_size", lambda value: parse_udp_size(number(value)), DNS_UDP_SIZE),
+        dns_rate=take("dns_rate", rate, DNS_RATE),
         recursors=take("recursors", lambda value: parse_recursors(_texts(value)), ()),
         http_list_self_as=take("http_list_self_as", parsers.name, ""),
         tags=take("tags", parsers.tags, {}),

@@ -101,7 +101,10 @@ def install(directory: Path, name: str, data: bytes) -> int:
     certain after `sync_directory`.
     """
     temporary = directory / f"{name}.tmp"
-    flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    # What a crash left there, or somebody else who may write here and would read along.
+    with suppress(FileNotFoundError):
+        temporary.unlink()
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(temporary, flags, 0o600)
     try:
         os.fchmod(descriptor, 0o600)

@@ -163,7 +163,7 @@ async def test_what_was_answered_before_is_not_answered_on_once_tokens_are_asked
         await client.stream.aclose()
 
 
-OPEN = {("GET", "/gossip/v1/healthy"), ("GET", "/")}
+OPEN = {("GET", "/gossip/v1/healthy"), ("GET", "/"), ("OPTIONS", "/")}
 """What whoever reaches the port may ask: whether an agent is there and well."""
 ADMIN = re.compile(r"/agent/(join|leave|force-leave|reload|maintenance)\b|/operator/keyring")
 

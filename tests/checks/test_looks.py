@@ -369,6 +369,16 @@ async def ends(pid: int) -> None:
             await trio.sleep(0.01)
 
 
+async def test_a_command_does_not_see_the_invitation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that prints its environment would show it to all who may read."""
+    monkeypatch.setenv("GOSSIP_INVITE", "secret")
+    monkeypatch.setenv("GOSSIP_SOCKET", "/run/there.sock")
+    found = await find(command="env")
+    assert found.verdict is PASSING
+    assert "GOSSIP_SOCKET=/run/there.sock" in found.output
+    assert "secret" not in found.output
+
+
 async def test_a_command_over_its_time_is_ended_with_its_children(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     # Deaf to SIGTERM, with a child that holds the output open.

@@ -131,6 +131,12 @@ class _Server:
     def answered(self, route: str, status: int) -> None:  # noqa: ARG002 - as `Server` has it
         self.answers += 1
 
+    def has_room(self, source: str) -> bool:
+        return self.admits(source)
+
+    def admits(self, source: str) -> bool:
+        raise AssertionError(f"{source!r}: who comes from here is not asked how often")
+
 
 def _fail(reason: str) -> None:
     raise AssertionError(reason)

@@ -50,6 +50,8 @@ class Options(NamedTuple):
     zone: Settings
     udp_size: int
     recursors: Sequence[Address]
+    rate: int = 0
+    """Answers a second to one source, other than this host; 0: as many as it asks for."""
 
 
 class DnsFace:
@@ -78,6 +80,7 @@ class DnsFace:
             sockets,
             udp_size=options.udp_size,
             recursors=options.recursors,
+            rate=options.rate,
             gossip_first=gossip_first,
             count=count,
         )
@@ -109,6 +112,10 @@ class DnsFace:
         """Answers that did not fit."""
         server = self.server
         return sum(channel.cut for channel in (server.here, server.afar, server.stream))
+
+    def limited(self) -> dict[str, int]:
+        """What became of queries of sources that asked more than one may."""
+        return self.server.limited
 
     def dropped(self) -> dict[str, int]:
         """What had no answer, or whose answer did not leave, and connections that made room for others."""

@@ -159,6 +159,14 @@ class Responder:
             return text
         return text[:10] + b"\0\1" + text[HEADER_BYTES:] + opt(OWN_SIZE, rcode)
 
+    def cut(self, data: bytes, channel: Channel) -> bytes | None:
+        """An answer that says only that there is one over TCP; None: these bytes have none."""
+        query = parse(data)
+        if not isinstance(query, Query):
+            return None
+        answer = self.refuse(data, query, Rcode.NOERROR, channel)
+        return answer[:2] + bytes((answer[2] | Flag.TC >> 8,)) + answer[3:]
+
     def pass_on(self, answer: bytes, query: Query, channel: Channel) -> bytes:
         """Another server's answer, or as much of it as there is room for: then nothing but that it is cut."""
         code = answer[3] & 0xF

@@ -15,7 +15,7 @@ from gossip.api.dns.recursion import Recursion
 from gossip.api.dns.responder import MAX_UDP_BYTES, Channel, Further, Responder
 from gossip.api.dns.sockets import MAX_QUERY_BYTES, Sockets, receive_there, send_from
 from gossip.api.dns.tcp import TcpServer
-from gossip.core.types import is_loopback
+from gossip.api.rates import Rates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,10 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = ["DnsServer"]
 
+SLIP: Final = 3
+"""Of the queries over UDP beyond the rate, one in so many is told that its answer is cut, in no more bytes
+than it has itself: a client that is really there then comes over TCP. The others are told nothing."""
+STREAM_FACTOR: Final = 10
+"""Over TCP a source is proven, and those who ask too often are sent there: it is answered so much oftener."""
+
 BATCH: Final = 256
 TURN_SECONDS: Final = 0.002
 """A turn of answering ends after so many queries or so much time: whoever else has work goes on then.
 Twice what a connection of another face has, since all clients over UDP have one task."""
+MAX_DELAY_SECONDS: Final = 5.0
+"""As long as a client may wait for others to be asked, about; then its connection is closed."""
 
 _log = logging.getLogger("gossip.api")
 
@@ -40,6 +48,8 @@ class DnsServer:
         udp_size: bytes of an answer over UDP to another host: its address is not proven, and may be that of
             somebody who is to be flooded.
         recursors: who is asked what is not ours.
+        rate: answers a second over UDP to one source other than this host, which may be somebody who is to
+            be flooded; 0: as many as are asked for.
         gossip_first: called before each query, so that clients never keep the agent from gossip.
         count: counts our own faults (`internal_error`).
     """
@@ -51,6 +61,7 @@ class DnsServer:
         *,
         udp_size: int,
         recursors: Sequence[Address] = (),
+        rate: int = 0,
         gossip_first: Callable[[], None] = lambda: None,
         count: Callable[[str], None] = lambda _reason: None,
     ) -> None:
@@ -68,9 +79,19 @@ class DnsServer:
         self._gossip_first = gossip_first
         self._count = count
         self._nursery: trio.Nursery | None = None
-        self._all_here = is_loopback(self.address[0])
+        self.limited = {"dropped": 0, "truncated": 0, "delayed": 0}
+        """Queries of sources that asked more than one may, by what became of them."""
+        self._rates: Rates | None = None
+        """Of datagrams. They prove no source: what comes in somebody's name leaves him his streams."""
+        self._stream_rates: Rates | None = None
+        self._over = 0
+        self._all_here = _is_here(self.address[0])
         self._wildcard = self.address[0] in ("0.0.0.0", "::")  # noqa: S104 - a comparison
-        self.tcp = TcpServer(sockets.tcp, self.answer_stream, gossip_first=gossip_first, count=count)
+        if rate and not self._all_here:
+            self._rates, self._stream_rates = Rates(rate), Rates(rate * STREAM_FACTOR)
+        self.tcp = TcpServer(
+            sockets.tcp, self.answer_stream, self._turn_of, gossip_first=gossip_first, count=count
+        )
 
     async def serve(self) -> None:
         """Answers until cancelled."""
@@ -118,11 +139,14 @@ class DnsServer:
         return receive_there(self._sockets.udp)
 
     def _take(self, data: bytes, source: Any, way: Any) -> None:
-        channel = self.here if self._all_here or is_loopback(source[0]) else self.afar
+        channel = self.here if self._all_here or _is_here(source[0]) else self.afar
         try:
-            if len(data) > MAX_QUERY_BYTES:
+            answer: bytes | Further | None
+            if channel is self.afar and self._is_over(source[0]):
+                answer = self._slip(data)
+            elif len(data) > MAX_QUERY_BYTES:
                 channel.count(Rcode.FORMERR)
-                answer: bytes | Further | None = error(data, Rcode.FORMERR)
+                answer = error(data, Rcode.FORMERR)
             else:
                 answer = self.responder.answer(data, channel)
         except Exception:  # noqa: BLE001 - a fault of our own costs this query only
@@ -133,6 +157,16 @@ class DnsServer:
             self._send(answer, source, way)
         elif answer is not None and self._nursery is not None:
             self._nursery.start_soon(self._ask_further, data, answer, channel, source, way)
+
+    def _is_over(self, host: str) -> bool:
+        return self._rates is not None and not self._rates.take(host, trio.current_time())
+
+    def _slip(self, data: bytes) -> bytes | None:
+        """What is said to a source that asks too often: mostly nothing."""
+        self._over += 1
+        answer = None if self._over % SLIP else self.responder.cut(data, self.afar)
+        self.limited["dropped" if answer is None else "truncated"] += 1
+        return answer
 
     def _send(self, answer: bytes, source: Any, way: Any) -> None:
         try:
@@ -164,6 +198,19 @@ class DnsServer:
             return await self._further(data, answer, self.stream, host, tcp=True)
         return answer
 
+    def _turn_of(self, host: str) -> float | None:
+        """Seconds until a query over TCP has its turn; None: too far away, since too many were given up."""
+        if self._stream_rates is None or _is_here(host):
+            return 0.0
+        now = trio.current_time()
+        late = self._stream_rates.wait(host, now)
+        if late > MAX_DELAY_SECONDS:
+            self.limited["dropped"] += 1
+            return None
+        self._stream_rates.use(host, now)
+        self.limited["delayed"] += late > 0.0
+        return late
+
     async def _further(
         self, data: bytes, further: Further, channel: Channel, host: str, *, tcp: bool
     ) -> bytes:
@@ -181,6 +228,11 @@ class DnsServer:
         if found is None:
             return responder.refuse(data, query, Rcode.SERVFAIL, channel)
         return responder.pass_on(found, query, channel)
+
+
+def _is_here(host: str) -> bool:
+    """Whether it is of loopback, as the kernel writes it: to parse it costs several times an answer."""
+    return host.startswith("127.") or host == "::1"
 
 
 @functools.lru_cache(maxsize=1_024)

@@ -54,12 +54,14 @@ class TcpServer:
     Args:
         sock: listening; closed by its owner.
         answer: of a query and the host that it came from; None: say nothing and close.
+        turn: seconds until one more from that host is answered; None: too many, close.
     """
 
     def __init__(
         self,
         sock: socket.socket,
         answer: Callable[[bytes, str], Awaitable[bytes | None]],
+        turn: Callable[[str], float | None] = lambda _host: 0.0,
         *,
         gossip_first: Callable[[], None],
         count: Callable[[str], None],
@@ -67,6 +69,7 @@ class TcpServer:
     ) -> None:
         self._sock = sock
         self._answer = answer
+        self._turn = turn
         self._gossip_first = gossip_first
         self._count = count
         self._limit = limit
@@ -162,7 +165,14 @@ class TcpServer:
             self._asked.move_to_end(connection)
             # Asking others takes its own time, which is bounded elsewhere.
             connection.scope.deadline = math.inf
-            answer = await self._answer(query, connection.host)
+            if late := self._turn(connection.host):
+                # What is answered already has not to wait for that.
+                await self._send(connection, answers)
+                answers = bytearray()
+                connection.scope.deadline = math.inf
+                await trio.sleep(late)
+                end = perf_counter() + TURN_SECONDS
+            answer = None if late is None else await self._answer(query, connection.host)
             if answer is None:
                 good = False
                 break

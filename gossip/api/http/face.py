@@ -11,6 +11,7 @@ import trio
 from gossip.api.consul.answers import Answers
 from gossip.api.consul.face import ConsulFace
 from gossip.api.http.guard import Guard
+from gossip.api.http.guesses import BURST_SECONDS, Guesses
 from gossip.api.http.metrics import Metrics, Node, Sources
 from gossip.api.http.own import Own
 from gossip.api.http.routes import Routes
@@ -18,6 +19,7 @@ from gossip.api.http.server import HttpServer, listen
 from gossip.api.http.sse import EventStreams
 from gossip.api.http.values import Request, Response
 from gossip.api.lookups import Lookups
+from gossip.api.rates import Rates
 from gossip.config.access import Scope
 from gossip.config.tls import TlsFiles, server_context
 from gossip.errors import TransportError
@@ -112,6 +114,8 @@ class HttpFace:
             gossip_first=driver.gossip_first,
             count=driver.node.count,
         )
+        self._rates: tuple[int, int] = (0, 0)
+        self._guesses: Guesses | None = None
         self.reload(faces)
         answers = Answers(trio.current_time, time.time(), driver.gossip_first)
         self._metrics = Metrics(
@@ -135,9 +139,22 @@ class HttpFace:
         setting = "http_anonymous"
         if faces.http_anonymous is None and faces.http_tokens is None:
             setting = f"{faces.allowed.setting(Scope(min(faces.anonymous + 1, Scope.ADMIN)))}, http_anonymous"
-        self.server.guard = Guard(faces.http_tokens, faces.anonymous, setting)
+        self._set_rates(faces)
+        self.server.guard = Guard(faces.http_tokens, faces.anonymous, setting, self._guesses)
         self.server.tls = tls
         self.server.shortcuts.forget()
+
+    def _set_rates(self, faces: Faces) -> None:
+        """Whoever has used up his own keeps to that, unless they have changed."""
+        wanted = (faces.http_rate, faces.http_token_rate)
+        if self.server.checks_host or wanted == self._rates:
+            return
+        self._rates = wanted
+        requests, tokens = wanted
+        self.server.rates = Rates(requests) if requests else None
+        self._guesses = None
+        if tokens:
+            self._guesses = Guesses(Rates(tokens, BURST_SECONDS), trio.current_time, self.server.count)
 
     @property
     def address(self) -> Address:

@@ -10,14 +10,17 @@ something and comes from a page needs one, even where others need none.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from gossip.api.http.routes import READING
-from gossip.api.http.values import Request, Response, problem
+from gossip.api.http.values import Request, Response, plain, problem
 from gossip.config.access import Scope
+from gossip.config.tokens import hash_of
 
 if TYPE_CHECKING:
+    from gossip.api.http.guesses import Guesses
     from gossip.api.http.routes import Route
     from gossip.config.tokens import Tokens
 
@@ -40,6 +43,8 @@ class Pass(NamedTuple):
     """What the token is, in words; empty if none came or it is not known."""
     fault: str = ""
     """Why it is not taken."""
+    late: float = 0.0
+    """Seconds until a token from there is looked at again; this one was not."""
 
 
 class Guard(NamedTuple):
@@ -49,14 +54,21 @@ class Guard(NamedTuple):
         tokens: None: none are asked for, and those that come mean nothing.
         anonymous: what a request without one may do.
         setting: what to name to somebody who may not do more without one.
+        guesses: how many wrong tokens may come from where; None: as many as will.
     """
 
     tokens: Tokens | None = None
     anonymous: Scope = Scope.ADMIN
     setting: str = "http_anonymous"
+    guesses: Guesses | None = None
 
-    def admit(self, asked: Request) -> Pass:
-        """Look at a request's token, and take it out."""
+    def admit(self, asked: Request, source: str = "") -> Pass:
+        """Look at a request's token, and take it out.
+
+        Args:
+            asked: as it came.
+            source: the address that it came from; empty: one that may try what it likes.
+        """
         headers, query = asked.headers, asked.query
         if "token" not in query and "x-consul-token" not in headers and "authorization" not in headers:
             return Pass(asked, self.anonymous)
@@ -64,7 +76,14 @@ class Guard(NamedTuple):
         clean = _without(asked)
         if not secret or self.tokens is None:
             return Pass(clean, self.anonymous)
+        guesses, digest = self.guesses, b""
+        if guesses is not None and source:
+            digest = hash_of(secret)
+            if late := guesses.wait(source, digest):
+                return Pass(clean, Scope.NONE, late=late)
         token = self.tokens.find(secret)
+        if guesses is not None and source:
+            guesses.note(source, digest, is_good=token is not None)
         if token is None:
             return Pass(clean, Scope.NONE, fault="this token is not known here, or has expired")
         known = f"the token {token.name!r} has the scope {token.scope.label}"
@@ -72,9 +91,11 @@ class Guard(NamedTuple):
 
     def objection(self, admitted: Pass, route: Route) -> Response | None:
         """Why a request is refused on this route; None if it is not."""
-        asked, grant, bearer, fault = admitted
+        asked, grant, bearer, fault, late = admitted
         if route.scope is Scope.NONE:
             return None
+        if late:
+            return _too_many(asked, late)
         if fault:
             return _unknown(asked, fault)
         if not bearer and _is_from_page(asked, route):
@@ -123,6 +144,14 @@ def _unknown(asked: Request, fault: str) -> Response:
     if asked.path.startswith(CONSUL):
         return Response(403, b"ACL not found", PLAIN)
     return problem(401, "denied", fault, [CHALLENGE])
+
+
+def _too_many(asked: Request, late: float) -> Response:
+    text = "too many wrong tokens from this address (http_token_rate): this one was not looked at"
+    after = [("retry-after", str(math.ceil(late)))]
+    if asked.path.startswith(CONSUL):
+        return plain(429, text, after)
+    return problem(429, "limit", text, after)
 
 
 def _denied(asked: Request, text: str) -> Response:

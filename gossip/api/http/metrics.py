@@ -70,6 +70,11 @@ PLAIN: Final = {
     "dial_backs": ("dial_backs", "Times that this agent tried to reach another that had asked for it."),
     "local_denied": ("denied", "Requests over the local socket that whoever asked may not make."),
     "tls_failed": ("tls_failed", "TLS handshakes of HTTP clients that came to nothing."),
+    "http_rate_limited": ("http_rate", "Requests over HTTP of sources that asked more than one may."),
+    "http_tokens_unread": (
+        "http_token_rate",
+        "Tokens that were not looked at, since too many wrong ones had come from the same source.",
+    ),
     "keys_granted": ("keys_granted", "Times that this agent has handed a cluster key to a member."),
     "clear_accepted": (
         "clear_accepted",
@@ -225,6 +230,10 @@ def _dns_dropped(of: Sources) -> Samples:
     return [] if of.dns is None else [((reason,), count) for reason, count in of.dns.dropped().items()]
 
 
+def _dns_limited(of: Sources) -> Samples:
+    return [] if of.dns is None else [((outcome,), count) for outcome, count in of.dns.limited().items()]
+
+
 def _dns_further(of: Sources) -> Samples:
     outcomes = {} if of.dns is None else of.dns.server.recursion.outcomes
     return [((outcome,), count) for outcome, count in outcomes.items()]
@@ -323,6 +332,13 @@ FAMILIES: Final = (
         "What got no answer over DNS, and connections that made room for others.",
         _dns_dropped,
         ("reason",),
+        True,
+    ),
+    Family(
+        "dns_rate_limited",
+        "Queries over DNS of sources that asked more than one may.",
+        _dns_limited,
+        ("outcome",),
         True,
     ),
     Family("dns_recursions", "Questions to other DNS servers.", _dns_further, ("outcome",), True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Final, Protocol
 
 from gossip.api.http.hosts import is_welcome
@@ -12,9 +13,11 @@ if TYPE_CHECKING:
     from gossip.api.http.guard import Guard, Pass
     from gossip.api.http.routes import Match
 
-__all__ = ["MAX_BODY_BYTES", "as_wanted", "objection"]
+__all__ = ["MAX_BODY_BYTES", "RETRY_SECONDS", "as_wanted", "objection", "too_many", "without_bytes"]
 
 MAX_BODY_BYTES: Final = 1_048_576
+RETRY_SECONDS: Final = 1
+"""For who asks too often; as long his connection is not read."""
 
 
 class Server(Protocol):
@@ -46,6 +49,20 @@ def objection(server: Server, admitted: Pass, match: Match) -> Response | None:
     if int(asked.headers.get("content-length", "0")) > MAX_BODY_BYTES:
         return as_wanted(too_large(MAX_BODY_BYTES), match)
     return None
+
+
+_REPEATED = re.compile(r""":? (?:bytearray\(|b['"])""")
+
+
+def without_bytes(reason: str) -> str:
+    """A reason of h11's up to where it repeats what came, which may have been a token."""
+    return _REPEATED.split(reason, 1)[0]
+
+
+def too_many(match: Match) -> Response:
+    """Its source has asked more than one may."""
+    text = "too many requests from this address (http_rate): ask again later"
+    return as_wanted(problem(429, "limit", text, [("retry-after", str(RETRY_SECONDS))]), match)
 
 
 def as_wanted(answer: Response, match: Match) -> Response:

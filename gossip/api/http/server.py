@@ -18,7 +18,7 @@ from gossip.api.http.guard import OPEN, Guard
 from gossip.api.http.line import Clear, Pace, Sealed
 from gossip.api.http.shortcuts import Shortcuts
 from gossip.api.http.values import problem
-from gossip.core.types import show_address
+from gossip.core.types import is_loopback, show_address
 from gossip.errors import TransportError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gossip.api.http.routes import Routes
+    from gossip.api.rates import Rates
     from gossip.core.types import Address
 
 __all__ = ["MAX_CONNECTIONS", "HttpServer", "listen"]
@@ -97,8 +98,10 @@ class HttpServer:
         sock: from `listen`; closed when `serve` ends, or by `close`.
         host: a name by which clients may ask for it on loopback, besides `localhost` and IP addresses.
         gossip_first: called before each request, so that clients never keep the agent from gossip.
-        count: counts our own faults (`internal_error`) and handshakes that failed (`tls_failed`).
-        guard, tls: may be replaced while it serves; connections that are open keep their TLS.
+        count: counts our own faults (`internal_error`), handshakes that failed (`tls_failed`), and requests
+            beyond `rates` (`http_rate`).
+        guard, tls, rates: may be replaced while it serves; connections that are open keep their TLS.
+        rates: of requests of one source, other than this host; None: as many as will.
     """
 
     def __init__(
@@ -111,6 +114,7 @@ class HttpServer:
         count: Callable[[str], None] = lambda _reason: None,
         guard: Guard = OPEN,
         tls: ssl.SSLContext | None = None,
+        rates: Rates | None = None,
         limit: int | None = None,
     ) -> None:
         self.routes = routes
@@ -119,6 +123,7 @@ class HttpServer:
         self.count = count
         self.guard = guard
         self.tls = tls
+        self.rates = rates
         self.is_draining = False
         self.address: Address = sock.getsockname()[:2]
         self.checks_host = ip_address(self.address[0]).is_loopback
@@ -142,6 +147,17 @@ class HttpServer:
     def answered(self, route: str, status: int) -> None:
         """See `connection.Server`."""
         self.requests[route, status] += 1
+
+    def has_room(self, source: str) -> bool:
+        """See `connection.Server`."""
+        return self.rates is None or not self.rates.wait(source, trio.current_time())
+
+    def admits(self, source: str) -> bool:
+        """See `connection.Server`."""
+        if self.rates is None or self.rates.take(source, trio.current_time()):
+            return True
+        self.count("http_rate")
+        return False
 
     async def serve(self) -> None:
         """Answers until cancelled."""
@@ -198,7 +214,8 @@ class HttpServer:
 
     def _begin(self, sock: socket.socket, peer: str) -> Conversation:
         line = Clear(sock) if self.tls is None else Sealed(sock, self.tls, self._pace, self.count)
-        conversation = Conversation(line, self)
+        # Loopback is many programs, and limited by connections: gossip goes before each request anyway.
+        conversation = Conversation(line, self, "" if self.checks_host or is_loopback(peer) else peer)
         self._open.add(conversation)
         self._peers[peer] += 1
         return conversation

@@ -212,7 +212,9 @@ def request(method: str, target: str, headers: Mapping[str, str], body: bytes = 
         # Some clients and all proxies name the server once more.
         scheme, separator, rest = target.partition("://")
         if not separator or scheme.lower() not in ("http", "https"):
-            raise BadRequestError(f"{target[:64]!r} is no path: it begins with /")
+            # What follows may have a token.
+            shown = target.partition("?")[0][:64]
+            raise BadRequestError(f"{shown!r} is no path: it begins with /")
         target = "/" + rest.partition("/")[2]
     path, _, text = target.partition("#")[0].partition("?")
     try:

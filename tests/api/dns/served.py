@@ -65,11 +65,17 @@ class Served:
         self._opened: list[trio.SocketStream] = []
 
     async def datagram(
-        self, data: bytes, patience: float = PATIENCE, host: str | None = None
+        self,
+        data: bytes,
+        patience: float = PATIENCE,
+        host: str | None = None,
+        source: str | None = None,
     ) -> bytes | None:
         """What comes back; None if nothing does in that time."""
         family = trio.socket.AF_INET6 if ":" in (host or self.face.address[0]) else trio.socket.AF_INET
         with trio.socket.socket(family, trio.socket.SOCK_DGRAM) as sock, trio.move_on_after(patience):
+            if source is not None:
+                await sock.bind((source, 0))
             await sock.connect((host or self.face.address[0], self.face.address[1]))
             await sock.send(data)
             return await sock.recv(65_535)
@@ -92,7 +98,12 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    *, host: str = "127.0.0.1", udp_size: int = 1_232, recursors: Sequence[Address] = (), **settings: Any
+    *,
+    host: str = "127.0.0.1",
+    udp_size: int = 1_232,
+    recursors: Sequence[Address] = (),
+    rate: int = 0,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
     """It answers until the block ends."""
     node = FakeNode()
@@ -107,7 +118,7 @@ async def served(
     face = DnsFace(
         bind_or_move((host, 0), may_move=False),
         node,
-        Options(Settings(("consul", "gossip"), "east", **settings), udp_size, recursors),
+        Options(Settings(("consul", "gossip"), "east", **settings), udp_size, recursors, rate),
         random.Random(1),
         gossip_first=turn,
         count=count,

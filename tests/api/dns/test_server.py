@@ -23,7 +23,7 @@ from gossip.api.dns.server import _is_near
 from gossip.api.dns.sockets import MAX_QUERY_BYTES
 from gossip.errors import TransportError
 from tests.api.dns.served import PATIENCE, Served, served
-from tests.api.dns.world import query, shown
+from tests.api.dns.world import Dns, query, shown
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -400,3 +400,94 @@ async def test_a_stranger_s_question_about_others_is_refused(monkeypatch: pytest
         assert (await here.ask(query("www.example.com"))).rcode() == dns.rcode.REFUSED
         assert shown(await here.ask(query("ext.service.consul"))) == ["www.example.com."]
         assert other.asked == []
+
+
+# ------------------------------------------------------------------------------ sources that ask too often
+
+
+async def test_a_source_that_asks_too_often_is_flooded_by_nobody(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    monkeypatch.setattr("gossip.api.dns.server._is_here", lambda _host: False)
+    async with served(rate=5) as here:
+        offer(here, 8)
+        data = query("web.service.consul", edns=4_096)
+        for _ in range(10):
+            answer = await here.datagram(data)
+            assert answer is not None
+            assert len(shown(dns.message.from_wire(answer))) == 8
+        server = here.face.server
+        with trio.socket.socket(type=trio.socket.SOCK_DGRAM) as sock:
+            await sock.connect(here.face.address)
+            for _ in range(9):
+                await sock.send(data)
+            await sock.send(b"x" * (MAX_QUERY_BYTES + 1))
+            for _ in range(3):
+                with trio.fail_after(PATIENCE):
+                    answer = await sock.recv(65_535)
+                assert len(answer) <= len(data), "no more than was asked with"
+                message = dns.message.from_wire(answer)
+                assert message.flags & dns.flags.TC
+                assert (message.id, message.question, message.answer) == (
+                    dns.message.from_wire(data).id,
+                    dns.message.from_wire(data).question,
+                    [],
+                )
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            assert server.limited == {"dropped": 7, "truncated": 3, "delayed": 0}
+        # Another is answered, and this one too where it is proven that it is there; later as before.
+        assert await here.datagram(data, source="127.0.0.2") is not None
+        stream = await here.connect()
+        await stream.send(data)
+        answer = await stream.receive()
+        assert answer is not None
+        assert len(shown(dns.message.from_wire(answer))) == 8
+        mock_clock.jump(0.2)
+        answer = await here.datagram(data)
+        assert answer is not None
+        assert len(shown(dns.message.from_wire(answer))) == 8
+
+
+async def test_over_tcp_who_asks_too_often_waits_for_his_turn(
+    monkeypatch: pytest.MonkeyPatch, mock_clock: trio.testing.MockClock
+) -> None:
+    monkeypatch.setattr("gossip.api.dns.server._is_here", lambda _host: False)
+    async with served(rate=1) as here:
+        offer(here)
+        stream = await here.connect()
+        await stream.send(*[query("web.service.consul")] * 21)
+        limited = here.face.limited()
+        for _ in range(20):
+            assert await stream.receive() is not None, "those before it do not wait with it"
+        await trio.testing.wait_all_tasks_blocked()
+        assert limited == {"dropped": 0, "truncated": 0, "delayed": 1}
+        mock_clock.jump(0.11)
+        assert await stream.receive() is not None
+        # As if too many turns had been given up.
+        rates = here.face.server._stream_rates
+        assert rates is not None
+        for _ in range(60):
+            rates.use("127.0.0.1", trio.current_time())
+        await stream.send(query("web.service.consul"))
+        assert await stream.receive() is None
+        assert limited["dropped"] == 1
+
+
+async def test_this_host_is_asked_for_as_often_as_it_likes(mock_clock: trio.testing.MockClock) -> None:
+    async with served(host="0.0.0.0", rate=1) as here:
+        offer(here)
+        for _ in range(10):
+            assert await here.datagram(query("web.service.consul"), host="127.0.0.1") is not None
+        assert not any(here.face.limited().values())
+
+
+@pytest.mark.parametrize("edns", [None, 512, 4_096])
+def test_what_is_said_instead_is_never_longer_than_the_question(edns: int | None) -> None:
+    dns_ = Dns()
+    for data in (query("web.service.consul", edns=edns), query(".", "ANY", edns=edns)):
+        answer = dns_.responder.cut(data, dns_.afar)
+        assert answer is not None
+        assert len(answer) <= len(data)
+        assert dns.message.from_wire(answer).flags & dns.flags.TC
+    for bad in (b"", b"\xff" * 40, query("a.")[:14]):
+        assert dns_.responder.cut(bad, dns_.afar) is None

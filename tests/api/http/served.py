@@ -92,8 +92,8 @@ class Serving:
         self.before: list[None] = []
         self._streams: list[trio.SocketStream] = []
 
-    async def connect(self) -> Client:
-        stream = await trio.open_tcp_stream(*self.server.address[:2])
+    async def connect(self, source: str | None = None) -> Client:
+        stream = await trio.open_tcp_stream(*self.server.address[:2], local_address=source)
         self._streams.append(stream)
         return Client(stream)
 

@@ -252,6 +252,18 @@ async def test_a_token_is_in_no_log_trace_or_answer(caplog: pytest.LogCaptureFix
         for target, headers in places:
             answer = await ask(LOCKED, "GET", target, **headers)
             assert secret not in f"{answer.headers}{answer.body.decode()}"
+        for head, words in (
+            (f"GET gossip/v1/read?token={secret} HTTP/1.1", "'gossip/v1/read' is no path"),
+            (f"GET /gossip/v1/read?token={secret} more HTTP/1.1", "illegal request line"),
+            (f"GET / HTTP/1.1\r\nAuthorization : Bearer {secret}", "illegal header line"),
+            (f"GET / HTTP/1.1\r\nX-Consul-Token {secret}", "illegal header line"),
+        ):
+            async with serving(routes(), guard=LOCKED) as here:
+                client = await here.connect()
+                await client.send(f"{head}\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                told = (await client.rest()).decode()
+                assert words in told
+                assert secret not in told
     assert "ZeroDivisionError" in caplog.text
     assert secret not in caplog.text
     assert secret not in str([vars(record) for record in caplog.records])

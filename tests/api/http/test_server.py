@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gossip.api.http import connection, line
+from gossip.api.http import line, talk
 from gossip.api.http.routes import Routes
 from gossip.api.http.server import listen
 from gossip.api.http.values import Request, Response, Send, Streamed, json
@@ -218,15 +218,15 @@ async def test_a_client_that_is_slow_is_ended_at_each_stage(mock_clock: MockCloc
         await half.stream.send_all(b"POST /echo HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\nabc")
         await idle.stream.send_all(b"GET /echo HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await idle.stream.receive_some(999)).startswith(b"HTTP/1.1 200 ")
-        await advance(mock_clock, connection.HEADER_SECONDS - 1)
+        await advance(mock_clock, talk.HEADER_SECONDS - 1)
         await slow.stream.send_all(b"TP/1.1\r\n")
         await advance(mock_clock, 1.5)
         assert await raw(mute) == b""
         assert (await raw(slow)).startswith(b"HTTP/1.1 408 "), "a byte now and then buys nothing"
         assert here.server.connections == 2
-        await advance(mock_clock, connection.BODY_SECONDS)
+        await advance(mock_clock, talk.BODY_SECONDS)
         assert (await raw(half)).startswith(b"HTTP/1.1 408 ")
-        await advance(mock_clock, connection.IDLE_SECONDS)
+        await advance(mock_clock, talk.IDLE_SECONDS)
         assert await raw(idle) == b""
         assert here.server.connections == 0
 
@@ -259,7 +259,7 @@ async def test_the_time_for_a_body_is_counted_once(mock_clock: MockClock) -> Non
             b"POST /echo HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
         )
         for _ in range(3):
-            await advance(mock_clock, connection.BODY_SECONDS / 3 - 1)
+            await advance(mock_clock, talk.BODY_SECONDS / 3 - 1)
             await sized.stream.send_all(b"a")
             await chunked.stream.send_all(b"1\r\na\r\n")
         assert here.server.connections == 2

@@ -11,7 +11,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gossip.api.http import connection, face, line
+from gossip.api.http import face, line, talk
 from gossip.api.http.routes import Routes
 from gossip.api.http.values import Request, Response, Send, Streamed
 from gossip.config.faces import Faces
@@ -152,7 +152,7 @@ async def test_who_begins_a_handshake_and_does_not_go_on_is_ended(
         other = await connect(here, trusting(authority))
         assert (await other.ask("GET", "/size")).status == 200
         assert here.server.connections == 2
-        await advance(mock_clock, connection.HANDSHAKE_SECONDS)
+        await advance(mock_clock, talk.HANDSHAKE_SECONDS)
         assert here.server.connections == 1
         assert (await other.ask("GET", "/size")).status == 200
 
@@ -162,7 +162,7 @@ async def test_a_byte_now_and_then_buys_no_time_for_a_handshake(pair: Pair, mock
         slow = await here.connect()
         for byte in b"\x16\x03\x01\x02\x00\x01":
             await slow.stream.send_all(bytes([byte]))
-            await advance(mock_clock, connection.HANDSHAKE_SECONDS / 5)
+            await advance(mock_clock, talk.HANDSHAKE_SECONDS / 5)
         assert here.server.connections == 0
 
 
