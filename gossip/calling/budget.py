@@ -52,7 +52,10 @@ class RetryBudget:
 
     def reserve(self, now: float) -> bool:
         """As `take`, for a retry that may never be needed; `settle` ends it."""
-        self._earn(now)
+        if self._saved < self._most:
+            self._earn(now)
+        else:
+            self._at = now
         if self._saved < 1.0:
             return False
         self._saved -= 1.0
@@ -62,10 +65,14 @@ class RetryBudget:
     def settle(self, *, used: bool) -> None:
         """What was reserved is needed now, or never will be."""
         self._reserved -= 1
-        if not used:
-            self._saved = min(self._saved + 1.0, self._most)
+        if used:
+            return
+        if self._saved < self._most - 1.0:
+            self._saved += 1.0
+        else:
+            self._saved = self._most
 
     def _earn(self, now: float) -> None:
-        if now > self._at and self._saved < self._most:
+        if now > self._at:
             self._saved = min(self._saved + (now - self._at) * self._a_second, self._most)
         self._at = now

@@ -155,12 +155,11 @@ class Call:
         self._request = request
         self._tags = (*options.tags, *wish.tags)
         self._given: dict[str, float | None] = request.extensions.get("timeout", {})
-        self._began = time.monotonic()
         self._is_whole = isinstance(request.stream, httpx.ByteStream)
         """The body is in memory: two may send it, and whoever sends it can be left for another."""
         # To read a body from somewhere takes as long as that takes.
         patience = options.deadline or (self._given.get("read") if self._is_whole else None)
-        self._deadline = None if patience is None else self._began + patience
+        self._deadline = None if patience is None else time.monotonic() + patience
         self.tried: list[Tried] = []
         self._instances: list[Instance] = []
         self._has_waited = False
