@@ -223,7 +223,10 @@ class Checking:
             except ConfigError as error:
                 raise ConfigError(f"reason: {error}") from error
         if key and not self._has(key):
-            raise NotFoundError(f"no service {key!r} is registered with this agent; see `gossip info --json`")
+            raise NotFoundError(
+                f"no service {key!r} is registered with this agent;"
+                " see `gossip lookup NAME --any --json` for the node of each"
+            )
         before = self.monitor.maintenance.get(key)
         self.monitor.set_maintenance(key, reason)
         try:

@@ -417,6 +417,8 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ('dns_negative_ttl = "1000h"', 1,
          "dns_negative_ttl: '1000h' is not a whole number of seconds up to 168h"),
         ('dns_rate = "2.5"', 1, f"dns_rate: '2.5' {NO_RATE}"),
+        ("dns_rate = 2.5", 1, f"dns_rate: '2.5' {NO_RATE}"),
+        ("dns_rate = true", 1, f"dns_rate: 'True' {NO_RATE}"),
         ("dns_rate = -1", 1, f"dns_rate: '-1' {NO_RATE}"),
         ("dns_rate = 1000001", 1, f"dns_rate: '1000001' {NO_RATE}"),
         ('dns_udp_size = "100"', 1, "dns_udp_size: '100' is not within 512 to 65467 bytes"),

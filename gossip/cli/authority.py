@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gossip.cli.output import plain, say, say_json, say_pairs
+from gossip.cli.parser import AUTHORITY_KEY
 from gossip.errors import NotFoundError, RefusedError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["ban", "ca", "invite"]
 
 ID_CHARS = 32
+LIFETIME = 86_400.0
+"""Seconds that an invitation may be used where nothing is said."""
 
 
 def ca(options: Namespace) -> int:
@@ -39,7 +42,9 @@ def invite(options: Namespace) -> int:
     """Prints an invitation."""
     from gossip.ca import invite as make
 
-    lifetime = None if options.id else options.expires
+    if options.id and options.expires is not None:
+        options.parser.error("an invitation for an --id is without end: leave --expires out")
+    lifetime = None if options.id else LIFETIME if options.expires is None else options.expires
     token = make(Path(options.key), options.cluster, options.name, options.id, lifetime)
     if options.json:
         expires = None if options.id else token.expires
@@ -54,7 +59,7 @@ def ban(options: Namespace, channel: Channel) -> int:
     from gossip.ca import public_key, sign_ban
 
     info = channel.call("agent.info")
-    path = Path(options.key)
+    path = Path(options.key or AUTHORITY_KEY)
     if not info["authority"]:
         raise RefusedError(
             "a ban is signed by the cluster's authority, and this cluster has none: see 'gossip ca init',"

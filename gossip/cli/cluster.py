@@ -117,6 +117,7 @@ def info(options: Namespace) -> int:
         ("members", ", ".join(f"{count} {status}" for status, count in value["members"].items())),
         ("services", str(value["services"])),
         *(("flags", flag) for flag in value.get("flags", ())),
+        *((key, value[key]) for key in ("sealing", "authority", "admission") if value.get(key)),
         ("health", "well" if value["health"] == 0 else f"doubts itself ({value['health']})"),
         ("view", str(view["fingerprint"])),
         ("agreement", "unknown" if agreement is None else f"{agreement:.0%} of the peers hold this view"),
@@ -179,6 +180,8 @@ def reload(options: Namespace) -> int:
 
 def evict(options: Namespace) -> int:
     """Removes a member that is dead; with `--ban` any, for ever."""
+    if not options.ban and (options.key is not None or options.reason):
+        options.parser.error("--key and --reason go with --ban")
     with Channel(options.socket) as channel:
         if options.ban:
             from gossip.cli.authority import ban

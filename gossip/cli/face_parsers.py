@@ -64,7 +64,12 @@ def add_token(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip token new prometheus --scope read --file /etc/gossip/tokens",
         client=False,
     )
-    token.add_argument("action", choices=("new", "hash"), help="make one, or take one that is there already")
+    token.add_argument(
+        "action",
+        choices=("new", "hash"),
+        metavar="new|hash",
+        help="make one, or take one that is there already",
+    )
     token.add_argument("name", metavar="NAME", help="whose it is, for the file and for messages")
     token.add_argument(
         "--scope",

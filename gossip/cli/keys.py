@@ -67,7 +67,7 @@ def keys(options: Namespace) -> int:
         else:
             say(_SAID[options.what].format(name=plain(value["name"]), mark=value["mark"][:MARK_SHOWN]))
         if options.what == "rotate" and options.wait is not None:
-            return _wait(channel, options.wait)
+            return _wait(channel, options)
     return 0
 
 
@@ -182,14 +182,16 @@ def _member(member: Message, names: dict[str, str]) -> list[Cell]:
     return [Cell(plain(member["name"])), Cell.status(member["status"]), shown]
 
 
-def _wait(channel: Channel, seconds: float) -> int:
+def _wait(channel: Channel, options: Namespace) -> int:
     """Until every live member seals with the key."""
     import time
 
-    end = time.monotonic() + seconds
+    end = time.monotonic() + options.wait
     while True:
         change = channel.call("keys.list")["change"]
         if change["stage"] != "distributing" and not change["waiting"]:
+            if not options.json:
+                say("all live members seal with it; older keys are retired once nobody is away")
             return 0
         if time.monotonic() >= end:
             waiting = _names(change["waiting"]) or "this agent's next look"

@@ -209,12 +209,12 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
         "evict",
         "cluster:evict",
         "remove a member that will not come back",
-        example="gossip evict n7",
+        example="gossip evict n7\n  gossip evict db-3 --ban --key gossip-authority.key --reason stolen",
         json=False,
     )
     evict.add_argument("member", metavar="NAME|ID", help="the member's name, id or the start of its id")
     evict.add_argument("--ban", action="store_true", help="never let this identity in again, alive or not")
-    evict.add_argument("--key", default=AUTHORITY_KEY, metavar="FILE", help=f"for --ban: {KEY_HELP}")
+    evict.add_argument("--key", metavar="FILE", help=f"for --ban: {KEY_HELP}")
     evict.add_argument("--reason", default="", metavar="TEXT", help="for --ban: told to every agent's log")
     _add_authority(commands)
     rtt = add_command(
@@ -255,7 +255,7 @@ def _add_authority(commands: argparse._SubParsersAction[Parser]) -> None:
         example="gossip ca init",
         client=False,
     )
-    ca.add_argument("action", choices=("init",), help="make a key pair")
+    ca.add_argument("action", choices=("init",), metavar="init", help="make a key pair")
     ca.add_argument(
         "--key", default=AUTHORITY_KEY, metavar="FILE", help=f"for the private key (default: {AUTHORITY_KEY})"
     )
@@ -271,7 +271,6 @@ def _add_authority(commands: argparse._SubParsersAction[Parser]) -> None:
     invite.add_argument(
         "--expires",
         type=duration,
-        default=86_400.0,
         metavar="TIME",
         help="until when it may be used (default: 24h)",
     )
@@ -321,6 +320,7 @@ def _add_keys(commands: argparse._SubParsersAction[Parser]) -> None:
     keys.add_argument(
         "what",
         choices=("list", "add", "use", "remove", "rotate"),
+        metavar="list|add|use|remove|rotate",
         help="rotate changes the key of all members; add, use and remove concern this agent alone",
     )
     keys.add_argument(
@@ -379,7 +379,7 @@ def _add_program(commands: argparse._SubParsersAction[Parser]) -> None:
         client=False,
         json=False,
     )
-    completion.add_argument("shell", choices=("bash", "zsh", "fish"))
+    completion.add_argument("shell", choices=("bash", "zsh", "fish"), metavar="bash|zsh|fish")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:

@@ -212,7 +212,9 @@ def _add_checks(commands: argparse._SubParsersAction[Parser]) -> None:
         "report the state of a TTL check",
         example="gossip check pass web --note 'queue is short'",
     )
-    check.add_argument("verdict", choices=("pass", "warn", "fail"), help="how it is")
+    check.add_argument(
+        "verdict", choices=("pass", "warn", "fail"), metavar="pass|warn|fail", help="how it is"
+    )
     check.add_argument("id", metavar="ID", help="the check, or the service that has one TTL check")
     check.add_argument("--note", default="", metavar="TEXT", help="a word on it, kept on this node")
     add_command(
@@ -229,6 +231,8 @@ def _add_checks(commands: argparse._SubParsersAction[Parser]) -> None:
         "take a service or this node out of lookups, or put it back",
         example="gossip maintenance on web --reason 'new disks'",
     )
-    maintenance.add_argument("switch", choices=("on", "off"), help="out of lookups, or back")
+    maintenance.add_argument(
+        "switch", choices=("on", "off"), metavar="on|off", help="out of lookups, or back"
+    )
     maintenance.add_argument("id", nargs="?", default="", metavar="ID", help="a service (default: the node)")
     maintenance.add_argument("--reason", default="", metavar="TEXT", help="shown to whoever asks why")

@@ -30,8 +30,10 @@ def number(value: object) -> str:
 
 def rate(value: object) -> int:
     """So many a second; 0: without a limit."""
-    found = number(value).strip()
-    if not (found.isascii() and found.isdigit() and len(found) <= 7 and int(found) <= MAX_RATE):
+    found = str(value).strip()
+    if isinstance(value, bool) or not (
+        found.isascii() and found.isdigit() and len(found) <= 7 and int(found) <= MAX_RATE
+    ):
         raise ConfigError(
             f"{found!r} is no rate: a whole number a second up to {MAX_RATE}, or 0 for no limit"
         )

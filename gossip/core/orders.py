@@ -153,7 +153,9 @@ class Orders:
         if found is None:
             raise NotFoundError("no such member; see `gossip members`")
         if found.status is not Status.DEAD:
-            raise RefusedError(f"{found.name} is {found.status.label}; only a dead member can be evicted")
+            raise RefusedError(
+                f"{found.name} is {found.status.label}; only a dead member can be evicted (--ban puts out any)"
+            )
         self._roster.set_status(found, Status.LEFT, EventKind.MEMBER_LEFT, now, "evicted")
 
     def check_ban(self, raw: bytes) -> Ban:

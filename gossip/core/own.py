@@ -402,7 +402,10 @@ class Own:
     def _service(self, key: str) -> ServiceRecord:
         fact = self.me.services.get((2, key))
         if fact is None or not isinstance(fact.body, ServiceRecord):
-            raise NotFoundError(f"no service {key!r} is registered with this agent; see `gossip info --json`")
+            raise NotFoundError(
+                f"no service {key!r} is registered with this agent;"
+                " see `gossip lookup NAME --any --json` for the node of each"
+            )
         return fact.body
 
     def _is_deleted(self, key: str) -> bool:

@@ -238,5 +238,12 @@ def _seed_advice(trouble: str) -> str:
     if trouble.startswith("unreachable at"):
         return ""  # what to do is said by the seed
     if "broke the connection off" in trouble or "does not speak" in trouble:
-        return "What runs there may be of another cluster name or key: compare --cluster on both."
+        return (
+            "What runs there may be of another cluster name or key:"
+            " compare --cluster and 'gossip keys list' on both."
+        )
+    if "the authority has banned it" in trouble:
+        return ""  # what to do is said of the ban
+    if "is not let in" in trouble:
+        return "Ask who holds the authority's key for an invitation of this node's own ('gossip invite')."
     return "Start an agent there, let UDP and TCP through to it, or correct --join."

@@ -65,7 +65,10 @@ def listen(address: Address) -> socket.socket:
     except OSError as error:
         sock.close()
         where = f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"
-        raise TransportError(f"proxy: cannot listen at {where}: {error.strerror or error}") from error
+        advice = (
+            "; stop what listens there, or choose another port" if error.errno == errno.EADDRINUSE else ""
+        )
+        raise TransportError(f"proxy: cannot listen at {where}: {error.strerror or error}{advice}") from error
     return sock
 
 

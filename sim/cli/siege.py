@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections import Counter
 from typing import Any
@@ -49,7 +50,7 @@ def add(commands: Any) -> None:
         help=f"of virtual time, ten moves in each (default: {SECONDS})",
     )
     parser.add_argument(
-        "--loss", type=float, default=0.0, metavar="PERCENT", help="of all datagrams (default: 0)"
+        "--loss", type=percent, default=0.0, metavar="PERCENT", help="of all datagrams, 0 to 100 (default: 0)"
     )
     parser.add_argument(
         "--admission",
@@ -60,6 +61,14 @@ def add(commands: Any) -> None:
     parser.add_argument("--jobs", type=positive, metavar="J", help="processes (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print one object at the end")
     parser.set_defaults(run="siege:siege")
+
+
+def percent(text: str) -> float:
+    """A number from 0 to 100."""
+    with contextlib.suppress(ValueError):
+        if 0.0 <= (found := float(text)) <= 100.0:
+            return found
+    raise argparse.ArgumentTypeError(f"{text!r} is no share of a hundred: write a number from 0 to 100")
 
 
 def siege(options: argparse.Namespace) -> int:

@@ -144,7 +144,7 @@ async def test_another_cluster_is_told_on_both_sides(tmp_path: Path) -> None:
             await holds("its try has failed", lambda: "broke" in stranger.node.seed_problems()[where])
             diagnosis = await stranger.doctor(None, 5.0)
             assert problems(diagnosis) == [("seed", "")]
-            assert "compare --cluster on both" in diagnosis.findings[0].advice
+            assert "compare --cluster and 'gossip keys list' on both" in diagnosis.findings[0].advice
             diagnosis = await a.doctor(None, 20.0)
             assert problems(diagnosis) == [("other_cluster", "")]
             assert "127.0.0.1" in diagnosis.findings[0].text

@@ -132,6 +132,10 @@ def test_info_for_people(agent: ScriptedAgent, gossip: Run) -> None:
         "queue        0\n"
         "counter      packets_received 12\n"
     )
+    agent.script["agent.info"] = Reply(
+        {**an_info(), "sealing": "clear", "authority": "", "admission": "open"}
+    )
+    assert "services     2\nsealing      clear\nadmission    open\nhealth       well\n" in gossip("info").out
 
 
 def test_info_of_a_node_in_doubt(agent: ScriptedAgent, gossip: Run) -> None:

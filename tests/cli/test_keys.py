@@ -117,7 +117,10 @@ def test_rotate_waits_and_names_whom_it_waits_for(agent: ScriptedAgent, gossip: 
     assert "it waits for n2" in ran.err
     done = {"target": NEW, "stage": "switching", "waiting": [], "away": [], "insists": False}
     agent.script["keys.list"] = listed(change=done)
-    assert gossip("keys", "rotate", "--wait", "5s").status == 0
+    ran = gossip("keys", "rotate", "--wait", "5s")
+    assert ran.status == 0
+    assert ran.out.endswith("all live members seal with it; older keys are retired once nobody is away\n")
+    assert gossip("keys", "rotate", "--wait", "5s", "--json").out.count("\n") == 1
 
 
 def test_what_the_agent_refuses_is_said(agent: ScriptedAgent, gossip: Run) -> None:

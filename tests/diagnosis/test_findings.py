@@ -182,7 +182,17 @@ def test_the_summary_claims_only_what_was_tried() -> None:
             {"seeds": (Seed("s:1", "10.0.0.8:1 broke the connection off"),), "members": {"alive": 1}},
             "problem",
             "seed",
-            "compare --cluster on both",
+            "compare --cluster and 'gossip keys list' on both",
+        ),
+        (
+            {
+                "seeds": (
+                    Seed("s:1", "this node is not let in: its invitation was used before, by 'b' (62c9)"),
+                )
+            },
+            "note",
+            "seed",
+            "an invitation of this node's own",
         ),
         ({"members": {"alive": 1}}, "note", "alone", "gossip join ADDRESS"),
     ],

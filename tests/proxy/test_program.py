@@ -134,6 +134,7 @@ def test_a_second_signal_ends_it_at_once(agent: Process, echo: int) -> None:
         try:
             assert taken.communicate(timeout=PATIENCE)[1].strip() == (
                 f"gossip: proxy: cannot listen at 127.0.0.1:{echo}: Address already in use"
+                "; stop what listens there, or choose another port"
             )
             assert taken.returncode == 1
             assert child.stdout is not None
