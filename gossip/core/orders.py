@@ -154,7 +154,7 @@ class Orders:
             raise NotFoundError("no such member; see `gossip members`")
         if found.status is not Status.DEAD:
             raise RefusedError(
-                f"{found.name} is {found.status.label}; only a dead member can be evicted (--ban puts out any)"
+                f"{found.name} is {found.status.label}; only a dead member is evicted (--ban: any)"
             )
         self._roster.set_status(found, Status.LEFT, EventKind.MEMBER_LEFT, now, "evicted")
 
