@@ -38,6 +38,7 @@ from gossip.net.driver import Driver
 from gossip.notify import notify
 from gossip.origin import Origin
 from gossip.registrar import MAX_DELETIONS, Reconciled, Registrar
+from gossip.seeking import warn_while_alone
 from gossip.serving import Serving
 from gossip.store import Store
 
@@ -225,6 +226,7 @@ class Agent(Answers):
                     parts.start_soon(self._socket.serve)
                     await self._serving.start(parts)
                     parts.start_soon(self._remember)
+                    parts.start_soon(warn_while_alone, self.node)
                     parts.start_soon(self._registrar.run)
                     parts.start_soon(self._checking.run)
                     self._say_ready()
