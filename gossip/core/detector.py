@@ -37,9 +37,6 @@ DISTRUST_REFUSALS = 3_600.0
 """Seconds for which refusals of a member count as silence, after one killed it wrongly."""
 
 EVIDENCE = (Kind.REFUSED, Kind.NOT_ME)
-LOOKERS_AT_ONE = 3
-"""So many nodes look at once, on average, where one alone is suspect: the chance that none does is e^-3, and
-then only the first one's word counts until a round robin gets there."""
 
 
 class Probes(Protocol):
@@ -162,10 +159,9 @@ class Detector:
         )
         self._arm(member, now)
         if source is not None and not self._health.doubting:
-            # Confirmation does not wait for the round robin: about k nodes look at once, or a few more.
-            is_alone = self._table.counts[Status.SUSPECT] == 1
-            lookers = LOOKERS_AT_ONE if is_alone else self._ctx.params.suspicion_k
-            if self._ctx.rng.random() < lookers / max(1, self._table.n - 2):
+            # Confirmation does not wait for the round robin: about k nodes look at once.
+            chance = self._ctx.params.suspicion_k / max(1, self._table.n - 2)
+            if self._ctx.rng.random() < chance:
                 self._probes.start(member, now)
 
     def confirm(self, member: Member, fact: Fact, source: NodeId | None, now: float) -> bool:

@@ -60,7 +60,7 @@ def test_hosts_that_refuse_are_heard() -> None:
 
 def test_a_suspicion_does_not_run_while_nobody_is_heard() -> None:
     """What others have said before counts again when they are heard, and not what was waited meanwhile."""
-    rig, (*others, x) = deaf(4, suspicion_alpha=20.0)
+    rig, (*others, x) = deaf(4, suspicion_alpha=10.0)
     rig.hear(others[0], others[0].accuse(x))
     rig.run_until(lambda: "isolated" in rig.node.flags, 10 * SOON)
     rig.run(LAN.isolation - 1)
@@ -72,7 +72,7 @@ def test_a_suspicion_does_not_run_while_nobody_is_heard() -> None:
     assert rig.told(EventKind.RECONNECTED)
     rig.run(1)
     assert rig.status(x) is Status.SUSPECT
-    rig.run_until(lambda: rig.status(x) is Status.DEAD, 3 * 20.0)
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, 2 * 6 * 10.0)
 
 
 def test_who_is_alone_joins_those_who_look_for_who_was_here_before() -> None:
