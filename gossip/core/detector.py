@@ -177,27 +177,17 @@ class Detector:
         accuser = fact.body.owner
         member.case.accusations[accuser] = fact
         self._table.revision += 1
-        # Evidence ends a clock at once, so everybody is told at once. Silence has a clock of seconds, and in
-        # bad times there is much of it: unless one alone is suspect, it fills the packets of ticks instead of
-        # having its own.
-        is_evidence = _kind(fact) in EVIDENCE
-        if is_evidence:
+        # Evidence ends a clock at once, so it leaves at once. Silence has a clock of seconds, and in bad
+        # times there is much of it: it fills the packets of ticks instead of having its own.
+        eager = _kind(fact) in EVIDENCE
+        if eager:
             seen = sum(_kind(held) in EVIDENCE for held in member.accusations.values())
             tells_more = seen <= EVIDENCE_ENOUGH
         else:
             tells_more = len(member.accusations) <= self._ctx.params.suspicion_k + 1
         if tells_more:
             own = accuser == self._ctx.notary.id
-            others = self._table.counts[Status.SUSPECT] - (member.status is Status.SUSPECT)
-            self._spread.news(
-                slot_of(fact),
-                fact.raw,
-                member=True,
-                own=own,
-                source=source,
-                eager=is_evidence or not others,
-                patient=not is_evidence,
-            )
+            self._spread.news(slot_of(fact), fact.raw, member=True, own=own, source=source, eager=eager)
 
     def _issue(self, member: Member, kind: Kind) -> Fact:
         return self._ctx.notary.issue(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_left
 from collections.abc import Sequence
 
@@ -27,14 +26,6 @@ class Histogram:
     def observe(self, value: float) -> None:
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
-
-    def bound(self, share: float) -> float:
-        """The lowest bound that so large a share of the values does not exceed; infinity if none is."""
-        sums = self.cumulative()
-        return next(
-            (bound for bound, count in zip(self.bounds, sums, strict=False) if count >= share * sums[-1]),
-            math.inf,
-        )
 
     def cumulative(self) -> list[int]:
         """How many values were at most each bound; the last number is how many there were at all."""

@@ -193,15 +193,7 @@ class Intake:
         if body.phase == Phase.RESTARTING:
             self._ctx.timers.set(now + self._ctx.params.restart_grace, Timer.RESTARTING, member.id)
         if not quiet:
-            self._spread.news(
-                body.owner,
-                fact.raw,
-                member=True,
-                own=False,
-                source=source,
-                eager=urgent,
-                patient=not urgent,
-            )
+            self._spread.news(body.owner, fact.raw, member=True, own=False, source=source, eager=urgent)
         return True, True
 
     def _added(self, fact: Fact, action: Action, now: float) -> Member:

@@ -145,9 +145,7 @@ class LastLooks:
     def _ping(self, look: Look, now: float) -> None:
         member = look.member
         least = LEAST_SHARE * self._ctx.params.direct_max * self._health.factor
-        # Whoever has never answered here is hardly farther away than all who did.
-        most = 4.0 * self._pings.longest() * self._health.factor
-        wait = max(least, min(most, self._direct_wait(member)))
+        wait = max(least, self._direct_wait(member))
         self._ctx.timers.set(now + wait, Timer.LAST_LOOK, member.id)
         look.seqs.append(self._pings.send(member.id, member.address, look, now, self._judge.charges(member)))
 

@@ -7,7 +7,6 @@ belongs to whoever asked for it: a probe, a last look, an introduction, a favour
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -30,8 +29,6 @@ ERROR_TRUSTED = 0.5
 """A coordinate whose own estimate of its error is above this says nothing of how long to wait."""
 PADDING_HEADER_BYTES = 3
 """Of msgpack, for bytes from 256 on."""
-ROUND_TRIPS_TOLD = 10
-NEXT_TO_ALL = 0.999
 ROUND_TRIP_BOUNDS = (0.000_5, 0.001, 0.002, 0.005, 0.010, 0.025, 0.050, 0.100, 0.250, 0.500, 1.0, 2.0)
 """Seconds: from two processes of one host to the far side of the world and a busy machine there."""
 
@@ -162,12 +159,6 @@ class Pings:
             return None
         rtt = distance(own, position)
         return rtt, rtt / 2
-
-    def longest(self) -> float:
-        """Seconds that next to none of this node's round trips took; infinity before there were ten."""
-        if sum(self.round_trips.counts) < ROUND_TRIPS_TOLD:
-            return math.inf
-        return self.round_trips.bound(NEXT_TO_ALL)
 
     def met(self, member: Member, position: bytes) -> None:
         """Where a member says that it is: of use until it has been pinged."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,13 +25,3 @@ def test_cumulative_counts_are_those_of_a_plain_count(values: list[float]) -> No
         histogram.observe(value)
     expected = [sum(value <= bound for value in values) for bound in bounds]
     assert histogram.cumulative() == [*expected, len(values)]
-
-
-def test_the_bound_of_a_share() -> None:
-    histogram = Histogram((1.0, 2.0, 5.0))
-    for value in (0.5, 1.0, 1.5, 4.0):
-        histogram.observe(value)
-    assert [histogram.bound(share) for share in (0.5, 0.51, 0.75, 0.76, 1.0)] == [1.0, 2.0, 2.0, 5.0, 5.0]
-    histogram.observe(6.0)
-    assert histogram.bound(0.8) == 5.0
-    assert histogram.bound(1.0) == math.inf

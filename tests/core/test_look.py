@@ -147,29 +147,3 @@ def test_on_the_word_of_two_of_long_standing_on_two_hosts_it_asks_once(
         rig.hear(accuser, accuser.accuse(x))
     rig.run_until(lambda: x.got(Ping), 10)
     assert len(x.got(Ping)) == pings
-
-
-def hearsay(rig: Rig) -> float:
-    """How long a look takes at one who never answered here, on the word of two others."""
-    a, b, *_, x = rig.members(8)
-    rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
-    x.acks = False
-    for accuser in (a, b):
-        rig.hear(accuser, accuser.accuse(x))
-    rig.run_until(lambda: x.got(Ping), 10)
-    return rig.run_until(lambda: rig.status(x) is Status.DEAD, 10)
-
-
-def test_who_never_answered_here_is_hardly_farther_away_than_all_who_did() -> None:
-    """Half a second for each is only for a node that has met nobody yet."""
-    fresh, settled = Rig(params=QUIET), Rig(params=QUIET)
-    for _ in range(999):
-        settled.node._pings.round_trips.observe(0.02)
-    settled.node._pings.round_trips.observe(2.0)
-    assert hearsay(fresh) == pytest.approx(LAN.direct_max)
-    assert hearsay(settled) == pytest.approx(4 * 0.025)
-    for _ in range(10):
-        settled.node._pings.round_trips.observe(2.0)
-    again = Rig(params=QUIET)
-    again.node._pings.round_trips.counts = list(settled.node._pings.round_trips.counts)
-    assert hearsay(again) == pytest.approx(LAN.direct_max), "one in a hundred is far away"

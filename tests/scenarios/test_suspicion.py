@@ -13,7 +13,6 @@ from gossip.core.events import EventKind
 from gossip.core.messages import Ack, Gossip, Ping
 from gossip.core.params import LAN
 from gossip.core.records import Accusation
-from gossip.core.spread import PATIENT_FANOUT
 from gossip.core.suspicion import suspicion_timeout
 from gossip.core.types import Kind, Status
 from tests.core.rig import INCARNATION, RTT, Peer, Rig
@@ -67,33 +66,18 @@ def test_with_its_record_the_accused_is_added_as_a_suspect(accusation_first: boo
 
 @pytest.mark.parametrize("kind", [Kind.SILENT, Kind.REFUSED])
 def test_an_accusation_starts_a_clock_and_is_relayed(kind: Kind) -> None:
-    """Scenario 32: the clock runs from when it was heard here, whenever issued. It leaves at once."""
+    """Scenario 32: the clock runs from when it was heard here, whenever issued. Evidence is in a hurry."""
     rig, (a, b, *_), x = group(6)
     charge = a.accuse(x, kind)
     rig.run(500)
     rig.hear(a, charge)
     assert rig.status(x) is Status.SUSPECT
     assert rig.told(EventKind.MEMBER_SUSPECTED) == [x.name]
-    told = [peer for peer in rig.peers if peer.got(Gossip)]
-    assert len(told) == (len(rig.peers) - 1 if kind is Kind.REFUSED else PATIENT_FANOUT)
+    assert bool(b.got(Gossip)) is (kind is Kind.REFUSED)
     wait = rig.run_until(lambda: b.got(Gossip), 10 * LAN.gossip_interval)
     assert b.got(Gossip) == [Gossip(rig.id, (charge.raw,), life=1)]
     assert a.got(Gossip) == []
     assert wait + looked(rig, x) == pytest.approx(24.0)
-
-
-@pytest.mark.parametrize("kind", [Kind.SILENT, Kind.REFUSED])
-def test_where_others_are_suspect_news_of_silence_waits_for_ticks(kind: Kind) -> None:
-    """Scenario 32: in bad times it goes together, or each word would have packets of its own."""
-    rig, (a, b, c, *_), x = group(8)
-    rig.hear(a, a.accuse(b))
-    rig.run(0.9 * LAN.gossip_interval)
-    rig.quieten()
-    charge = c.accuse(x, kind)
-    rig.hear(c, charge)
-    told = [peer for peer in rig.peers if any(charge.raw in news.news for news in peer.got(Gossip))]
-    assert bool(told) is (kind is Kind.REFUSED)
-    rig.run_until(lambda: any(charge.raw in peer.got_news() for peer in rig.peers), LAN.gossip_interval)
 
 
 def test_the_accused_is_told_too() -> None:
