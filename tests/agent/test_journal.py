@@ -28,10 +28,16 @@ class SlowStore(Store):
         self.floors: list[int] = []
         self.remembered: Sequence[tuple[str, int]] = ()
         self.problem: StoreError | None = None
+        self.failures = 0
         self.grown = False
         self.checks: list[object] = []
         self.bans: list[list[bytes]] = []
         self.used: list[list[tuple[bytes, bytes]]] = []
+
+    def _fail(self) -> None:
+        if self.problem is not None:
+            self.failures += 1
+            raise self.problem
 
     @property
     def wants_compaction(self) -> bool:
@@ -39,8 +45,7 @@ class SlowStore(Store):
 
     def append(self, entries: Sequence[StoredRecord]) -> None:
         assert self.gate.acquire(timeout=10)
-        if self.problem is not None:
-            raise self.problem
+        self._fail()
         self.groups.append(len(entries))
         self.written += [entry.raw.decode() for entry in entries]
 
@@ -49,8 +54,7 @@ class SlowStore(Store):
         self.compactions.append(list(entries))
 
     def save_counter(self, ceiling: int, birth: int, floor: int) -> None:
-        if self.problem is not None:
-            raise self.problem
+        self._fail()
         assert birth == 5
         self.counters.append(ceiling)
         self.floors.append(floor)
@@ -59,23 +63,19 @@ class SlowStore(Store):
         self.remembered = addresses
 
     def save_checks(self, content: object) -> None:
-        if self.problem is not None:
-            raise self.problem
+        self._fail()
         self.checks.append(content)
 
     def save_keys(self, content: object) -> None:
-        if self.problem is not None:
-            raise self.problem
+        self._fail()
         self.keys.append(content)
 
     def save_bans(self, bans: Sequence[bytes]) -> None:
-        if self.problem is not None:
-            raise self.problem
+        self._fail()
         self.bans.append(list(bans))
 
     def save_used(self, used: Sequence[tuple[bytes, bytes]]) -> None:
-        if self.problem is not None:
-            raise self.problem
+        self._fail()
         self.used.append(list(used))
 
 
@@ -218,9 +218,10 @@ async def test_counters_and_addresses(nursery: trio.Nursery, monkeypatch: pytest
     assert scene.store.remembered == [("192.0.2.1", 7)]
     scene.store.problem = StoreError("full")
     scene.journal.save_counter(11)
-    await trio.sleep(0.05)
-    scene.store.problem = None
     with trio.fail_after(10):
+        while scene.store.failures < 2:  # noqa: ASYNC110 - a thread's doing
+            await trio.sleep(0.001)
+        scene.store.problem = None
         await scene.journal.settle()
     assert scene.store.counters[-1] == 11
     assert set(scene.store.floors) == {6}
