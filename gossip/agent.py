@@ -67,6 +67,7 @@ GUARDS = (
 """Settings that say who may use the faces, and may change while they serve."""
 KEEP = ("services", "checks", "proxies", "command_checks", "tags", "log_level", "log_format", *GUARDS)
 """Settings that a reload takes over."""
+LATER = "takes effect when the agent is restarted"
 
 _MOVES = frozenset(
     {EventKind.MEMBER_JOINED, EventKind.MEMBER_UPDATED, EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT}
@@ -356,17 +357,17 @@ class Agent(Answers):
         return done._asdict()
 
     async def reload(self, config: Config) -> Reconciled:
-        """Take over what can change while running: `KEEP`.
+        """Take over what can change while running: `KEEP`. What cannot is in the answer and in the log.
 
         Raises:
             RefusedError: a program's service has a check of the id of one of the node's; nothing has changed.
             ConfigError: the certificate or its key is faulty; nothing has changed.
         """
+        problems = []
         for name in (field.name for field in dataclasses.fields(config)):
             if name not in KEEP and getattr(config, name) != getattr(self.config, name):
-                note(
-                    logging.WARNING, "reload", setting=name, detail="takes effect when the agent is restarted"
-                )
+                note(logging.WARNING, "reload", setting=name, detail=LATER)
+                problems.append(f"{name}: {LATER}")
         with self._registrar.ids.moving({each.id: each.checks for each in config.services}):
             self._registrar.ids.refuse_taken(NODE, config.checks)
         guarded = dataclasses.replace(self.config, **{name: getattr(config, name) for name in GUARDS})
@@ -381,6 +382,11 @@ class Agent(Answers):
         self._checking.set_command_checks(config.command_checks)
         done = await self._registrar.reconcile(config.services)
         self._checking.set_own(config.checks)
-        await self._serving.reload_proxies(config.proxies)
-        note(logging.INFO, "reloaded", **done._asdict())
-        return done
+        for problem in await self._serving.reload_proxies(config.proxies):
+            note(logging.ERROR, "reload_failed", detail=problem)
+            problems.append(problem)
+        note(
+            logging.INFO, "reloaded",
+            services=done.services, added=done.added, changed=done.changed, removed=done.removed,
+        )  # fmt: skip
+        return done._replace(problems=tuple(problems))

@@ -138,12 +138,12 @@ class Proxying:
                     self._feed(each)
                 await trio.sleep(WINDOW_SECONDS)
 
-    def reload(self, wanted: Iterable[ProxyDefinition]) -> None:
-        """Adds, changes and removes what differs. What is removed, or cannot be had, is told in the log.
+    def reload(self, wanted: Iterable[ProxyDefinition]) -> list[str]:
+        """Adds, changes and removes what differs; what cannot be had, and why.
 
         Connections of a removed one may finish, for the time of its drain.
         """
-        definitions = _by_key(wanted)
+        definitions, problems = _by_key(wanted), []
         for key in self._forwarders.keys() - definitions.keys():
             gone = self._forwarders.pop(key)
             note(logging.INFO, "proxy_removed", listen=show_address(gone.address), service=gone.service)
@@ -154,12 +154,13 @@ class Proxying:
                 try:
                     self._start(key, definition, listen(definition.listen))
                 except TransportError as problem:
-                    note(logging.ERROR, "reload_failed", detail=str(problem))
+                    problems.append(str(problem))
             elif running.definition != definition:
                 running.serve(definition)
                 self._feed(running)
         self._has_changed = True
         self._changed.unpark_all()
+        return problems
 
     async def drain(self) -> None:
         """Takes nothing new; returns when the last connection has ended."""

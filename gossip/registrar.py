@@ -58,6 +58,8 @@ class Reconciled(NamedTuple):
     added: int
     changed: int
     removed: int
+    problems: tuple[str, ...] = ()
+    """Of a reload: what could not be taken over besides, and why."""
 
 
 def newest(facts: Iterable[tuple[str, Fact]]) -> dict[str, tuple[str, Fact]]:

@@ -149,11 +149,11 @@ class Serving:
         if self.http is not None:
             self.http.reload(config)
 
-    async def reload_proxies(self, wanted: Sequence[ProxyDefinition]) -> None:
-        """Have these forwarders, and no others."""
+    async def reload_proxies(self, wanted: Sequence[ProxyDefinition]) -> list[str]:
+        """Have these forwarders, and no others; which cannot be had, and why."""
         if self.proxying is None:
             if not wanted:
-                return
+                return []
             self.proxying = self._build_proxying(())
             await self._tasks.start(self.proxying.run)
-        self.proxying.reload(wanted)
+        return self.proxying.reload(wanted)

@@ -162,7 +162,7 @@ def leave(options: Namespace) -> int:
 
 
 def reload(options: Namespace) -> int:
-    """Has the agent read its files again, and tells what that changed."""
+    """Has the agent read its files again, and tells what that changed; 1 if something was not taken over."""
     with Channel(options.socket) as channel:
         try:
             value = channel.call("agent.reload", {}, PATIENCE)
@@ -170,12 +170,15 @@ def reload(options: Namespace) -> int:
             # The files are wrong, and not how this command was used.
             complain(str(problem))
             return 1
+    problems = value.get("problems", [])
     if options.json:
         say_json(value)
-        return 0
-    changes = ", ".join(f"{value[what]} {what}" for what in ("added", "changed", "removed"))
-    say(f"{counted(value['services'], 'service')} in the files: {changes}")
-    return 0
+    else:
+        changes = ", ".join(f"{value[what]} {what}" for what in ("added", "changed", "removed"))
+        say(f"{counted(value['services'], 'service')} in the files: {changes}")
+        for each in problems:
+            complain(f"not taken over: {each}")
+    return 1 if problems else 0
 
 
 def evict(options: Namespace) -> int:

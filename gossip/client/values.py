@@ -246,11 +246,16 @@ class ReloadResult:
     added: int
     changed: int
     removed: int
+    problems: tuple[str, ...] = ()
+    """What could not be taken over besides, and why: settings that need a restart, ports that are taken."""
 
     @classmethod
     def from_json(cls, value: Message) -> ReloadResult:
         """Reads the answer of `agent.reload`."""
-        return cls(*(int(value[name]) for name in ("services", "added", "changed", "removed")))
+        services, added, changed, removed = (
+            int(value[name]) for name in ("services", "added", "changed", "removed")
+        )
+        return cls(services, added, changed, removed, tuple(value.get("problems", ())))
 
 
 @dataclass(frozen=True, slots=True)

@@ -495,12 +495,24 @@ def test_reload_adds_changes_and_removes_exactly_the_services_of_files(tmp_path:
         assert held() == {"a": 1, "b": 2, "c": 3, "d": 4, "api": 9}
         good = definitions(("b", 2, "2h"), ("c", 33, "1h"), ("e", 5, "1h"))
         main.write_text(good)
-        assert ask.call("agent.reload") == {"services": 4, "added": 1, "changed": 2, "removed": 1}
+        assert ask.call("agent.reload") == {
+            "services": 4,
+            "added": 1,
+            "changed": 2,
+            "removed": 1,
+            "problems": [],
+        }
         assert held() == {"b": 2, "c": 33, "d": 4, "e": 5, "api": 9}
         rows = listed(ask)
         assert rows["service:api"]["output"] == "mine"
         assert (rows["service:b"]["status"], rows["service:b"]["output"]) == ("warning", "so so")
-        assert ask.call("agent.reload") == {"services": 4, "added": 0, "changed": 0, "removed": 0}
+        assert ask.call("agent.reload") == {
+            "services": 4,
+            "added": 0,
+            "changed": 0,
+            "removed": 0,
+            "problems": [],
+        }
 
         main.write_text(good.replace("33", "44").replace('"2h"', '"2 hours"'))
         number = ask.send("agent.reload")

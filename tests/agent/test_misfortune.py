@@ -19,7 +19,7 @@ from gossip.api.methods import Registration
 from gossip.config import ServiceDefinition, read_checks
 from gossip.core.events import Event, EventKind
 from gossip.errors import ConfigError, GossipError, RefusedError
-from gossip.registrar import Registrar
+from gossip.registrar import Reconciled, Registrar
 from gossip.store import StoredRecord
 from tests.agent.processes import Process, until
 from tests.agent.test_checks import config, listed, pair, row, status, wait, web
@@ -99,7 +99,7 @@ async def test_a_reload_moves_checks_between_services_in_any_order(tmp_path: Pat
     one, two = {"ttl": "1h", "id": "one"}, {"ttl": "2h", "id": "two"}
     async with Agent(config(tmp_path, services=(of_file("a", one), of_file("b", two)))) as agent:
         done = await agent.reload(replace(agent.config, services=(of_file("a", two), of_file("b", one))))
-        assert done == (2, 0, 2, 0)
+        assert done == Reconciled(2, 0, 2, 0)
         assert (row(agent, "a")["id"], row(agent, "b")["id"]) == ("two", "one")
         agent.update_check("one", "passing", "")
         agent.update_check("two", "passing", "")

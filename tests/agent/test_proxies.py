@@ -96,7 +96,13 @@ async def test_reload_adds_changes_and_removes_proxies(tmp_path: Path) -> None:
 
         other = ProxyDefinition(("127.0.0.1", 0), "web")
         taken = ProxyDefinition(agent._address, "web")
-        await agent.reload(config(tmp_path, other, taken))
+        wanted = dataclasses.replace(config(tmp_path, other, taken), name="another")
+        done = await agent.reload(wanted)
+        later, busy = done.problems
+        assert later == "name: takes effect when the agent is restarted"
+        assert busy.startswith(
+            f"proxy: cannot listen at 127.0.0.1:{agent._address[1]}: Address already in use"
+        )
         (left,) = forwarders(agent)
         assert left.service == "web"
         assert await said(left) == b"hello"

@@ -126,11 +126,17 @@ def test_maintenance_is_of_a_service_or_of_the_node(agent: ScriptedAgent, gossip
 
 
 def test_reload_tells_what_it_did(agent: ScriptedAgent, gossip: Run) -> None:
-    value = {"services": 3, "added": 2, "changed": 0, "removed": 1}
+    value: dict[str, Any] = {"services": 3, "added": 2, "changed": 0, "removed": 1}
     agent.script["agent.reload"] = Reply(value)
     ran = gossip("reload")
     assert (ran.status, ran.out) == (0, "3 services in the files: 2 added, 0 changed, 1 removed\n")
     assert json.loads(gossip("reload", "--json").out) == value
+    value["problems"] = ["name: takes effect when the agent is restarted", "127.0.0.1:80: in use"]
+    ran = gossip("reload")
+    assert (ran.status, ran.out) == (1, "3 services in the files: 2 added, 0 changed, 1 removed\n")
+    assert ran.err == "".join(f"gossip: not taken over: {each}\n" for each in value["problems"])
+    ran = gossip("reload", "--json")
+    assert (ran.status, json.loads(ran.out)) == (1, value)
 
 
 def test_a_faulty_file_is_the_agents_word(agent: ScriptedAgent, gossip: Run) -> None:

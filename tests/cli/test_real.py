@@ -114,7 +114,7 @@ def test_reload_takes_over_what_the_file_says_now(real: Callable[..., Any], fold
     (folder / "gossip.toml").write_text(
         '[[service]]\nname = "filed"\nport = 9004\n[[service]]\nname = "new"\nport = 9005\n'
     )
-    assert real("reload") == (0, {"services": 2, "added": 1, "changed": 1, "removed": 0})
+    assert real("reload") == (0, {"services": 2, "added": 1, "changed": 1, "removed": 0, "problems": []})
     assert real("lookup", "filed")[1][0]["port"] == 9_004
     (folder / "gossip.toml").write_text("nonsense = 1\n")
     assert real("reload")[0] != 0

@@ -119,7 +119,9 @@ def test_health_is_told_and_read(agent: ScriptedAgent) -> None:
         "checks.update": Reply({"id": "web", "status": "passing"}),
         "checks.list": Reply({"checks": [row], "index": 1}),
         "maintenance.set": Reply({"id": "", "on": True}),
-        "agent.reload": Reply({"services": 3, "added": 1, "changed": 0, "removed": 2}),
+        "agent.reload": Reply(
+            {"services": 3, "added": 1, "changed": 0, "removed": 2, "problems": ["name: later"]}
+        ),
     }
     with gossip.connect(agent.path) as g:
         g.update_check("web", "warning")
@@ -129,7 +131,7 @@ def test_health_is_told_and_read(agent: ScriptedAgent) -> None:
         (state,) = g.checks()
         g.maintenance(True, reason="upgrade")
         g.maintenance(False, "web")
-        assert g.reload() == gossip.client.ReloadResult(3, 1, 0, 2)
+        assert g.reload() == gossip.client.ReloadResult(3, 1, 0, 2, ("name: later",))
     assert state == gossip.CheckState(
         "web:ttl", "ttl", "web", "web", "ttl", "critical", "late",
         dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC), None,
