@@ -4,7 +4,8 @@
     scripts/fuzz http --stall 3600 --keep          until an hour adds no branch; keeps the corpus
     scripts/fuzz packet --replay FILE              a finding again, without the fuzzer
 
-Exit status 0: nothing was found; 1: something was, and the report says where it is.
+A run begins with the inputs of those before it, which `.fuzz` has, and its report adds them up. One that is
+interrupted reports too. Exit status 0: nothing was found; 1: something was, and the report says where it is.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ def main(words: list[str]) -> int:
         chosen, branches = corpus.shortest(options.target, (path.read_bytes() for path in inputs.iterdir()))
         report |= {"kept": len(chosen), "kept_lines_in_order": branches}
         corpus.save(options.target, chosen)
-    print(json.dumps(report, indent=2))
+    print(json.dumps(report | in_all(folder / "runs", report), indent=2))
     return 1 if report["finding"] else 0
 
 
@@ -81,20 +82,25 @@ def _fuzz(options: argparse.Namespace, folder: Path, inputs: Path) -> dict[str, 
         "-print_final_stats=1", f"-artifact_prefix={folder}/", "-len_control=0",
     ]  # fmt: skip
     began = moved = time.monotonic()
-    branches = executions = 0
+    branches = executions = moved_at = 0
     final: dict[str, int] = {}
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with (
         (folder / "log").open("w") as log,
-        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as child,
+        # In a session of its own: whoever interrupts is to have a report, and the child is told to stop once.
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        ) as child,
     ):
         assert child.stderr is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: child.send_signal(signal.SIGINT))
         for line in child.stderr:
             log.write(line)
             if seen := COVERED.search(line):
                 executions = int(seen[1])
                 if int(seen[2]) > branches:
-                    branches, moved = int(seen[2]), time.monotonic()
+                    branches, moved, moved_at = int(seen[2]), time.monotonic(), executions
             if found := FINAL.search(line):
                 final[found[1]] = int(found[2])
             if options.stall and time.monotonic() - moved > options.stall:
@@ -108,10 +114,23 @@ def _fuzz(options: argparse.Namespace, folder: Path, inputs: Path) -> dict[str, 
         "seconds": round(time.monotonic() - began, 1),
         "branches": branches,
         "last_new_branch_s": round(moved - began, 1),
+        "last_new_branch_at": moved_at,
         "inputs": sum(1 for _ in inputs.iterdir()),
         "peak_rss_mib": final.get("peak_rss_mb", 0),
         "slowest_ms": float(slowest.read_text().split()[0]) if slowest.exists() else 0.0,
         "finding": str(finding) if finding.exists() else "" if ended_well else str(folder / "log"),
+    }
+
+
+def in_all(runs: Path, report: dict[str, Any]) -> dict[str, Any]:
+    """This run and those before it, whose inputs it began with."""
+    with runs.open("a") as file:
+        file.write(json.dumps(report) + "\n")
+    every = [json.loads(line) for line in runs.read_text().splitlines()]
+    return {
+        "runs": len(every),
+        "executions_in_all": sum(each["executions"] for each in every),
+        "seconds_in_all": round(sum(each["seconds"] for each in every), 1),
     }
 
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import trio
-from trio.testing import MockClock
 
 from gossip.api.access import Caller
 from gossip.api.calls import Calls
@@ -33,7 +32,7 @@ from gossip.errors import ConfigError, LimitError, RemoteProtocolError
 from gossip.wire.codec import encode
 from gossip.wire.frames import FrameReader
 from tests.api.world import FakeAgent
-from tests.fuzz import bend
+from tests.fuzz import bend, turns
 from tests.fuzz.cluster import ADDRESSES, World
 from tests.fuzz.http import Speech, serve
 from tests.fuzz.questions import DnsQueries, Filters
@@ -48,6 +47,8 @@ __all__ = ["RENEW", "TARGETS", "Target"]
 
 RENEW: Final = 128
 MAX_FRAMES: Final = 6
+MEMORY: Final = Path("/dev/shm")
+"""To write a file to a disk takes longer than to read settings from it."""
 _decode = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
@@ -71,10 +72,11 @@ class Packets:
     """Bodies of datagrams, on into the node; a little time passes after each."""
 
     def __init__(self) -> None:
+        self._made: list[bytes] = []
         self.renew()
 
     def renew(self) -> None:
-        self.world = World()
+        self.world = World(self._made)
         self._turn = 0
 
     def fresh(self, rng: random.Random) -> bytes:
@@ -93,10 +95,11 @@ class Frames:
     """Streams: a list of bodies that are sealed as frames, or bytes that are what they are."""
 
     def __init__(self) -> None:
+        self._made: list[bytes] = []
         self.renew()
 
     def renew(self) -> None:
-        self.world = World()
+        self.world = World(self._made)
 
     def fresh(self, rng: random.Random) -> bytes:
         bodies = [encode(make(Frame, self.world, rng)) for _ in range(rng.randint(1, MAX_FRAMES))]
@@ -159,7 +162,8 @@ class Config:
     """Configuration files: settings, or a `ConfigError` of one line."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="gossip-fuzz-")
+        in_memory = MEMORY if MEMORY.is_dir() else None
+        self._folder = tempfile.TemporaryDirectory(prefix="gossip-fuzz-", dir=in_memory)
         self._path = Path(self._folder.name) / "gossip.toml"
 
     def __del__(self) -> None:
@@ -256,7 +260,7 @@ class Socket:
             if answer is not None:
                 self._answers.append(answer)
         if self._waiting:
-            trio.run(self._wait)
+            turns.run(self._wait)
         for answer in self._answers:
             if not answer.endswith(b"\n") or b"\n" in answer[:-1]:
                 raise AssertionError(f"no line: {answer[:100]!r}")
@@ -279,7 +283,10 @@ class Http:
     def renew(self) -> None:
         agent = FakeAgent()
         agent.node.put(agent.node.id, "web", "web", 80, ("a",))
-        self._agent = agent
+        self._routes = Routes()
+        Own(agent, Lookups(agent), EventStreams(Watches(agent))).add_to(self._routes)
+        self._routes.add("PUT", "/v1/echo/{name...}", _echo)
+        self._guard = Guard(None, Scope.WRITE)
         self._speech = Speech()
 
     def fresh(self, rng: random.Random) -> bytes:
@@ -289,14 +296,7 @@ class Http:
         return self._speech.bent(data, rng)
 
     def run(self, data: bytes) -> None:
-        trio.run(self._serve, data, clock=MockClock(autojump_threshold=0))
-
-    async def _serve(self, data: bytes) -> None:
-        agent = self._agent
-        routes = Routes()
-        Own(agent, Lookups(agent), EventStreams(Watches(agent))).add_to(routes)
-        routes.add("PUT", "/v1/echo/{name...}", _echo)
-        await serve(routes, Guard(None, Scope.WRITE), data)
+        turns.run(serve, self._routes, self._guard, data)
 
 
 async def _echo(asked: Request) -> Response:

@@ -9,16 +9,20 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
 
 from gossip.core.messages import Frame, Gossip, Packet
 from gossip.errors import RemoteProtocolError
 from gossip.wire import codec
-from tests.fuzz import bend, corpus
+from tests.fuzz import bend, corpus, turns
+from tests.fuzz.__main__ import in_all
 from tests.fuzz.cluster import World
 from tests.fuzz.schema import make
 from tests.fuzz.targets import RENEW, TARGETS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.fuzz.targets import Target
 
 CPU_SECONDS = 1.0
@@ -133,6 +137,40 @@ def test_bending_is_bounded_and_repeatable(rng: random.Random) -> None:
         assert len(data) <= bend.MAX_BYTES + 100
     assert tracemalloc.get_traced_memory()[1] < HELD_BYTES
     tracemalloc.stop()
+
+
+def test_inputs_that_share_a_run_are_run_one_after_the_other() -> None:
+    """In virtual time, and what one of them raises is not the end of the run."""
+    seen: list[float] = []
+
+    async def wait(seconds: float) -> None:
+        await trio.sleep(seconds)
+        seen.append(trio.current_time())
+
+    async def fail() -> None:
+        await trio.sleep(1.0)
+        raise ZeroDivisionError
+
+    with turns.shared():
+        turns.run(wait, 100.0)
+        with pytest.raises(ZeroDivisionError):
+            turns.run(fail)
+        turns.run(wait, 100.0)
+    assert [round(each - seen[0]) for each in seen] == [0, 101]
+    turns.run(wait, 100.0)
+    assert len(seen) == 3
+
+
+@pytest.mark.parametrize("name", ["http", "socket"])
+def test_inputs_that_share_a_run_find_what_each_finds_alone(name: str) -> None:
+    with turns.shared():
+        corpus.replay(name, corpus.kept(name)[:20])
+
+
+def test_a_report_adds_up_the_runs_before_it(tmp_path: Path) -> None:
+    for number in (1, 2):
+        found = in_all(tmp_path / "runs", {"executions": 100 * number, "seconds": 0.5})
+    assert found == {"runs": 2, "executions_in_all": 300, "seconds_in_all": 1.0}
 
 
 def test_a_window_that_forgets_is_found(monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> None:
