@@ -25,7 +25,14 @@ from tests.fuzz import corpus
 from tests.fuzz.targets import TARGETS
 from tests.support import ROOT
 
-MAX_BYTES: Final = {"packet": 4_096, "frame": 65_536, "config": 8_192, "dns": 4_096, "filter": 4_096}
+MAX_BYTES: Final = {
+    "packet": 4_096,
+    "frame": 65_536,
+    "config": 8_192,
+    "socket": 8_192,
+    "dns": 4_096,
+    "filter": 4_096,
+}
 """Of one input; others: 32 KiB."""
 COVERED: Final = re.compile(r"#(\d+)\s.*\bcov: (\d+)")
 FINAL: Final = re.compile(r"stat::(\w+):\s+(\d+)")

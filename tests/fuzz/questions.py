@@ -131,21 +131,21 @@ PATTERNS: Final = (
 )
 
 
-LONG, SHORT, ONE_IN = 200, 4, 16
+LONG, SHORT, ONE_IN = 200, 4, 64
 """How many `a` a pattern is looked for behind; how many patterns have a long text and the full limits."""
-SMALL: Final = 64
+SMALL: Final = {"MAX_PATTERN": 48, "MAX_STATES": 64, "MAX_REPEAT": 64}
 
 
 @contextlib.contextmanager
 def _small_patterns() -> Iterator[None]:
     """What is over a limit takes longest to come to it: with a lower one it is refused all the same."""
     limits = vars(regex)
-    most = limits["MAX_STATES"], limits["MAX_REPEAT"]
-    limits["MAX_STATES"] = limits["MAX_REPEAT"] = SMALL
+    shipped = {name: limits[name] for name in SMALL}
+    limits.update(SMALL)
     try:
         yield
     finally:
-        limits["MAX_STATES"], limits["MAX_REPEAT"] = most
+        limits.update(shipped)
 
 
 class Filters:
