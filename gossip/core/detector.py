@@ -273,9 +273,9 @@ class Detector:
             return
         self._bury(member, now)
 
-    def look_unheard(self, member: Member, now: float) -> None:
-        """Nor did any helper say a word: it is rather this node, or its side of a cut. Look again later."""
-        self._ctx.count("look_unheard")
+    def look_unsure(self, member: Member, now: float) -> None:
+        """It met nobody, and that settles nothing: look again after a period."""
+        self._ctx.count("look_unsure")
         self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, member.id)
 
     def look_answered(self, member: Member, now: float) -> None:

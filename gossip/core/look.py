@@ -41,7 +41,7 @@ class Judge(Protocol):
     def credible(self, member: Member, now: float) -> int: ...
     def look_answered(self, member: Member, now: float) -> None: ...
     def look_failed(self, member: Member, now: float) -> None: ...
-    def look_unheard(self, member: Member, now: float) -> None: ...
+    def look_unsure(self, member: Member, now: float) -> None: ...
 
 
 class LastLooks:
@@ -102,8 +102,8 @@ class LastLooks:
             if len(look.seqs) < PINGS:
                 self._ping(look, now)
             elif look.request is not None and not look.request.has_spoken:
-                self.drop(subject)
-                self._judge.look_unheard(look.member, now)
+                # It is rather this node, or its side of a cut.
+                self._leave_open(look, now)
             else:
                 self.fail(look, now)
             return
@@ -131,10 +131,17 @@ class LastLooks:
 
     def helped(self, look: Look, outcome: Outcome, now: float) -> None:
         """A helper says what it met: what none of them reached is dead, without waiting for more."""
-        if outcome is Outcome.ACKED:
+        if outcome is Outcome.ACKED and look.is_thorough and not self._is_doubtful(look.member):
+            # One helper that lies keeps nobody alive against two accusers; whoever lives will answer them.
+            self._leave_open(look, now)
+        elif outcome is Outcome.ACKED:
             self.acked(look, now)
         elif not look.is_thorough and look.request is not None and not look.request.missing:
             self.fail(look, now)
+
+    def _leave_open(self, look: Look, now: float) -> None:
+        self.drop(look.member.id)
+        self._judge.look_unsure(look.member, now)
 
     def acked(self, look: Look, now: float) -> None:
         self.drop(look.member.id)

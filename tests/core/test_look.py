@@ -187,10 +187,22 @@ def test_an_ack_of_any_of_the_three_saves_the_only_suspect(answered: int) -> Non
     assert rig.status(x) is Status.ALIVE
 
 
-def test_a_helper_that_reaches_the_only_suspect_saves_it() -> None:
-    rig, x, _ = looked_at(2, helps=Outcome.ACKED, alone=True)
+def test_a_helper_that_reaches_whom_only_one_accuses_saves_it() -> None:
+    rig, x, _ = looked_at(1, helps=Outcome.ACKED, alone=True)
     rig.run_until(lambda: rig.status(x) is Status.ALIVE, 10)
     assert len(x.got(Ping)) == 1
+
+
+def test_against_two_accusers_a_helpers_word_only_puts_the_end_off() -> None:
+    """It may be a lie: whoever lives answers its accusers. Whoever lies is not asked every time."""
+    rig, x, since = looked_at(2, helps=Outcome.ACKED, alone=True)
+    rig.run(1)
+    assert rig.status(x) is Status.SUSPECT
+    assert rig.node.counters["look_unsure"] == 1
+    for peer in rig.peers:
+        peer.helps = Outcome.SILENT
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, QUIET.period + 2)
+    assert QUIET.period < rig.now - since < QUIET.period + 1
 
 
 def test_three_times_as_many_help_where_nobody_confirms_the_only_accuser() -> None:
@@ -204,7 +216,7 @@ def test_who_hears_no_helper_either_looks_again_a_period_later() -> None:
     rig, x, since = looked_at(2, helps=None, alone=True)
     rig.run(LAN.direct_max + 1)
     assert rig.status(x) is Status.SUSPECT
-    assert rig.node.counters["look_unheard"] == 1
+    assert rig.node.counters["look_unsure"] == 1
     rig.run_until(lambda: len(x.got(Ping)) == 4, QUIET.period + 1)
     assert rig.now - since == pytest.approx(LAN.direct_max + QUIET.period)
 
