@@ -32,7 +32,11 @@ def ca(options: Namespace) -> int:
         say_json({"key": str(path), "authority": public})
         return 0
     say_pairs(
-        [("private key", f"{path} (keep it off the agents, and a copy of it safe)"), ("authority", public)]
+        [
+            ("private key", f"{path} (keep it off the agents, and a copy of it safe)"),
+            ("public key", f"{path}.pub"),
+            ("authority", public),
+        ]
     )
     say("set authority to this at every agent, and invite each: gossip invite")
     return 0

@@ -37,6 +37,9 @@ Message: TypeAlias = dict[str, Any]
 TIMEOUT = 10.0
 """Seconds that an agent has for an answer, unless the call says otherwise: it answers from memory."""
 
+BAD_PARAMS = -32_602
+"""The code of JSON-RPC's "invalid params"."""
+
 MAX_REQUEST = 1 << 20
 """Bytes of one request line: what an agent reads. A longer one is refused here, before it is sent."""
 
@@ -121,7 +124,11 @@ def result_of(message: Message) -> Message:
 
 
 def error_from(error: object) -> GossipError:
-    """The exception that a JSON-RPC error stands for: `data.kind` names the class, else it is the root."""
+    """The exception that a JSON-RPC error stands for.
+
+    `data.kind` names the class; wrong parameters are this program's fault (`LocalProtocolError`), and what is
+    neither is the root.
+    """
     if not isinstance(error, dict):
         return GossipError("the agent answered with an error that says nothing")
     message = str(error.get("message", "the agent refused and did not say why"))
@@ -131,7 +138,7 @@ def error_from(error: object) -> GossipError:
         candidate: type[GossipError] = getattr(errors, name)
         if candidate.kind == kind:
             return candidate(message)
-    return GossipError(message)
+    return LocalProtocolError(message) if error.get("code") == BAD_PARAMS else GossipError(message)
 
 
 def parameters(message: Message) -> Message:

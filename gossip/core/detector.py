@@ -37,12 +37,15 @@ DISTRUST_REFUSALS = 3_600.0
 """Seconds for which refusals of a member count as silence, after one killed it wrongly."""
 
 EVIDENCE = (Kind.REFUSED, Kind.NOT_ME)
+LOOKERS_AT_ONE = 3
+"""So many nodes look at once, on average, where one alone is suspect: the chance that none does is e^-3, and
+then only the first one's word counts until a round robin gets there."""
 
 
 class Probes(Protocol):
     """What a detector needs of the prober, which needs the detector."""
 
-    def start(self, member: Member, now: float) -> None: ...
+    def start(self, member: Member, now: float, *, hurried: bool = False) -> None: ...
     def direct_wait(self, member: Member) -> float: ...
 
 
@@ -159,10 +162,11 @@ class Detector:
         )
         self._arm(member, now)
         if source is not None and not self._health.doubting:
-            # Confirmation does not wait for the round robin: about k nodes look at once.
-            chance = self._ctx.params.suspicion_k / max(1, self._table.n - 2)
-            if self._ctx.rng.random() < chance:
-                self._probes.start(member, now)
+            # Confirmation does not wait for the round robin: about k nodes look at once, or a few more.
+            is_alone = self.is_alone(member)
+            lookers = LOOKERS_AT_ONE if is_alone else self._ctx.params.suspicion_k
+            if self._ctx.rng.random() < lookers / max(1, self._table.n - 2):
+                self._probes.start(member, now, hurried=is_alone)
 
     def confirm(self, member: Member, fact: Fact, source: NodeId | None, now: float) -> bool:
         """One more accuser; False if it is none, or there are enough."""
@@ -177,17 +181,26 @@ class Detector:
         accuser = fact.body.owner
         member.case.accusations[accuser] = fact
         self._table.revision += 1
-        # Evidence ends a clock at once, so it leaves at once. Silence has a clock of seconds, and in bad
-        # times there is much of it: it fills the packets of ticks instead of having its own.
-        eager = _kind(fact) in EVIDENCE
-        if eager:
+        # Evidence ends a clock at once, so everybody is told at once. Silence has a clock of seconds, and in
+        # bad times there is much of it: unless one alone is suspect, it fills the packets of ticks instead of
+        # having its own.
+        is_evidence = _kind(fact) in EVIDENCE
+        if is_evidence:
             seen = sum(_kind(held) in EVIDENCE for held in member.accusations.values())
             tells_more = seen <= EVIDENCE_ENOUGH
         else:
             tells_more = len(member.accusations) <= self._ctx.params.suspicion_k + 1
         if tells_more:
             own = accuser == self._ctx.notary.id
-            self._spread.news(slot_of(fact), fact.raw, member=True, own=own, source=source, eager=eager)
+            self._spread.news(
+                slot_of(fact),
+                fact.raw,
+                member=True,
+                own=own,
+                source=source,
+                eager=is_evidence or self.is_alone(member),
+                patient=not is_evidence,
+            )
 
     def _issue(self, member: Member, kind: Kind) -> Fact:
         return self._ctx.notary.issue(
@@ -199,16 +212,37 @@ class Detector:
     def _arm(self, member: Member, now: float) -> None:
         if member.id in self._looks:
             return
-        self._ctx.timers.set(self._deadline(member, now), Timer.SUSPICION, member.id)
+        at = self._look_at(member, now)
+        if self._own_word(member) is not None:
+            at = min(at, now + self._ctx.params.period)
+        self._ctx.timers.set(at, Timer.SUSPICION, member.id)
 
-    def _deadline(self, member: Member, now: float) -> float:
+    def _look_at(self, member: Member, now: float) -> float:
+        """When the last look begins: when the clock ends, or so early that a thorough one ends with it."""
+        ends = self._suspicion_ends(member, now)
+        return ends - self._looks.thorough_wait if self._is_thorough(member, now) else ends
+
+    def _suspicion_ends(self, member: Member, now: float) -> float:
         assert member.suspicion is not None  # noqa: S101 - a suspect has a clock
-        kinds = [_kind(fact) for fact in member.accusations.values()]
+        accusers, evidence = max(1, len(member.accusations)), self._evidence(member, now)
+        return member.suspicion.deadline(self._ctx.params, accusers, evidence, isolated=self.isolated)
+
+    def _own_word(self, member: Member) -> Fact | None:
+        """This node's accusation, if there is no other."""
+        return member.accusations.get(self._ctx.notary.id) if len(member.accusations) == 1 else None
+
+    def _evidence(self, member: Member, now: float) -> int:
+        """How many saw a refusal or a stranger."""
         believed = EVIDENCE if member.believes_refusals(now) else (Kind.NOT_ME,)
-        evidence = sum(kind in believed for kind in kinds)
-        return member.suspicion.deadline(
-            self._ctx.params, max(1, len(kinds)), evidence, isolated=self.isolated
-        )
+        return sum(_kind(fact) in believed for fact in member.accusations.values())
+
+    def is_alone(self, member: Member) -> bool:
+        """Whether no other member is suspect: haste and care for this one cost next to nothing."""
+        return self._table.counts[Status.SUSPECT] == (member.status is Status.SUSPECT)
+
+    def _is_thorough(self, member: Member, now: float) -> bool:
+        """Whether its last look is thorough. Who refuses is asked once, who is `degraded` over a stream."""
+        return self.is_alone(member) and not member.degraded and self._evidence(member, now) < EVIDENCE_ENOUGH
 
     def clock_ended(self, subject: NodeId, now: float) -> None:
         """The suspicion's timer fired: look once more, unless this node doubts itself."""
@@ -217,10 +251,14 @@ class Detector:
             return
         if self.is_mute(now):
             self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, subject)
-        elif self._deadline(member, now) > now:
+        elif self._look_at(member, now) > now:
+            word = self._own_word(member)
+            if word is not None:
+                # Perhaps nobody else takes it, as said too often, and the first time it was lost.
+                self._spread.deliver(member, (word.raw,))
             self._arm(member, now)
         else:
-            self._looks.take(member, now)
+            self._looks.take(member, now, thorough=self._is_thorough(member, now))
 
     def look_wait_over(self, subject: NodeId, now: float) -> None:
         """A ping of a last look met nobody in time."""
@@ -234,6 +272,11 @@ class Detector:
             self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, member.id)
             return
         self._bury(member, now)
+
+    def look_unsure(self, member: Member, now: float) -> None:
+        """It met nobody, and that settles nothing: look again after a period."""
+        self._ctx.count("look_unsure")
+        self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, member.id)
 
     def look_answered(self, member: Member, now: float) -> None:
         """The last look was acked: the suspicion ends here, whatever others still think."""

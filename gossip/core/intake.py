@@ -40,6 +40,10 @@ from gossip.errors import RemoteProtocolError
 
 __all__ = ["Intake"]
 
+DEAD_OF_A_SPLIT = 3
+"""Where more than one in so many is dead, it was rather the network that was parted, and is whole again."""
+HEALING = 5.0
+"""Seconds for which the return of one of them is urgent news: all come back at nearly the same time."""
 RECENT_MAX = 2_048
 
 
@@ -69,6 +73,7 @@ class Intake:
         """Told which cluster keys a member holds; set by the node, as `fetch` is."""
         self._recent: dict[bytes, Fact] = {}
         self._older: dict[bytes, Fact] = {}
+        self._healing_until = float("-inf")
         self._guest: NodeId = b""
         self._checked = b""
 
@@ -185,15 +190,26 @@ class Intake:
             self._ctx.gate.refused(body, refusal, now)
             return False, False
         if member is None:
-            member, urgent = self._added(fact, action, now), True
+            member, urgent, eager = self._added(fact, action, now), True, True
         else:
-            urgent = self._changed(member, fact, action, now)
+            # Haste for the only suspect costs next to nothing.
+            eager = member.status is Status.SUSPECT and self._detector.is_alone(member)
+            healing = self._is_healing(member, now)
+            urgent = self._changed(member, fact, action, now) or healing
         # What a joiner is told of is known to all for long.
         self._ctx.gate.entered(body, float("-inf") if quiet else now)
         if body.phase == Phase.RESTARTING:
             self._ctx.timers.set(now + self._ctx.params.restart_grace, Timer.RESTARTING, member.id)
         if not quiet:
-            self._spread.news(body.owner, fact.raw, member=True, own=False, source=source, eager=urgent)
+            self._spread.news(
+                body.owner,
+                fact.raw,
+                member=True,
+                own=False,
+                source=source,
+                eager=urgent or eager,
+                patient=not urgent,
+            )
         return True, True
 
     def _added(self, fact: Fact, action: Action, now: float) -> Member:
@@ -225,6 +241,14 @@ class Intake:
         elif visible:
             self._roster.tell_updated(member)
         return visible or new_life
+
+    def _is_healing(self, member: Member, now: float) -> bool:
+        """Whether a member is one of so many dead that the network was parted rather."""
+        if member.status is not Status.DEAD:
+            return False
+        if DEAD_OF_A_SPLIT * self._table.counts[Status.DEAD] > len(self._table):
+            self._healing_until = now + HEALING
+        return now < self._healing_until
 
     def _acceptable(self, body: MemberRecord, member: Member | None) -> bool:
         """Rules that need no signature: versions that we share, an address that is not ours."""

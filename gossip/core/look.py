@@ -27,6 +27,9 @@ from gossip.core.types import Kind, NodeId, Outcome, StreamId
 __all__ = ["LastLooks"]
 
 PINGS = 3
+ROUNDS_IN_DOUBT = 3
+"""So many times the helpers of a probe are asked where nobody confirms the only accuser for as long as may
+be: it is rather the path between the two."""
 LEAST_SHARE = 0.1
 """Of `direct_max`: no ping of a last look waits less, however short the round trips are."""
 
@@ -38,6 +41,7 @@ class Judge(Protocol):
     def credible(self, member: Member, now: float) -> int: ...
     def look_answered(self, member: Member, now: float) -> None: ...
     def look_failed(self, member: Member, now: float) -> None: ...
+    def look_unsure(self, member: Member, now: float) -> None: ...
 
 
 class LastLooks:
@@ -68,12 +72,23 @@ class LastLooks:
     def __len__(self) -> int:
         return len(self._looks)
 
-    def take(self, member: Member, now: float) -> None:
+    @property
+    def thorough_wait(self) -> float:
+        """Seconds that a thorough look takes. Are they too few for this node, it hears no helper either."""
+        return self._ctx.params.direct_max
+
+    def take(self, member: Member, now: float, *, thorough: bool = False) -> None:
         """Look at `member`, unless it is being looked at."""
         if member.id not in self._looks:
             look = self._looks[member.id] = Look(self, member)
             if member.degraded and self._ctx.params.stream_probe:
                 self._call(look, now)
+            elif thorough:
+                look.is_thorough = True
+                self._ping(look, now)
+                rounds = ROUNDS_IN_DOUBT if self._is_doubtful(member) else 1
+                wait = self.thorough_wait
+                look.request = self._requests.ask(member, look.address, wait, look, rounds=rounds)
             else:
                 for _ in range(PINGS if self._is_hearsay(member, now) else 1):
                     self._ping(look, now)
@@ -83,13 +98,25 @@ class LastLooks:
         look = self._looks.get(subject)
         if look is None:
             return
-        doubtful = len(look.member.accusations) <= self._ctx.params.suspicion_k
-        if doubtful and len(look.seqs) < PINGS and not look.is_call:
+        if look.is_thorough:
+            if len(look.seqs) < PINGS:
+                self._ping(look, now)
+            elif look.request is not None and not look.request.has_spoken:
+                # It is rather this node, or its side of a cut.
+                self._leave_open(look, now)
+            else:
+                self.fail(look, now)
+            return
+        if self._is_doubtful(look.member) and len(look.seqs) < PINGS and not look.is_call:
             self._ping(look, now)
             if len(look.seqs) == PINGS:
                 self._ask_helpers(look, now)
         else:
             self.fail(look, now)
+
+    def _is_doubtful(self, member: Member) -> bool:
+        """Whether fewer accuse than bring the clock to its minimum."""
+        return len(member.accusations) <= self._ctx.params.suspicion_k
 
     def _is_hearsay(self, member: Member, now: float) -> bool:
         """Whether as many accuse as are needed, but this node is none of them, and they may be one liar."""
@@ -104,10 +131,17 @@ class LastLooks:
 
     def helped(self, look: Look, outcome: Outcome, now: float) -> None:
         """A helper says what it met: what none of them reached is dead, without waiting for more."""
-        if outcome is Outcome.ACKED:
+        if outcome is Outcome.ACKED and look.is_thorough and not self._is_doubtful(look.member):
+            # One helper that lies keeps nobody alive against two accusers; whoever lives will answer them.
+            self._leave_open(look, now)
+        elif outcome is Outcome.ACKED:
             self.acked(look, now)
-        elif look.request is not None and not look.request.missing:
+        elif not look.is_thorough and look.request is not None and not look.request.missing:
             self.fail(look, now)
+
+    def _leave_open(self, look: Look, now: float) -> None:
+        self.drop(look.member.id)
+        self._judge.look_unsure(look.member, now)
 
     def acked(self, look: Look, now: float) -> None:
         self.drop(look.member.id)
@@ -144,8 +178,11 @@ class LastLooks:
 
     def _ping(self, look: Look, now: float) -> None:
         member = look.member
-        least = LEAST_SHARE * self._ctx.params.direct_max * self._health.factor
-        wait = max(least, self._direct_wait(member))
+        if look.is_thorough:
+            wait = self.thorough_wait / PINGS
+        else:
+            least = LEAST_SHARE * self._ctx.params.direct_max * self._health.factor
+            wait = max(least, self._direct_wait(member))
         self._ctx.timers.set(now + wait, Timer.LAST_LOOK, member.id)
         look.seqs.append(self._pings.send(member.id, member.address, look, now, self._judge.charges(member)))
 
@@ -159,14 +196,14 @@ class LastLooks:
 class Look:
     """One last look, as the asker of its pings and of helpers, or the handler of its stream."""
 
-    __slots__ = ("_looks", "address", "is_call", "member", "request", "seqs", "stream")
+    __slots__ = ("_looks", "address", "is_call", "is_thorough", "member", "request", "seqs", "stream")
 
     def __init__(self, looks: LastLooks, member: Member) -> None:
         self._looks = looks
         self.member = member
         self.address = member.address
         self.seqs: list[int] = []
-        self.is_call = False
+        self.is_call = self.is_thorough = False
         self.request: Request | None = None
         self.stream: StreamId = 0
 

@@ -30,6 +30,8 @@ from gossip.core.types import Address, Kind, NodeId, Outcome, Phase, StreamId
 
 __all__ = ["Prober"]
 
+HURRY = 0.5
+"""The share of a period that a probe takes which asks in all ways at once."""
 REPEAT_AT = 0.6
 """When in the period the direct ping is repeated a second time."""
 
@@ -154,15 +156,20 @@ class Prober:
         if member is not None:
             self.start(member, now)
 
-    def start(self, member: Member, now: float) -> None:
-        """Probe `member`, unless it is being probed."""
+    def start(self, member: Member, now: float, *, hurried: bool = False) -> None:
+        """Probe `member`, unless it is being probed; `hurried`, in half a period and all ways at once."""
         probe = self._begin(member, now)
         if probe is None:
             return
-        self._ctx.timers.set(min(probe.deadline, now + self.direct_wait(member)), Timer.DIRECT, member.id)
+        if hurried:
+            probe.deadline = now + HURRY * self.period()
         self._ctx.timers.set(probe.deadline, Timer.PROBE_END, member.id)
         charges = self.detector.charges(member)
         probe.seqs.append(self._pings.send(member.id, probe.address, probe, now, charges, full=True))
+        if hurried:
+            self._ask_others(probe, now)
+        else:
+            self._ctx.timers.set(min(probe.deadline, now + self.direct_wait(member)), Timer.DIRECT, member.id)
 
     def corroborate(self, member: Member, kind: Kind, now: float) -> None:
         """This node met `kind` where `member` should be when a peer asked it to look there.
@@ -255,13 +262,16 @@ class Prober:
     # -- the indirect round -----------------------------------------------------------------
 
     def _go_indirect(self, probe: Probe, now: float) -> None:
-        probe.indirect = True
         self._ctx.timers.clear(Timer.DIRECT, probe.member.id)
+        self._ask_others(probe, now)
+        self._ping_again(probe, now)
+
+    def _ask_others(self, probe: Probe, now: float) -> None:
+        probe.indirect = True
         self._ctx.count("probe_indirect")
         left = probe.deadline - now
         probe.request = self._requests.ask(probe.member, probe.address, left, probe)
         self._try_stream(probe, left)
-        self._ping_again(probe, now)
         repeat_at = probe.started + REPEAT_AT * (probe.deadline - probe.started)
         if now < repeat_at:
             self._ctx.timers.set(repeat_at, Timer.REPEAT, probe.member.id)

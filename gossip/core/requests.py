@@ -41,6 +41,11 @@ class Request:
         return sum(outcome is None for outcome in self.outcomes.values())
 
     @property
+    def has_spoken(self) -> bool:
+        """Whether any of them has said a word."""
+        return self.missing < len(self.outcomes)
+
+    @property
     def met_evidence(self) -> bool:
         """Whether one of them was refused, or met a stranger."""
         return any(outcome in (Outcome.REFUSED, Outcome.NOT_ME) for outcome in self.outcomes.values())
@@ -57,13 +62,15 @@ class Requests:
     def __len__(self) -> int:
         return len(self._pending)
 
-    def ask(self, member: Member, address: Address, patience: float, requester: Requester) -> Request | None:
-        """Have up to `Params.helpers` others ping `member` at `address`, within `patience` seconds.
+    def ask(
+        self, member: Member, address: Address, patience: float, requester: Requester, *, rounds: int = 1
+    ) -> Request | None:
+        """Have up to `rounds` x `Params.helpers` others ping `member` at `address`, within `patience` s.
 
         Returns:
             the request, to be given to `forget` when it matters no more; None if there is nobody to ask.
         """
-        helpers = self._table.sample(self._ctx.params.helpers, exclude=member.id)
+        helpers = self._table.sample(rounds * self._ctx.params.helpers, exclude=member.id)
         if not helpers:
             return None
         request = Request(self._ctx.sequence(), requester, [helper.id for helper in helpers])

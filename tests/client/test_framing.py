@@ -88,8 +88,8 @@ def test_an_error_of_the_agent_is_the_same_class_here(name: str) -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        {"code": -32602, "message": "bad", "data": {"kind": "of a later release"}},
-        {"code": -32602, "message": "bad", "data": "text"},
+        {"code": -32000, "message": "bad", "data": {"kind": "of a later release"}},
+        {"code": -32000, "message": "bad", "data": "text"},
         {"code": -32601, "message": "bad"},
     ],
 )
@@ -97,6 +97,13 @@ def test_an_error_of_unknown_kind_is_the_root_with_its_message(error: framing.Me
     raised = error_from(error)
     assert type(raised) is errors.GossipError
     assert str(raised) == "bad"
+
+
+@pytest.mark.parametrize("data", [None, "text", {"kind": "bad_params"}])
+def test_wrong_parameters_are_the_programs_own_fault(data: object) -> None:
+    raised = error_from({"code": framing.BAD_PARAMS, "message": "port: over 65535", "data": data})
+    assert type(raised) is errors.LocalProtocolError
+    assert str(raised) == "port: over 65535"
 
 
 def test_an_error_that_is_no_object_is_still_an_error() -> None:

@@ -17,16 +17,28 @@ ROUND = LAN.direct_max / 10
 """Seconds that a ping is given on a quick network."""
 
 
+def crowd(rig: Rig) -> None:
+    """Times are bad: nobody is the only suspect."""
+    rig.node._detector.is_alone = lambda member: False  # type: ignore[method-assign]  # noqa: ARG005 - its name
+
+
 def looked_at(
-    accusers: int, others: int = 7, helps: Outcome | None = Outcome.SILENT, *, itself: bool = False
+    accusers: int,
+    others: int = 7,
+    helps: Outcome | None = Outcome.SILENT,
+    *,
+    itself: bool = False,
+    alone: bool = False,
 ) -> tuple[Rig, Peer, float]:
     """A member looked at by a node that knows its round trip, on the word of so many; and since when.
 
-    With `itself` this node is one of them.
+    With `itself` this node is one of them. As far as it knows there are other suspects, unless `alone`.
     """
     rig = Rig(params=QUIET)
     *peers, x = rig.members(others + 1)
-    rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
+    if not alone:
+        crowd(rig)
+    rig.node._prober.start = lambda *_, **__: None  # type: ignore[method-assign]
     rig.member(x).sample_rtt(RTT)
     x.acks = False
     for peer in peers:
@@ -137,13 +149,91 @@ def test_on_the_word_of_two_of_long_standing_on_two_hosts_it_asks_once(
     """Whoever has the cluster's key can invent members, but no other hosts on which they answer for long."""
     rig = Rig(params=QUIET)
     a, b, *_, x = rig.members(8)
-    rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
+    rig.node._prober.start = lambda *_, **__: None  # type: ignore[method-assign]
     rig.member(x).sample_rtt(RTT)
     if places == 1:
         rig.hear(a, b.again(host=a.address[0], port=9_999))
+    crowd(rig)
     rig.run(age * QUIET.period)
     x.acks = False
     for accuser in (a, b):
         rig.hear(accuser, accuser.accuse(x))
     rig.run_until(lambda: x.got(Ping), 10)
     assert len(x.got(Ping)) == pings
+
+
+# -- the only suspect: no haste without care
+
+
+def test_the_only_suspect_is_looked_at_in_all_ways_until_its_clock_ends() -> None:
+    """Three pings and three helpers, in the last half second of the clock instead of after it."""
+    rig, x, since = looked_at(2, alone=True)
+    clock = rig.node._detector._suspicion_ends(rig.member(x), rig.now)
+    assert clock - since == pytest.approx(LAN.direct_max)
+    assert sum(len(peer.got(PingRequest)) for peer in rig.peers) == LAN.helpers
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, 10)
+    assert rig.now == pytest.approx(clock)
+    assert len(x.got(Ping)) == 3
+    rig.run(5)
+    assert not rig.node._requests
+    assert not rig.node._pings._expected
+
+
+@pytest.mark.parametrize("answered", [0, 1, 2])
+def test_an_ack_of_any_of_the_three_saves_the_only_suspect(answered: int) -> None:
+    rig, x, _ = looked_at(2, alone=True)
+    rig.run_until(lambda: len(x.got(Ping)) == answered + 1, 10)
+    rig.feed(x.ack(x.got(Ping)[0]), x)
+    assert rig.status(x) is Status.ALIVE
+
+
+def test_a_helper_that_reaches_whom_only_one_accuses_saves_it() -> None:
+    rig, x, _ = looked_at(1, helps=Outcome.ACKED, alone=True)
+    rig.run_until(lambda: rig.status(x) is Status.ALIVE, 10)
+    assert len(x.got(Ping)) == 1
+
+
+def test_against_two_accusers_a_helpers_word_only_puts_the_end_off() -> None:
+    """It may be a lie: whoever lives answers its accusers. Whoever lies is not asked every time."""
+    rig, x, since = looked_at(2, helps=Outcome.ACKED, alone=True)
+    rig.run(1)
+    assert rig.status(x) is Status.SUSPECT
+    assert rig.node.counters["look_unsure"] == 1
+    for peer in rig.peers:
+        peer.helps = Outcome.SILENT
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, QUIET.period + 2)
+    assert QUIET.period < rig.now - since < QUIET.period + 1
+
+
+def test_three_times_as_many_help_where_nobody_confirms_the_only_accuser() -> None:
+    """It may be the path between two members, which most of the others are not on."""
+    rig, _, _ = looked_at(1, others=16, alone=True, itself=True)
+    assert sum(len(peer.got(PingRequest)) for peer in rig.peers) == 3 * LAN.helpers
+
+
+def test_who_hears_no_helper_either_looks_again_a_period_later() -> None:
+    """Scenario 16: it is this node's side of a cut, or its own line. Refuted meanwhile, nobody is dead."""
+    rig, x, since = looked_at(2, helps=None, alone=True)
+    rig.run(LAN.direct_max + 1)
+    assert rig.status(x) is Status.SUSPECT
+    assert rig.node.counters["look_unsure"] == 1
+    rig.run_until(lambda: len(x.got(Ping)) == 4, QUIET.period + 1)
+    assert rig.now - since == pytest.approx(LAN.direct_max + QUIET.period)
+
+
+def test_with_others_suspect_too_it_is_buried_all_the_same() -> None:
+    """Half a cluster may be gone, and with it all helpers that are asked."""
+    rig, x, _ = looked_at(2, helps=None, alone=True)
+    rig.run(LAN.direct_max + 1)
+    crowd(rig)
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, QUIET.period + 1)
+
+
+def test_evidence_of_two_is_looked_into_at_once_and_quickly() -> None:
+    rig = Rig(params=QUIET)
+    a, b, *_, x = rig.members(8)
+    x.acks = False
+    for accuser in (a, b):
+        rig.hear(accuser, accuser.accuse(x, Kind.REFUSED))
+    rig.run(0)
+    assert not any(peer.got(PingRequest) for peer in rig.peers)

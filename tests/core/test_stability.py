@@ -22,7 +22,7 @@ LONG = 60.0
 def cluster(count: int = 12, **changes: object) -> tuple[Rig, list[Peer]]:
     rig = Rig(params=replace(CALM, **changes))
     peers = rig.members(count)
-    rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
+    rig.node._prober.start = lambda *_, **__: None  # type: ignore[method-assign]
     for peer in peers:
         peer.acks = False
     return rig, peers

@@ -208,5 +208,5 @@ def test_accusations_in_any_order_make_the_same_suspect(first: list[int], second
         for number in order:
             rig.hear(peers[4], peers[number].accuse(victim))
         member = rig.member(victim)
-        ends.append((set(member.accusations), rig.node._detector._deadline(member, rig.now) - rig.now))
+        ends.append((set(member.accusations), rig.node._detector._look_at(member, rig.now) - rig.now))
     assert ends[0] == ends[1]

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from gossip.core.events import EventKind
+from gossip.core.intake import HEALING
 from gossip.core.messages import Ack, Gossip, Ping
 from gossip.core.params import LAN
 from gossip.core.records import Accusation, Fact
@@ -296,6 +297,31 @@ def test_who_is_told_that_it_is_dead_refutes_even_to_one_that_it_holds_dead_itse
     rig.hear(c, c.accuse(rig))
     assert rig.node.incarnation > before
     assert rig.node.me.fact.raw in a.got_news()
+
+
+@pytest.mark.parametrize(
+    ("dead", "later", "told"), [(4, 0.0, True), (1, 0.0, False), (4, HEALING + 1, False)]
+)
+def test_the_return_of_one_of_many_dead_is_told_at_once(dead: int, later: float, told: bool) -> None:
+    """Scenario 51: a partition has healed, and all that it parted come back. A single one can wait."""
+    rig = Rig(params=replace(LAN, reconnect_interval=1e9))
+    peers = rig.members(9)
+    lost, others = peers[:dead], peers[dead:]
+    for x in lost:
+        rig.node._roster.set_status(rig.member(x), Status.DEAD, EventKind.MEMBER_FAILED, rig.now)
+    first, last = lost[0], lost[-1]
+    if first is not last:
+        for x in lost[:-1]:
+            rig.hear(others[0], x.again())
+        rig.run(later)
+    rig.quieten()
+    rig.run(LAN.gossip_interval)
+    rig.quieten_peers()
+    rig.hear(others[0], last.again())
+    assert any(last.current.raw in peer.got_news() for peer in others) is told
+    if not told:
+        rig.run(2 * LAN.gossip_interval)
+        assert any(last.current.raw in peer.got_news() for peer in others)
 
 
 def test_two_that_hold_each_other_dead_do_not_answer_each_other_for_ever() -> None:

@@ -7,12 +7,13 @@ import random
 import msgspec
 import pytest
 
-from gossip.core.detector import ACCUSERS_MAX
+from gossip.core.detector import ACCUSERS_MAX, LOOKERS_AT_ONE
 from gossip.core.effects import Send
 from gossip.core.events import EventKind
-from gossip.core.messages import Ack, Gossip, Ping
+from gossip.core.messages import Ack, Gossip, Ping, PingRequest
 from gossip.core.params import LAN
 from gossip.core.records import Accusation
+from gossip.core.spread import PATIENT_FANOUT
 from gossip.core.suspicion import suspicion_timeout
 from gossip.core.types import Kind, Status
 from tests.core.rig import INCARNATION, RTT, Peer, Rig
@@ -26,12 +27,17 @@ LOOK = 3 * max(LAN.direct_max, LAN.direct_min)
 """Seconds after which a last look has ended, whatever the round trips."""
 
 
-def group(count: int) -> tuple[Rig, list[Peer], Peer]:
-    """A cluster of `count`, the node included, that does not probe by itself; and one who answers nothing."""
+def group(count: int, *, alone: bool = False) -> tuple[Rig, list[Peer], Peer]:
+    """A cluster of `count`, the node included, that does not probe by itself; and one who answers nothing.
+
+    Times are bad, as far as the node knows: nobody is the only suspect, unless `alone`.
+    """
     rig = Rig(params=QUIET)
     *others, x = rig.members(count - 1)
     x.acks = False
-    rig.node._prober.start = lambda *_: None  # type: ignore[method-assign]
+    rig.node._prober.start = lambda *_, **__: None  # type: ignore[method-assign]
+    if not alone:
+        rig.node._detector.is_alone = lambda member: False  # type: ignore[method-assign]  # noqa: ARG005 - its name
     return rig, others, x
 
 
@@ -66,7 +72,10 @@ def test_with_its_record_the_accused_is_added_as_a_suspect(accusation_first: boo
 
 @pytest.mark.parametrize("kind", [Kind.SILENT, Kind.REFUSED])
 def test_an_accusation_starts_a_clock_and_is_relayed(kind: Kind) -> None:
-    """Scenario 32: the clock runs from when it was heard here, whenever issued. Evidence is in a hurry."""
+    """Scenario 32: the clock runs from when it was heard here, whenever issued.
+
+    In bad times evidence alone is in a hurry: each word of silence would have packets of its own.
+    """
     rig, (a, b, *_), x = group(6)
     charge = a.accuse(x, kind)
     rig.run(500)
@@ -78,6 +87,57 @@ def test_an_accusation_starts_a_clock_and_is_relayed(kind: Kind) -> None:
     assert b.got(Gossip) == [Gossip(rig.id, (charge.raw,), life=1)]
     assert a.got(Gossip) == []
     assert wait + looked(rig, x) == pytest.approx(24.0)
+
+
+@pytest.mark.parametrize("kind", [Kind.SILENT, Kind.REFUSED])
+def test_what_is_said_of_the_only_suspect_leaves_at_once(kind: Kind) -> None:
+    """Scenario 32: it costs next to nothing, and all clocks start together."""
+    rig, (a, *_), x = group(8, alone=True)
+    charge = a.accuse(x, kind)
+    rig.hear(a, charge)
+    told = [peer for peer in rig.peers if peer.got(Gossip)]
+    assert all(news.news == (charge.raw,) for peer in told for news in peer.got(Gossip))
+    assert len(told) == (len(rig.peers) - 1 if kind is Kind.REFUSED else PATIENT_FANOUT)
+
+
+def test_so_does_the_answer_of_the_only_suspect() -> None:
+    """Scenario 38: whoever hears the word at once must not wait for the answer to it."""
+    rig, (a, b, *_), x = group(8, alone=True)
+    rig.hear(a, a.accuse(x))
+    rig.run(1)
+    rig.quieten()
+    rig.quieten_peers()
+    answer = x.again()
+    rig.hear(b, answer)
+    told = [peer for peer in rig.peers if answer.raw in peer.got_news()]
+    assert len(told) == PATIENT_FANOUT
+    rig.hear(a, a.accuse(b), b.accuse(a))
+    rig.quieten()
+    rig.quieten_peers()
+    rig.hear(x, b.again())
+    assert not any(peer.got(Gossip) for peer in rig.peers), "one of two can wait for a tick"
+
+
+def test_an_accuser_that_nobody_joins_says_it_to_the_accused_again_every_period() -> None:
+    """Said too often, its word counts nowhere else, and the first time it may have been lost.
+
+    Then only the clock's end would ask, in what may be another bad moment.
+    """
+    rig = Rig(params=PATIENT)
+    *others, x = rig.members(5)
+    x.acks = False
+    rig.node._prober.start = lambda *_, **__: None  # type: ignore[method-assign]
+    rig.do(lambda now: rig.node._detector.accuse(rig.member(x), Kind.SILENT, now))
+    (word,) = rig.member(x).accusations.values()
+    for period in range(6):
+        assert (word.raw,) in [news.news for news in x.got(Gossip)], period
+        x.heard.clear()
+        rig.run(LAN.period)
+    rig.hear(others[0], others[0].accuse(x))
+    rig.run(LAN.period)
+    x.heard.clear()
+    rig.run(LAN.period)
+    assert not x.got(Gossip), "another has joined"
 
 
 def test_the_accused_is_told_too() -> None:
@@ -408,19 +468,37 @@ def test_an_accuser_counts_against_one_member_once_in_a_while() -> None:
 # -- confirmation
 
 
-def test_about_k_of_the_others_look_at_once_when_they_hear_an_accusation() -> None:
-    """Confirmation does not wait for the round robin: each node with probability k / (n - 2)."""
+@pytest.mark.parametrize(("suspects", "lookers"), [(1, LOOKERS_AT_ONE), (2, LAN.suspicion_k)])
+def test_some_of_the_others_look_at_once_when_they_hear_an_accusation(suspects: int, lookers: int) -> None:
+    """Confirmation does not wait for the round robin: so many look, on average, fewer in bad times."""
     n, looks, runs = 20, 0, 300
     for seed in range(runs):
         rig = Rig(seed)
-        a, *_, x = rig.members(n - 1)
+        a, b, *_, other, x = rig.members(n - 1)
         while rig.node._prober._running:
             rig.run(RTT)
+        if suspects == 2:
+            rig.hear(b, b.accuse(other))
         x.heard.clear()
         rig.hear(a, a.accuse(x))
         looks += len(x.got(Ping))
-    expected = runs * LAN.suspicion_k / (n - 2)
+    expected = runs * lookers / (n - 2)
     assert looks == pytest.approx(expected, abs=3.5 * expected**0.5)
+
+
+def test_whoever_looks_at_the_only_suspect_asks_in_all_ways_at_once_for_half_a_period() -> None:
+    rig = Rig(params=PATIENT)
+    a, _, x = rig.members(3)
+    x.acks = False
+    rig.run(RTT)
+    while rig.node._prober._running:
+        rig.run(RTT)
+    x.heard.clear()
+    rig.hear(a, a.accuse(x))
+    assert len(x.got(Ping)) == 1
+    assert sum(len(peer.got(PingRequest)) for peer in rig.peers) == 2
+    assert rig.run_until(lambda: rig.id in rig.member(x).accusations, 5) == pytest.approx(LAN.period / 2)
+    assert len(x.got(Ping)) == 2
 
 
 def test_with_two_others_everybody_looks() -> None:
@@ -516,11 +594,14 @@ def test_any_schedule_of_accusations_ends_the_clock_as_the_formula_says(run: int
     """Scenarios 33, 34, 36, 40 to 42, as a property: accusers, repeats and refutations at random times.
 
     The model keeps the set of accusers with the times at which they were first heard, and knows nothing of
-    timers: a member is looked at when the formula's time for the accusers so far has passed.
+    timers: a member is looked at when the formula's time for the accusers so far has passed, or so much
+    earlier as a thorough look takes.
     """
     chance = random.Random(seed + run)
     n = chance.choice([4, 5, 6, 12])
-    rig, others, x = group(n)
+    alone = chance.random() < 0.5
+    sooner = LAN.direct_max if alone else 0.0
+    rig, others, x = group(n, alone=alone)
     heard: dict[bytes, float] = {}
     began = 0.0
     events: list[tuple[float, Peer | None]] = sorted(
@@ -529,7 +610,7 @@ def test_any_schedule_of_accusations_ends_the_clock_as_the_formula_says(run: int
     )
     start = rig.now
     for at, accuser in events:
-        due = began + suspicion_timeout(PATIENT, n, len(heard) - 1) if heard else float("inf")
+        due = began + suspicion_timeout(PATIENT, n, len(heard) - 1) - sooner if heard else float("inf")
         if due <= at:
             break
         rig.run(start + at - rig.now)
@@ -547,7 +628,7 @@ def test_any_schedule_of_accusations_ends_the_clock_as_the_formula_says(run: int
         assert set(rig.member(x).accusations) == set(heard)
     if heard:
         now = rig.now - start
-        due = began + suspicion_timeout(PATIENT, n, len(heard) - 1)
+        due = began + suspicion_timeout(PATIENT, n, len(heard) - 1) - sooner
         assert looked(rig, x) == pytest.approx(max(0.0, due - now), abs=1e-6)
     else:
         rig.run(100)

@@ -58,6 +58,7 @@ PLAIN: Final = {
     "accusations": ("accused", "Accusations that this agent has made."),
     "suspicions": ("suspected", "Members that became suspect here."),
     "false_alarms": ("false_alarms", "Suspicions here that ended with the member alive."),
+    "looks_unsure": ("look_unsure", "Last looks that met nobody and settled nothing, to be taken again."),
     "relapses": (
         "relapses",
         "Times that a member was found silent by several and came back in the same life.",
