@@ -140,6 +140,7 @@ def in_all(runs: Path, report: dict[str, Any]) -> dict[str, Any]:
         "runs": len(every),
         "executions_in_all": sum(each["executions"] for each in every),
         "seconds_in_all": round(sum(each["seconds"] for each in every), 1),
+        "most_branches": max(each["branches"] for each in every),
     }
 
 

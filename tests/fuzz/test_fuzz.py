@@ -169,8 +169,8 @@ def test_inputs_that_share_a_run_find_what_each_finds_alone(name: str) -> None:
 
 def test_a_report_adds_up_the_runs_before_it(tmp_path: Path) -> None:
     for number in (1, 2):
-        found = in_all(tmp_path / "runs", {"executions": 100 * number, "seconds": 0.5})
-    assert found == {"runs": 2, "executions_in_all": 300, "seconds_in_all": 1.0}
+        found = in_all(tmp_path / "runs", {"executions": 100 * number, "seconds": 0.5, "branches": 9})
+    assert found == {"runs": 2, "executions_in_all": 300, "seconds_in_all": 1.0, "most_branches": 9}
 
 
 def test_a_window_that_forgets_is_found(monkeypatch: pytest.MonkeyPatch, rng: random.Random) -> None:
