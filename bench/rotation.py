@@ -31,6 +31,8 @@ __all__ = ["SUMMARY", "Outcome", "churned"]
 
 SUMMARY = "A change of the cluster's key every minute, under churn and loss, in virtual time."
 MINUTE = 60.0
+RESOLUTION = 1e-6
+"""Of virtual time, in seconds: a shorter run moves no clock."""
 STEP = 3.0
 """Virtual seconds between two agents that are killed."""
 CALM = 60.0
@@ -94,14 +96,14 @@ def _restart_for(
 ) -> None:
     """A minute in which agents end and come back."""
     end = world.now + MINUTE
-    while world.now < end:
+    while (left := end - world.now) >= RESOLUTION:
         idle = [host for host in restless if host.process is not None]
         if len(idle) > len(restless) / 2:
             host = world.rng.choice(idle)
             outcome.unread_returned += host.node.counters["sealed"]
             world.crash(host)
             back.append((world.now + 0.2 + world.rng.random() * away, host))
-        world.run(min(STEP, end - world.now))
+        world.run(min(STEP, left))
         for due in [each for each in back if each[0] <= world.now]:
             back.remove(due)
             world.start(due[1])
