@@ -14,6 +14,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -38,12 +39,15 @@ CLUSTER = "bench"
 SIZES = (100, 400, 1_200, 1_358)
 """Bodies, in bytes; the last fills the longest datagram."""
 REPEATS = 5
+MICRO = "What sealing costs"
+LIVE = "What sealing costs agents"
 ALLOWED = 1.2
 """Sealed against clear, in CPU and in detection time."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be chosen."""
+    parser.add_argument("--no-publish", action="store_true", help="print only, and leave the report as it is")
     parser.add_argument("--count", type=int, default=5_000, help="datagrams of each kind and repeat")
     parser.add_argument("--agents", type=int, default=8, help="of each of the two clusters")
     parser.add_argument("--rounds", type=int, default=10, help="agents killed in each")
@@ -55,16 +59,32 @@ def main(arguments: argparse.Namespace) -> int:
     rows = micro(arguments.count)
     header = ["us", *(f"{size} bytes" for size in SIZES)]
     print(table(header, rows))
-    note = f"Medians of {REPEATS} times {arguments.count}, and the range of those medians is not shown."
-    report.save_table("sealing", report.Table("What sealing costs", header, rows, note))
     cpu, detection = live(arguments.agents, arguments.rounds, arguments.idle)
     lines = [
         ["CPU of an idle agent, ms/s", *(scaled(each * 1_000) for each in cpu), scaled(cpu[1] / cpu[0])],
         ["a killed agent held dead, s", *map(scaled, detection), scaled(detection[1] / detection[0])],
     ]
-    print("\n" + table(["medians", "clear", "sealed", "ratio"], lines))
-    print("\n" + ", ".join(f"{name}: {value}" for name, value in proc.machine().items()))
+    agents = ["medians", "clear", "sealed", "ratio"]
+    print("\n" + table(agents, lines))
+    machine = ", ".join(f"{name}: {value}" for name, value in proc.machine().items())
+    print("\n" + machine)
+    if not arguments.no_publish:
+        _publish(
+            arguments, machine, report.Table(MICRO, header, rows, ""), report.Table(LIVE, agents, lines, "")
+        )
     return int(max(cpu[1] / cpu[0], detection[1] / detection[0]) > ALLOWED)
+
+
+def _publish(arguments: argparse.Namespace, machine: str, micro: report.Table, live: report.Table) -> None:
+    """Put both tables into the report."""
+    times = f"Microseconds; medians of {REPEATS} times {arguments.count:,}. {machine}."
+    report.publish("sealing", replace(micro, note=times))
+    how = (
+        f"`scripts/bench sealing`: two clusters of {arguments.agents} agents on loopback at the same time,"
+        f" one in clear and one sealed. CPU over {arguments.idle:g} s; {arguments.rounds} agents of each"
+        f" killed in turns, until all others hold them dead. At most {ALLOWED:g} times as much is allowed."
+    )
+    report.publish("sealing-agents", replace(live, note=how))
 
 
 # -- by itself
