@@ -42,13 +42,14 @@ class Runner:
 
     def run(self, data: bytes) -> None:
         """One input; raises whatever is found."""
-        if len(self._since) == RENEW:
-            self._since.clear()
-            self._target.renew()
         try:
             if len(self._since) % READ == 0:
                 self._cpu = time.process_time()
                 self._weigh()
+            # Only now: what was weighed is kept with what it is found to have taken.
+            if len(self._since) == RENEW:
+                self._since.clear()
+                self._target.renew()
             self._since.append(data)
             began = time.perf_counter()
             self._target.run(data)
