@@ -225,22 +225,21 @@ class Rotation:
             return
         if not plan.replaced or self._keys.sending() != plan.target:
             return
-        if self.unswitched():
+        if self.unswitched() or (self.away() and not plan.insists):
+            # Who comes back with the old key calls and is answered under it, until it has the new one.
             self._all_send_since = float("inf")
             return
         self._all_send_since = min(self._all_send_since, now)
         linger = LINGER_PERIODS * self._ctx.params.period
-        if now - self._all_send_since >= linger and (plan.insists or self._nobody_is_away(now)):
+        if now - self._all_send_since >= linger and (plan.insists or self._knows_of_all(now)):
             self._retire(plan)
 
-    def _nobody_is_away(self, now: float) -> bool:
-        """Whether nobody can come back with an older key.
+    def _knows_of_all(self, now: float) -> bool:
+        """Whether this node would know of anybody that can come back with an older key.
 
         Who has begun after the change did was not told of members that were dead by then: it waits for
         somebody who was there before, or until all have forgotten those members.
         """
-        if self.away():
-            return False
         others = list(self._others())
         if self._was_there or not others or now >= self._knows_all_from:
             return True

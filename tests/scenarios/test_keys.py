@@ -9,7 +9,7 @@ from gossip.core.events import EventKind
 from gossip.core.keys import KeyState, keys_of
 from gossip.core.params import LAN
 from gossip.core.records import KeyRecord
-from gossip.core.rotation import Plan
+from gossip.core.rotation import LINGER_PERIODS, Plan
 from gossip.core.types import Status
 from gossip.errors import RefusedError
 from sim.host import Host
@@ -177,6 +177,24 @@ def test_the_operator_may_insist_and_who_returns_too_late_is_told_what_to_do() -
     world.start(away)
     safe(away).use(NEXT)
     world.run_until(lambda: away.node.members.n == 8, 40)
+
+
+def test_the_old_key_stays_a_while_for_who_has_just_come_back_with_it() -> None:
+    """What it began under the old key goes on under it."""
+    world = cluster(6)
+    away = world.hosts[5]
+    others = world.hosts[:5]
+    world.crash(away, machine=True)
+    world.run_until(lambda: all(host.sees(away) is Status.DEAD for host in others), 30)
+    rotate(world, world.hosts[0])
+    world.run_until(lambda: all_send(world), 20)
+    world.run(60)
+    world.restart(away)
+    world.run_until(lambda: ring(away).get("next") == "sending", 60)
+    world.run(LINGER_PERIODS * LAN.period - 1)
+    assert all(ring(host)["first"] == "receiving" for host in others)
+    world.run_until(lambda: is_over(world), 30)
+    assert unread(world) <= away.node.counters["sealed"]
 
 
 def test_who_was_cut_off_is_handed_the_key_when_it_is_back() -> None:
