@@ -33,6 +33,8 @@ __all__ = ["Detector"]
 
 ACCUSERS_MAX = 8
 """How many accusers are kept for one member; the clock is at its shortest long before."""
+UNSURE_MAX = 8
+"""So many last looks at one suspect may settle nothing: helpers may be out of reach for as long."""
 DISTRUST_REFUSALS = 3_600.0
 """Seconds for which refusals of a member count as silence, after one killed it wrongly."""
 
@@ -274,7 +276,13 @@ class Detector:
         self._bury(member, now)
 
     def look_unsure(self, member: Member, now: float) -> None:
-        """It met nobody, and that settles nothing: look again after a period."""
+        """It met nobody, and that settles nothing: look again after a period, but not for ever."""
+        if member.suspicion is None:
+            return
+        member.suspicion.unsure += 1
+        if member.suspicion.unsure > UNSURE_MAX:
+            self.look_failed(member, now)
+            return
         self._ctx.count("look_unsure")
         self._ctx.timers.set(now + self._ctx.params.period, Timer.SUSPICION, member.id)
 

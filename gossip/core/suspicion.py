@@ -41,13 +41,15 @@ def suspicion_timeout(params: Params, n: int, confirmations: int) -> float:
 class Suspicion:
     """One member's clock: when it started, how large the cluster was then, what makes it longer."""
 
-    __slots__ = ("extended", "n", "patience", "started")
+    __slots__ = ("extended", "n", "patience", "started", "unsure")
 
     def __init__(self, started: float, n: int, patience: int = 1) -> None:
         self.started = started
         self.n = n
         self.patience = patience
         """By how much everything but evidence waits longer (`stability`)."""
+        self.unsure = 0
+        """Last looks that settled nothing."""
         self.extended = 0.0
         """Seconds during which this node was not running, which nobody is blamed for."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from gossip.core.detector import UNSURE_MAX
 from gossip.core.messages import Ping, PingRequest
 from gossip.core.params import LAN
 from gossip.core.types import Kind, Outcome, Status
@@ -219,6 +220,14 @@ def test_who_hears_no_helper_either_looks_again_a_period_later() -> None:
     assert rig.node.counters["look_unsure"] == 1
     rig.run_until(lambda: len(x.got(Ping)) == 4, QUIET.period + 1)
     assert rig.now - since == pytest.approx(LAN.direct_max + QUIET.period)
+
+
+def test_but_not_for_ever() -> None:
+    """Helpers may be out of reach by datagram, and the member dead all the same."""
+    rig, x, since = looked_at(2, helps=None, alone=True)
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, (UNSURE_MAX + 1) * (QUIET.period + 1))
+    assert rig.node.counters["look_unsure"] == UNSURE_MAX
+    assert UNSURE_MAX * QUIET.period < rig.now - since
 
 
 def test_with_others_suspect_too_it_is_buried_all_the_same() -> None:
