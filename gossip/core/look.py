@@ -2,10 +2,11 @@
 
 Small pings, each given what the member's round trips make likely. One is enough where as many accuse as
 bring the clock to its minimum, this node or so many of long standing on hosts of their own among them: each
-has asked in three ways for a whole period. Otherwise all of them may be one liar, and three are sent at
-once. With fewer accusers there are three, and with the third helpers are asked too: neither a lost datagram
-nor one bad path between two nodes is a reason to bury anybody. On a quiet network that takes a fraction of a
-second.
+has asked in three ways for a whole period. Otherwise all of them may be one liar, who can have such looks
+taken by the thousand until one meets nothing but loss: three are sent at once, and where none of them is
+answered three more. With fewer accusers there are three, and with the third helpers are asked too: neither a
+lost datagram nor one bad path between two nodes is a reason to bury anybody. On a quiet network that takes a
+fraction of a second.
 Who is known to be reached over streams only is asked over one instead.
 """
 
@@ -90,8 +91,8 @@ class LastLooks:
                 wait = self.thorough_wait
                 look.request = self._requests.ask(member, look.address, wait, look, rounds=rounds)
             else:
-                for _ in range(PINGS if self._is_hearsay(member, now) else 1):
-                    self._ping(look, now)
+                look.is_hearsay = self._is_hearsay(member, now)
+                self._ping(look, now, PINGS if look.is_hearsay else 1)
 
     def wait_over(self, subject: NodeId, now: float) -> None:
         """A ping of the look met nobody in time."""
@@ -111,6 +112,8 @@ class LastLooks:
             self._ping(look, now)
             if len(look.seqs) == PINGS:
                 self._ask_helpers(look, now)
+        elif look.is_hearsay and len(look.seqs) == PINGS:
+            self._ping(look, now, PINGS)
         else:
             self.fail(look, now)
 
@@ -176,7 +179,7 @@ class LastLooks:
         charges = self._judge.charges(member)
         self._sessions.write(look.stream, self._pings.ping(look.seqs[0], member.id, look.address, charges))
 
-    def _ping(self, look: Look, now: float) -> None:
+    def _ping(self, look: Look, now: float, copies: int = 1) -> None:
         member = look.member
         if look.is_thorough:
             wait = self.thorough_wait / PINGS
@@ -184,7 +187,8 @@ class LastLooks:
             least = LEAST_SHARE * self._ctx.params.direct_max * self._health.factor
             wait = max(least, self._direct_wait(member))
         self._ctx.timers.set(now + wait, Timer.LAST_LOOK, member.id)
-        look.seqs.append(self._pings.send(member.id, member.address, look, now, self._judge.charges(member)))
+        charges = self._judge.charges(member)
+        look.seqs += [self._pings.send(member.id, member.address, look, now, charges) for _ in range(copies)]
 
     def _ask_helpers(self, look: Look, now: float) -> None:
         wait = self._ctx.params.direct_max * self._health.factor
@@ -196,14 +200,24 @@ class LastLooks:
 class Look:
     """One last look, as the asker of its pings and of helpers, or the handler of its stream."""
 
-    __slots__ = ("_looks", "address", "is_call", "is_thorough", "member", "request", "seqs", "stream")
+    __slots__ = (
+        "_looks",
+        "address",
+        "is_call",
+        "is_hearsay",
+        "is_thorough",
+        "member",
+        "request",
+        "seqs",
+        "stream",
+    )
 
     def __init__(self, looks: LastLooks, member: Member) -> None:
         self._looks = looks
         self.member = member
         self.address = member.address
         self.seqs: list[int] = []
-        self.is_call = self.is_thorough = False
+        self.is_call = self.is_hearsay = self.is_thorough = False
         self.request: Request | None = None
         self.stream: StreamId = 0
 
