@@ -301,7 +301,9 @@ class Broadcasts:
         late: list[Item] = []
         misfits = 0
         for item in self._queue(limit) if only is None else self._still(only):
-            if item.number <= given or item.is_told(target):
+            if item.number <= given or (
+                (target in item.have or target in item.sent) and item.is_told(target)
+            ):
                 continue
             cost = item.cost
             if cost > left:

@@ -160,7 +160,7 @@ class Detector:
         self._ctx.count("suspected")
         self._hold(member, fact, source)
         self._roster.set_status(
-            member, Status.SUSPECT, EventKind.MEMBER_SUSPECTED, now, _kind(fact).name.lower()
+            member, Status.SUSPECT, EventKind.MEMBER_SUSPECTED, now, Kind(_kind(fact)).name.lower()
         )
         self._arm(member, now)
         if source is not None and not self._health.doubting:
@@ -377,6 +377,7 @@ class Detector:
         return tuple(fact.raw for fact in kept)
 
 
-def _kind(fact: Fact) -> Kind:
+def _kind(fact: Fact) -> int:
+    """A `Kind`; its number, since it is asked about all that is held at every accusation."""
     assert isinstance(fact.body, Accusation)  # noqa: S101 - only accusations are held
-    return Kind(fact.body.kind)
+    return fact.body.kind

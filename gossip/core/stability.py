@@ -67,9 +67,8 @@ class Stability:
         if newer.boot != member.record.boot:
             self._forget(member)
         elif member.status is Status.DEAD:
-            together = {who for at, who in self._burials if abs(at - member.since) <= TOGETHER}
             # A burial that is long ago is no flapping, and what else was buried then is forgotten.
-            if member.id in together and not self._is_common(len(together)):
+            if self._was_buried_alone(member):
                 self._relapsed(member, RETURN, now)
         elif member.status is Status.SUSPECT:
             self.answered(member, now)
@@ -83,6 +82,18 @@ class Stability:
                 del self._flagged[member.id]
             elif self._weight(member, now) < LOWER_AT:
                 self._lower(member)
+
+    def _was_buried_alone(self, member: Member) -> bool:
+        """Whether its burial is still known, and no more than a few others were buried at about that time."""
+        together: set[NodeId] = set()
+        for at, who in reversed(self._burials):
+            if at < member.since - TOGETHER:
+                break
+            if at <= member.since + TOGETHER:
+                together.add(who)
+                if self._is_common(len(together)):
+                    return False
+        return member.id in together
 
     def _is_common(self, befallen: int) -> bool:
         """Whether that many members at once are more than a few troubled ones."""
