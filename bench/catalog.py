@@ -27,6 +27,7 @@ from select import select
 
 import gossip
 from bench import report
+from bench.arguments import seconds
 from bench.cluster import Cluster
 from bench.stats import table
 
@@ -47,7 +48,7 @@ Row = tuple[str, str, str, str]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How long."""
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each part (10)")
+    parser.add_argument("--seconds", type=seconds, default=10.0, help="of each part (10)")
     # The process that changes and watches, started by the other.
     parser.add_argument("--change", metavar="SOCKET", help=argparse.SUPPRESS)
 

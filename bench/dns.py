@@ -27,6 +27,7 @@ from pathlib import Path
 
 from bench import proc
 from bench.agents import BenchError
+from bench.arguments import counted
 from bench.peer_gossip import command
 from bench.stats import scaled, summarize, table
 
@@ -48,9 +49,9 @@ PEERS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "gossip
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("--seconds", type=int, default=5, help="of each measurement (default: 5)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each (default: 3)")
-    parser.add_argument("--instances", type=int, default=10, help="of the service (default: 10)")
+    parser.add_argument("--seconds", type=counted, default=5, help="of each measurement (default: 5)")
+    parser.add_argument("--rounds", type=counted, default=3, help="of each (default: 3)")
+    parser.add_argument("--instances", type=counted, default=10, help="of the service (default: 10)")
     parser.add_argument("--consul", help="the program (default: from PATH, or unpacked by scripts/peers)")
 
 

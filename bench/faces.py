@@ -25,6 +25,7 @@ from pathlib import Path
 
 from bench import proc
 from bench.agents import Agent, BenchError
+from bench.arguments import counted
 from bench.cluster import Cluster
 from bench.dns import parse_report
 from bench.lookups import requests
@@ -49,13 +50,13 @@ _HERE = Path(__file__).parent
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("--size", type=int, default=5, help="agents (default: 5)")
+    parser.add_argument("--size", type=counted, default=5, help="agents (default: 5)")
     parser.add_argument(
-        "--rounds", type=int, default=5, help="crashes each, idle and under load (default: 5)"
+        "--rounds", type=counted, default=5, help="crashes each, idle and under load (default: 5)"
     )
-    parser.add_argument("--connections", type=int, default=100, help="clients over HTTP (default: 100)")
+    parser.add_argument("--connections", type=counted, default=100, help="clients over HTTP (default: 100)")
     parser.add_argument(
-        "--programs", type=int, default=100, help="clients of the local socket (default: 100)"
+        "--programs", type=counted, default=100, help="clients of the local socket (default: 100)"
     )
     parser.add_argument("--path", default=PATH, help=f"what is asked over HTTP (default: {PATH})")
 

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from bench import proc
 from bench.agents import BenchError
+from bench.arguments import counted
 from bench.stats import scaled, summarize, table
 
 __all__ = ["SUMMARY", "add_arguments", "is_refused", "main"]
@@ -32,7 +33,7 @@ REFUSAL_SECONDS = 0.0005
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
-    parser.add_argument("--rounds", type=int, default=10, help="restarts (default: 10)")
+    parser.add_argument("--rounds", type=counted, default=10, help="restarts (default: 10)")
 
 
 def main(arguments: argparse.Namespace) -> int:

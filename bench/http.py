@@ -28,6 +28,7 @@ from typing import Any
 
 from bench import peer_consul, proc
 from bench.agents import BenchError
+from bench.arguments import counted, seconds
 from bench.cluster import Cluster
 from bench.peer_gossip import GossipAgent
 from bench.stats import scaled, summarize, table
@@ -45,10 +46,10 @@ DEADLINE = 60.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How long, how often."""
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement (default: 10)")
-    parser.add_argument("--rounds", type=int, default=3, help="of each, in turn (default: 3)")
-    parser.add_argument("--connections", type=int, default=32, help="that wrk holds (default: 32)")
-    parser.add_argument("--blocked", type=int, default=1_000, help="queries that wait (default: 1000)")
+    parser.add_argument("--seconds", type=seconds, default=10.0, help="of each measurement (default: 10)")
+    parser.add_argument("--rounds", type=counted, default=3, help="of each, in turn (default: 3)")
+    parser.add_argument("--connections", type=counted, default=32, help="that wrk holds (default: 32)")
+    parser.add_argument("--blocked", type=counted, default=1_000, help="queries that wait (default: 1000)")
 
 
 def main(arguments: argparse.Namespace) -> int:

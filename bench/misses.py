@@ -26,6 +26,7 @@ from concurrent.futures import ProcessPoolExecutor
 from msgspec import Struct
 from msgspec.structs import replace
 
+from bench.arguments import counted, share
 from bench.report import Table, save_table
 from bench.stats import table
 from gossip.core.members import Member
@@ -111,8 +112,8 @@ def law(nodes: int, own: Rounds, relayed: Rounds) -> Law:
         for population, draws in own if turn == 0 else relayed:
             after: dict[int, float] = {}
             for count, chance in reached.items():
-                for new, share in enumerate(_chances(population, nodes - count, draws)):
-                    after[count + new] = after.get(count + new, 0.0) + chance * share
+                for new, part in enumerate(_chances(population, nodes - count, draws)):
+                    after[count + new] = after.get(count + new, 0.0) + chance * part
             reached = {count: chance for count, chance in after.items() if chance > NEGLIGIBLE}
     ended[nodes] = reached.get(nodes, 0.0)
     mean = sum((nodes - count) * chance for count, chance in ended.items())
@@ -216,8 +217,8 @@ def _has(member: Member | None, raw: bytes) -> bool:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How much to do, and on how many processors."""
-    parser.add_argument("--share", type=float, default=1.0, help="do this share of the updates only")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes to use")
+    parser.add_argument("--share", type=share, default=1.0, help="do this share of the updates only")
+    parser.add_argument("--workers", type=counted, default=os.cpu_count() or 1, help="processes to use")
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 
 from bench import report
+from bench.arguments import counted
 from gossip.core.effects import Send
 from gossip.core.messages import Gossip, Ping
 from gossip.core.node import Node, Self
@@ -126,8 +127,8 @@ def measure(members: int, count: int) -> list[tuple[str, float]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `scripts/bench packets`."""
-    parser.add_argument("--members", type=int, default=48, help="how many others the node knows")
-    parser.add_argument("--count", type=int, default=2_000, help="datagrams of each kind and round")
+    parser.add_argument("--members", type=counted, default=48, help="how many others the node knows")
+    parser.add_argument("--count", type=counted, default=2_000, help="datagrams of each kind and round")
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from bench.arguments import counted, seconds
 from bench.fleet import Fleet, until
 from gossip.core.events import Event, EventKind
 from gossip.errors import GossipError
@@ -179,12 +180,12 @@ def _await_key(fleet: Fleet, wanted: str) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be chosen."""
-    parser.add_argument("--nodes", type=int, default=50)
-    parser.add_argument("--minutes", type=int, default=60)
+    parser.add_argument("--nodes", type=counted, default=50)
+    parser.add_argument("--minutes", type=counted, default=60)
     parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--real", type=int, default=0, help="so many real agents instead")
+    parser.add_argument("--real", type=counted, help="so many real agents instead")
     parser.add_argument(
-        "--every", type=float, default=30.0, help="seconds between changes of real agents' key"
+        "--every", type=seconds, default=30.0, help="seconds between changes of real agents' key"
     )
 
 

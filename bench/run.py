@@ -19,10 +19,11 @@ from typing import Any
 
 from bench import proc, report
 from bench.agents import BenchError
+from bench.arguments import counted, counts, seconds, words
 from bench.cluster import SYSTEMS
 from bench.steps import Plan
 
-__all__ = ["SUMMARY", "add_arguments", "main", "numbers", "words"]
+__all__ = ["SUMMARY", "add_arguments", "main"]
 
 SUMMARY = "measure agents on loopback beside serf and kinship"
 
@@ -41,33 +42,15 @@ class _Task:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    parser.add_argument("--nodes", type=numbers, default=[3, 16, 48], help="sizes, as 3,16,48")
-    parser.add_argument("--repeats", type=int, default=5, help="clusters for each size (median of these)")
+    parser.add_argument("--nodes", type=counts, default=[3, 16, 48], help="sizes, as 3,16,48")
+    parser.add_argument("--repeats", type=counted, default=5, help="clusters for each size (median of these)")
     some = "some of " + ",".join(_STEPS)
     parser.add_argument("--only", type=words(_STEPS), default=list(_STEPS), help=some)
     parser.add_argument("--peers", type=words(tuple(SYSTEMS)), default=list(SYSTEMS), help="which systems")
-    parser.add_argument("--idle", type=float, default=30.0, help="length of the idle window in seconds")
+    parser.add_argument("--idle", type=seconds, default=30.0, help="length of the idle window in seconds")
     parser.add_argument("--out", type=Path, default=report.REPORT, help="where the report goes")
     parser.add_argument("--json", type=Path, default=report.RESULTS, help="where the samples go")
     parser.add_argument("--quick", action="store_true", help="a 3-node smoke run of all systems at once")
-
-
-def numbers(text: str) -> list[int]:
-    """Numbers with commas between, for argparse."""
-    return [int(part) for part in text.split(",")]
-
-
-def words(known: tuple[str, ...]) -> Any:
-    """What reads some of these words, with commas between, for argparse."""
-
-    def parse(text: str) -> list[str]:
-        words = text.split(",")
-        for word in words:
-            if word not in known:
-                raise argparse.ArgumentTypeError(f"{word!r} is none of {', '.join(known)}")
-        return words
-
-    return parse
 
 
 def main(arguments: argparse.Namespace) -> int:

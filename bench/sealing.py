@@ -21,6 +21,7 @@ from statistics import median
 import msgspec
 
 from bench import proc, report
+from bench.arguments import counted, seconds
 from bench.fleet import Fleet, until
 from bench.stats import scaled, table
 from gossip.core.keys import KeyState
@@ -48,10 +49,10 @@ ALLOWED = 1.2
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What may be chosen."""
     parser.add_argument("--no-publish", action="store_true", help="print only, and leave the report as it is")
-    parser.add_argument("--count", type=int, default=5_000, help="datagrams of each kind and repeat")
-    parser.add_argument("--agents", type=int, default=8, help="of each of the two clusters")
-    parser.add_argument("--rounds", type=int, default=10, help="agents killed in each")
-    parser.add_argument("--idle", type=float, default=60.0, help="seconds in which CPU is counted")
+    parser.add_argument("--count", type=counted, default=5_000, help="datagrams of each kind and repeat")
+    parser.add_argument("--agents", type=counted, default=8, help="of each of the two clusters")
+    parser.add_argument("--rounds", type=counted, default=10, help="agents killed in each")
+    parser.add_argument("--idle", type=seconds, default=60.0, help="seconds in which CPU is counted")
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import __main__ as command
 from bench import catalog, proc, report, run
 from bench.agents import Agent, BenchError
 from bench.cluster import SYSTEMS
@@ -30,6 +31,30 @@ from bench.peer_serf import SerfAgent, parse_log
 from bench.stats import scaled, summarize, table
 from bench.steps import Plan
 from bench.targets import Judgement, Results, judge
+
+# ------------------------------------------------------------------------------------------- arguments
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("gap --rounds 0", "'0' must be a whole number of 1 or more"),
+        ("sealing --rounds -3", "'-3' must be a whole number of 1 or more"),
+        ("detection --sizes 16,x", "'x' must be a whole number of 1 or more"),
+        ("run --only idle,nothing", "'nothing' is none of "),
+        ("http --seconds nan", "'nan' must be a number of seconds above 0"),
+        ("calling --seconds 0", "'0' must be a number of seconds above 0"),
+        ("misses --share 1.5", "'1.5' must be a number above 0, and 1 at most"),
+    ],
+)
+def test_a_wrong_number_is_told_before_anything_is_measured(
+    typed: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main(typed.split())
+    assert ended.value.code == 2
+    assert told in capsys.readouterr().err
+
 
 # ------------------------------------------------------------------------------------------ statistics
 

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path
 
 from bench import proc
+from bench.arguments import counted, seconds
 from bench.calling.balance import draw
 from bench.calling.cost import pick_cost, transport_cost
 from bench.calling.ways import Ways
@@ -34,9 +35,9 @@ PICTURE = Path(__file__).resolve().parent.parent / "pictures"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("--quick", action="store_true", help="see that it works; the numbers mean nothing")
-    parser.add_argument("--rounds", type=int, default=5, help="turns of each way (default: 5)")
-    parser.add_argument("--seconds", type=float, default=8.0, help="of load in each turn (default: 8)")
-    parser.add_argument("--idle", type=int, default=2_000, help="idle connections (default: 2000)")
+    parser.add_argument("--rounds", type=counted, default=5, help="turns of each way (default: 5)")
+    parser.add_argument("--seconds", type=seconds, default=8.0, help="of load in each turn (default: 8)")
+    parser.add_argument("--idle", type=counted, default=2_000, help="idle connections (default: 2000)")
     parser.add_argument("--no-publish", action="store_true", help="print only, and leave the report as it is")
 
 

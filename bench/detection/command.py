@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bench import hosts, report
 from bench.agents import BenchError
+from bench.arguments import counted, counts, seconds, words
 from bench.detection import results as files
 from bench.detection import verdicts
 from bench.detection.deaths import WINDOW
@@ -20,7 +21,6 @@ from bench.detection.plan import CYCLE, KINDS, LAP, Settings, tasks
 from bench.detection.results import Results
 from bench.detection.worker import ask
 from bench.report import Table
-from bench.run import numbers, words
 from bench.stats import table
 
 __all__ = ["SUMMARY", "add_arguments", "main", "told"]
@@ -47,12 +47,12 @@ the same for both. Before each fault all show all as alive, and {{settle:g}} s h
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
     some = "some of " + ",".join(KINDS)
-    parser.add_argument("--sizes", type=numbers, default=[16, 48], help="agents, as 16,48")
-    parser.add_argument("--rounds", type=int, default=10, help="victims of sigkill, and of silenced")
-    parser.add_argument("--seconds", type=float, default=120.0, help="length of stopped, and of busy")
-    parser.add_argument("--split", type=float, default=50.0, help="how long halves are parted, in seconds")
-    parser.add_argument("--splits", type=int, default=3, help="how often they are")
-    parser.add_argument("--settle", type=float, default=10.0, help="seconds of rest before each fault")
+    parser.add_argument("--sizes", type=counts, default=[16, 48], help="agents, as 16,48")
+    parser.add_argument("--rounds", type=counted, default=10, help="victims of sigkill, and of silenced")
+    parser.add_argument("--seconds", type=seconds, default=120.0, help="length of stopped, and of busy")
+    parser.add_argument("--split", type=seconds, default=50.0, help="how long halves are parted, in seconds")
+    parser.add_argument("--splits", type=counted, default=3, help="how often they are")
+    parser.add_argument("--settle", type=seconds, default=10.0, help="seconds of rest before each fault")
     parser.add_argument("--only", type=words(KINDS), default=list(KINDS), help=some)
     parser.add_argument("--seed", type=int, default=1, help="what draws victims, stops and halves")
     parser.add_argument("--out", type=Path, default=_OUT, help="where the raw results go")
