@@ -1,4 +1,4 @@
-"""What the commands' options may say: counts, times, lists. A wrong one is told before anything is measured."""
+"""What options of the commands may say: counts, times, lists. A wrong one is told before any measurement."""
 
 from __future__ import annotations
 
