@@ -44,6 +44,7 @@ __all__ = [
     "Suspend",
     "Tags",
     "UserEvent",
+    "changed_line",
     "word",
 ]
 
@@ -312,3 +313,8 @@ ACTIONS: tuple[type[Base], ...] = Action.__args__
 def word(action: Base | type[Base]) -> str:
     """What stands behind `do` for it."""
     return str(action.__struct_config__.tag)
+
+
+def changed_line(action: LinkChange | NetworkChange) -> dict[str, object]:
+    """What it changes of `[network]`; None where that stays."""
+    return {key: getattr(action, key) for key in ("latency", "loss", "duplication", "bandwidth", "mtu")}

@@ -16,6 +16,7 @@ from sim.scenario.actions import (
     NetworkChange,
     Partition,
     Refusals,
+    changed_line,
 )
 from sim.scenario.scene import Scene, Undo
 
@@ -69,7 +70,7 @@ def flap(scene: Scene, action: Flap) -> Undo:
 def relink(scene: Scene, action: LinkChange) -> Undo:
     """Give some pairs links of their own."""
     senders, receivers = _ends(scene, action)
-    line = scene.stage.line(**_changes(action))
+    line = scene.stage.line(**changed_line(action))
     undo = scene.faults.relink(senders, receivers, line, both=action.both)
     scene.witness.acted("link", senders)
 
@@ -82,7 +83,7 @@ def relink(scene: Scene, action: LinkChange) -> Undo:
 
 def network(scene: Scene, action: NetworkChange) -> Undo:
     """Change every link that is not one of its own."""
-    line = scene.world.network.default = scene.stage.line(**_changes(action))
+    line = scene.world.network.default = scene.stage.line(**changed_line(action))
     scene.witness.acted("network", [])
 
     def end() -> None:
@@ -196,10 +197,6 @@ class _Flapping:
 def _ends(scene: Scene, action: Cut | Flap | LinkChange) -> tuple[list[Host], list[Host]]:
     senders = scene.choose(action.nodes)
     return senders, scene.choose(action.to, others=senders)
-
-
-def _changes(action: LinkChange | NetworkChange) -> dict[str, object]:
-    return {key: getattr(action, key) for key in ("latency", "loss", "duplication", "bandwidth", "mtu")}
 
 
 def _cut_between(scene: Scene, sides: list[list[Host]], *, one_way: bool) -> Undo:

@@ -2,56 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from gossip.core.records import MAX_PAYLOAD_BYTES
+from gossip.core.params import Params
 from sim.clock import SECOND
-from sim.scenario.actions import (
-    Action,
-    Churn,
-    Crash,
-    Flap,
-    Join,
-    Lasting,
-    Partition,
-    Restart,
-    Starve,
-    UserEvent,
-    word,
-)
-from sim.scenario.schema import Document, GroupTable, ZonesTable
+from sim.scenario.actions import Action, Crash, Join, Lasting, Restart, word
+from sim.scenario.limits import LAST_NODE, LIMITS, NODES_MAX, check_load, group_sizes
+from sim.scenario.lines import line_of
+from sim.scenario.schema import CostsTable, Document, GroupTable, NetworkTable, ServiceTable, ZonesTable
 from sim.scenario.values import Selector
+from sim.scenario.words import check_service, check_tags
 
-__all__ = ["NODES_MAX", "RESERVED", "STAMP_BYTES", "check", "group_sizes", "occurrences"]
+__all__ = ["NODES_MAX", "RESERVED", "check", "occurrences"]
 
-NODES_MAX = 60_000
-"""A little below what the shipped settings let a node know (`Params.members_max`)."""
 OCCURRENCES_MAX = 100_000
 """Of one action that repeats."""
-CHURN_RATE_MAX = 100_000.0
-PPM_MAX = 500_000
-STARVE_MAX = 1_000_000
-STAMP_BYTES = 8
-"""A user event's payload begins with a number of so many bytes, by which it is known again."""
+COST_MAX_US = 60_000_000
+"""A minute for one datagram."""
 RESERVED = ("all", "rest", "next")
+NODE = re.compile(r"n\d+")
+"""What nodes are called."""
 
 
-def check(document: Document) -> None:
-    """Raise ValueError, naming the place and what to write, if this makes no sense."""
+def check(document: Document, params: Params) -> None:
+    """Raise ValueError, naming the place and what to write, if this makes no sense with these settings."""
     if not 1 <= document.nodes <= NODES_MAX:
         raise ValueError(f"nodes is {document.nodes}: a cluster has at least one node, at most {NODES_MAX}")
     if document.duration <= 0:
         raise ValueError("the duration must be more than nothing")
     if not 1 <= document.seeds <= document.nodes:
         raise ValueError(f"seeds is {document.seeds}: write a number from 1 to the number of nodes")
-    if document.network.reordering and not document.network.reorder:
-        raise ValueError('[network]: reordering needs `reorder`, how late such a packet is: write "5ms"')
+    _check_network(document.network)
+    _check_costs(document.costs)
     places = _check_places(document)
     for service in document.service:
-        _check_selector(service.nodes, places, f"service {service.name!r}, nodes")
-        if service.count < 1:
-            raise ValueError(f"service {service.name!r}: count is {service.count}: write 1 or more")
-    _check_order(document.service)
+        _check_service(service, places, params.services_max)
+    _check_held(document, params.services_max)
     for number, action in enumerate(document.action, 1):
         _check_action(action, f"action {number} ({word(action)})", document, places)
     gone = sum(_certain(action) for action in document.action)
@@ -60,21 +48,36 @@ def check(document: Document) -> None:
         raise ValueError(f"of {document.nodes} nodes at least one must be left by the crashes")
 
 
-def group_sizes(nodes: int, groups: Sequence[GroupTable]) -> dict[str, int]:
-    """How many nodes each group has; a share is rounded, and at least one node."""
-    sizes = {}
-    for group in groups:
-        share = max(1, round(nodes * group.share)) if group.share is not None else 0
-        sizes[group.name] = group.count if group.count is not None else share
-    return sizes
-
-
 def occurrences(action: Action, duration_us: int) -> Iterator[int]:
     """When the action is done, in microseconds: once, or every so often while `until` is not reached."""
     if action.every is None:
         yield action.at
         return
     yield from range(action.at, min(action.until or duration_us, duration_us), action.every)
+
+
+@contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Errors of what is done in it name the place."""
+    try:
+        yield
+    except ValueError as problem:
+        raise ValueError(f"{place}: {problem}") from None
+
+
+def _check_network(network: NetworkTable) -> None:
+    if network.reordering and not network.reorder:
+        raise ValueError('[network]: reordering needs `reorder`, how late such a packet is: write "5ms"')
+    with _at("[network]"):
+        line_of(network)
+
+
+def _check_costs(costs: CostsTable | None) -> None:
+    for key in () if costs is None else costs.__struct_fields__:
+        if not 0 <= getattr(costs, key) <= COST_MAX_US:
+            raise ValueError(
+                f"[costs]: {key} is {getattr(costs, key)}: write microseconds, from 0 to {COST_MAX_US}"
+            )
 
 
 def _check_places(document: Document) -> set[str]:
@@ -88,13 +91,19 @@ def _check_places(document: Document) -> set[str]:
             raise ValueError(f"{place}: count is {group.count}: write 1 or more")
         if group.zone and group.zone not in zones:
             raise ValueError(f"{place}: there is no zone {group.zone!r}; write it into zones.names")
-        _check_load(group.starve, group.clock_ppm, place)
+        with _at(place):
+            check_load(group.starve, group.clock_ppm)
+            check_tags(group.tags, LAST_NODE)
         names.append(group.name)
     for name in names:
         if not name or name in RESERVED or names.count(name) > 1 or " " in name or name[0].isdecimal():
             raise ValueError(
                 f"{name!r} cannot be the name of a group or zone: it must be one word that begins with no"
                 f" digit, is not {', '.join(RESERVED)}, and is not used twice"
+            )
+        if NODE.fullmatch(name):
+            raise ValueError(
+                f"{name!r} cannot be the name of a group or zone: nodes are called n0, n1 and so on"
             )
     held = sum(group_sizes(document.nodes, document.group).values())
     if held > document.nodes:
@@ -120,11 +129,33 @@ def _check_selector(selector: Selector, places: set[str], where: str) -> None:
             raise ValueError(f"{where}: no node, group or zone is called {part.place!r}")
 
 
-def _check_order(services: Sequence[object]) -> None:
-    for service in services:
-        selector: Selector = service.nodes  # type: ignore[attr-defined]
-        if any(part.in_order or part.place == "rest" for part in selector.parts):
-            raise ValueError(f"service {service.name!r}: `next` and `rest` mean nothing here")  # type: ignore[attr-defined]
+def _check_service(service: ServiceTable, places: set[str], most: int) -> None:
+    place = f"service {service.name!r}"
+    _check_selector(service.nodes, places, f"{place}, nodes")
+    if any(part.in_order or part.place == "rest" for part in service.nodes.parts):
+        raise ValueError(f"{place}: `next` and `rest` mean nothing here")
+    if not 1 <= service.count <= most:
+        raise ValueError(f"{place}: count is {service.count}: write 1 to {most} (settings.services_max)")
+    key = f"{service.name}-{service.count - 1}" if service.count > 1 else service.name or "key"
+    with _at(place):
+        check_service(service.name, key, service.port, service.tags, service.meta, service.weight)
+
+
+def _check_held(document: Document, most: int) -> None:
+    """That no node has more services than nodes may have, as far as it does not hang on chance."""
+    groups = [*document.group, *([] if document.group else [GroupTable(name="")])]
+    for group in groups:
+        own = {"all", group.name, group.zone}
+        counts = {
+            (service.name, service.count == 1): service.count
+            for service in document.service
+            if any(part.place in own and part.whole for part in service.nodes.parts)
+        }
+        if sum(counts.values()) > most:
+            raise ValueError(
+                f"[[service]]: a node has {sum(counts.values())} of them, and {most} is the most"
+                " (settings.services_max): lower a count"
+            )
 
 
 def _check_action(action: Action, place: str, document: Document, places: set[str]) -> None:
@@ -141,7 +172,10 @@ def _check_action(action: Action, place: str, document: Document, places: set[st
         for selector in value if isinstance(value, tuple) else (value,):
             if isinstance(selector, Selector):
                 _check_selector(selector, places, f"{place}, {key}")
-    _check_kind(action, place, document)
+    limits = LIMITS.get(type(action))
+    if limits is not None:
+        with _at(place):
+            limits(action, document)
 
 
 def _check_repetition(action: Action, place: str, duration_us: int) -> None:
@@ -152,40 +186,6 @@ def _check_repetition(action: Action, place: str, duration_us: int) -> None:
         raise ValueError(f"{place}: until comes before at")
     if (min(action.until or duration_us, duration_us) - action.at) // every > OCCURRENCES_MAX:
         raise ValueError(f"{place}: it would be done more than {OCCURRENCES_MAX} times: raise every")
-
-
-def _check_kind(action: Action, place: str, document: Document) -> None:
-    if isinstance(action, Join):
-        if not 1 <= action.count <= NODES_MAX or document.nodes + action.count > NODES_MAX:
-            raise ValueError(
-                f"{place}: count is {action.count}: at most {NODES_MAX} nodes in all, at least 1"
-            )
-        if action.group and action.group not in {group.name for group in document.group}:
-            raise ValueError(f"{place}: there is no group {action.group!r}")
-    elif isinstance(action, Flap):
-        if action.down <= 0 or action.up <= 0:
-            raise ValueError(f"{place}: down and up must be more than nothing")
-    elif isinstance(action, Partition):
-        if len(action.sides) < 1:
-            raise ValueError(f"{place}: sides is empty")
-    elif isinstance(action, Churn):
-        if not 0 < action.rate <= CHURN_RATE_MAX or action.services < 1:
-            raise ValueError(f"{place}: rate is a number a second above 0, services at least 1")
-    elif isinstance(action, UserEvent):
-        if not STAMP_BYTES <= action.size <= MAX_PAYLOAD_BYTES:
-            raise ValueError(
-                f"{place}: size is {action.size}: write {STAMP_BYTES} to {MAX_PAYLOAD_BYTES} bytes"
-            )
-    else:
-        factor = action.factor if isinstance(action, Starve) else 1
-        _check_load(factor, getattr(action, "ppm", 0), place)
-
-
-def _check_load(factor: int, ppm: int, place: str) -> None:
-    if not 1 <= factor <= STARVE_MAX:
-        raise ValueError(f"{place}: starving takes a factor from 1 (none) to {STARVE_MAX}")
-    if abs(ppm) > PPM_MAX:
-        raise ValueError(f"{place}: {ppm} parts in a million is no clock; write at most {PPM_MAX}")
 
 
 def _certain(action: Action) -> int:

@@ -10,10 +10,18 @@ from sim.host import Host
 from sim.links import Link
 from sim.world import World
 
-__all__ = ["Faults"]
+__all__ = ["PAIRS_MAX", "Faults", "too_many_pairs"]
 
 PAIRS_MAX = 1_000_000
 """Pairs of one action: cuts and links are kept pair by pair."""
+
+
+def too_many_pairs(senders: int, receivers: int) -> str:
+    """What is said of it."""
+    return (
+        f"{senders} x {receivers} pairs of nodes are too many to cut or link one by one:"
+        ' write do = "partition" or do = "network", or choose fewer'
+    )
 
 
 class Faults:
@@ -68,10 +76,7 @@ class Faults:
         self, senders: Sequence[Host], receivers: Sequence[Host], *, both: bool
     ) -> list[tuple[Host, Host]]:
         if len(senders) * len(receivers) > PAIRS_MAX:
-            raise ScenarioError(
-                f"{len(senders)} x {len(receivers)} pairs of nodes are too many to cut or link one by one:"
-                ' write do = "partition" or do = "network", or choose fewer'
-            )
+            raise ScenarioError(too_many_pairs(len(senders), len(receivers)))
         pairs = [(here, there) for here in senders for there in receivers if here is not there]
         if both:
             pairs = list(dict.fromkeys(pairs + [(there, here) for here, there in pairs]))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,16 @@ from sim.errors import ScenarioError
 from sim.latency import parse_duration
 from sim.scenario.actions import ACTIONS, Action, word
 from sim.scenario.changes import apply_changes
-from sim.scenario.checks import check, group_sizes
-from sim.scenario.schema import Document, GroupTable, NetworkTable, ServiceTable, ZonesTable
+from sim.scenario.checks import check
+from sim.scenario.limits import group_sizes
+from sim.scenario.schema import (
+    Document,
+    GroupTable,
+    NetworkTable,
+    ServiceTable,
+    ZonesTable,
+    keys_at,
+)
 from sim.scenario.settings import read_settings
 from sim.scenario.shipped import shipped_text
 from sim.scenario.toml import write_toml
@@ -25,6 +35,8 @@ from sim.scenario.values import reader
 __all__ = ["CONVERGED", "TOGETHER", "Scenario"]
 
 TOGETHER, CONVERGED, OVER = "together", "converged", "over "
+LIKE = 0.7
+"""How alike two words are, of 1, when one is taken for a slip of the other."""
 FILE_MAX_BYTES = 1 << 20
 """A scenario is written by hand; what is larger is another file."""
 
@@ -123,7 +135,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
             raise ScenarioError(f"{name}: [settings]: {problem}") from None
         try:
             stagger_us = _stagger(read.start)
-            check(read)
+            check(read, params)
         except ValueError as problem:
             raise ScenarioError(f"{name}: {problem}") from None
         return cls(
@@ -186,12 +198,18 @@ def _explain(problem: str, document: dict[str, Any]) -> str:
     where = where.rstrip("`").strip(".")
     place = _place(where, document)
     if "unknown field" in what:
-        what = what.replace("Object contains unknown field", "there is no key") + "; see SCHEMA.md"
+        what = what.replace("Object contains unknown field", "there is no key")
+        what += _instead(what.split("`")[1], keys_at(where, document))
     elif "missing required field" in what:
         what = what.replace("Object missing required field", "it needs the key")
     elif where.endswith(".do"):
         what += f": write one of {', '.join(map(word, ACTIONS))}"
     return f"{place}: {what}" if place else what
+
+
+def _instead(key: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1, LIKE)
+    return f"; do you mean `{near[0]}`?" if near else f"; there are {', '.join(known)}"
 
 
 def _place(where: str, document: dict[str, Any]) -> str:

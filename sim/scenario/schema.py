@@ -8,10 +8,19 @@ from msgspec import Struct
 
 from sim.processor import Costs
 from sim.refusals import Refusals
-from sim.scenario.actions import EVERYBODY, Action
+from sim.scenario.actions import ACTIONS, EVERYBODY, Action, word
 from sim.scenario.values import Delay, Duration, Selector, Share, Size
 
-__all__ = ["BurstTable", "CostsTable", "Document", "GroupTable", "NetworkTable", "ServiceTable", "ZonesTable"]
+__all__ = [
+    "BurstTable",
+    "CostsTable",
+    "Document",
+    "GroupTable",
+    "NetworkTable",
+    "ServiceTable",
+    "ZonesTable",
+    "keys_at",
+]
 
 
 COSTS = Costs()
@@ -107,3 +116,24 @@ class Document(Table, frozen=True, kw_only=True):
     settings: dict[str, Any] = {}
     costs: CostsTable | None = None
     action: tuple[Action, ...] = ()
+
+
+TABLES: dict[str, type[Table]] = {
+    "": Document,
+    "network": NetworkTable,
+    "network.burst": BurstTable,
+    "zones": ZonesTable,
+    "group": GroupTable,
+    "service": ServiceTable,
+    "costs": CostsTable,
+}
+
+
+def keys_at(path: str, document: dict[str, Any]) -> tuple[str, ...]:
+    """The keys that a table may have: of `network`, `group[1]` or, by its `do`, `action[0]`."""
+    name, _, number = path.rstrip("]").partition("[")
+    if name != "action":
+        return TABLES[name].__struct_encode_fields__
+    does = document["action"][int(number)]["do"]
+    keys = next(action.__struct_encode_fields__ for action in ACTIONS if word(action) == does)
+    return ("do", *keys)

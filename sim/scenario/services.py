@@ -9,7 +9,7 @@ from gossip.core.types import Verdict
 from sim.clock import SECOND
 from sim.host import Host
 from sim.scenario.actions import Check, Churn, Deregister, Register, Tags, UserEvent
-from sim.scenario.checks import STAMP_BYTES
+from sim.scenario.limits import STAMP_BYTES
 from sim.scenario.scene import Scene, Undo, is_open
 
 __all__ = ["check", "churn", "deregister", "has_service", "register", "tags", "user_event"]

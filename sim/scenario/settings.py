@@ -30,6 +30,10 @@ POSITIVE = (
 """Settings that mean nothing, or stop the protocol, when they are 0."""
 PACKET_MIN = 512
 """Bytes: less does not hold an accusation beside a ping."""
+PERIOD_MIN = 0.001
+"""Seconds: with less than a microsecond, time would not go on."""
+MOST = 1e9
+"""Of anything: thirty years of seconds."""
 
 
 def read_settings(table: dict[str, Any]) -> Params:
@@ -65,6 +69,10 @@ def _check(params: Params) -> None:
         value = getattr(params, name)
         if value < 0 or (value == 0 and name in POSITIVE):
             raise ValueError(f"{name} is {value}: write a number above 0")
+        if not value <= MOST:
+            raise ValueError(f"{name} is {value}: write a number up to {MOST:g}")
+    if params.period < PERIOD_MIN:
+        raise ValueError(f"period is {params.period}: write {PERIOD_MIN} (seconds) or more")
     if params.direct_min > params.direct_max:
         raise ValueError(f"direct_min ({params.direct_min}) is above direct_max ({params.direct_max})")
     if params.packet_bytes < PACKET_MIN:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import structs
-
 from sim.chance import derive
 from sim.host import Host
 from sim.journal import Teller
-from sim.links import Burst, Link, link
+from sim.links import Link
 from sim.processor import Costs
 from sim.scenario.crew import Crew
+from sim.scenario.lines import line_of
 from sim.scenario.scenario import Scenario
 from sim.scenario.schema import GroupTable, ZonesTable
 from sim.world import World
@@ -72,11 +71,7 @@ class Stage:
         """One more machine. It has the services of all, of its group and of its zone."""
         host = self._put_up(group)
         for service, numbers in zip(self.scenario.services, self._offered, strict=True):
-            parts = service.nodes.parts
-            if any(
-                part.place in {"all", group, host.zone} and part.count is None and part.share is None
-                for part in parts
-            ):
+            if any(part.place in {"all", group, host.zone} and part.whole for part in service.nodes.parts):
                 numbers.add(host.number)
         return host
 
@@ -109,20 +104,7 @@ class Stage:
 
     def line(self, **changes: Any) -> Link:
         """The link of `[network]` with changes to keys of that table; None changes nothing."""
-        given = {key: value for key, value in changes.items() if value is not None}
-        network = structs.replace(self.scenario.network, **given)
-        burst = network.burst
-        return link(
-            network.latency.latency,
-            network.loss,
-            network.duplication,
-            burst=None if burst is None else Burst(burst.enter, burst.leave, burst.loss),
-            reordering=network.reordering,
-            reorder_us=network.reorder,
-            bandwidth=network.bandwidth,
-            backlog=network.backlog,
-            mtu=network.mtu,
-        )
+        return line_of(self.scenario.network, **changes)
 
     def _put_up(self, group: str) -> Host:
         world, table = self.world, self._groups.get(group, PLAIN)

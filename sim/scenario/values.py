@@ -77,6 +77,11 @@ class Part:
         self.share = share
         self.in_order = in_order
 
+    @property
+    def whole(self) -> bool:
+        """Everybody who is there is meant, not some."""
+        return self.count is None and self.share is None
+
 
 class Selector:
     """Who is meant: several parts, of which everybody is meant once. `text` is how it was written."""

@@ -47,9 +47,9 @@ def read_side(said: str) -> Side:
         return Side(said, scenario)
     try:
         read = dict(parse_change(change) for change in BETWEEN_CHANGES.split(changes))
-    except ValueError as problem:
+        return Side(said, scenario.with_changes(read))
+    except (ValueError, ScenarioError) as problem:
         raise ScenarioError(f"{said}: {problem}") from None
-    return Side(said, scenario.with_changes(read))
 
 
 class Contest:

@@ -144,4 +144,8 @@ def _cells(scenarios: list[Scenario], common: dict[str, Any], grid: dict[str, li
         base = scenario.with_changes(common) if common else scenario
         for values in product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))
-            yield Cell(base.with_changes(settings) if settings else base, settings)
+            try:
+                yield Cell(base.with_changes(settings) if settings else base, settings)
+            except ScenarioError as problem:
+                said = ", ".join(f"{key}={value}" for key, value in settings.items())
+                raise ScenarioError(f"{said}: {problem}") from None

@@ -205,6 +205,16 @@ def test_a_comparison_tells_what_differs(capsys: pytest.CaptureFixture[str], pla
     assert not fields["false_deaths"]["differs"]
 
 
+@pytest.mark.parametrize("change", ["network.mtu=10", "settings.period=nan"])
+def test_a_side_that_cannot_be_is_told_in_a_line(
+    change: str, capsys: pytest.CaptureFixture[str], place: Path
+) -> None:
+    assert main(["compare", "small.toml", f"small.toml?{change}"]) == 2
+    _, err = _out(capsys)
+    assert err.startswith(f"gossip-sim: small.toml?{change}: ")
+    assert err.count("\n") == 1
+
+
 def test_a_comparison_that_changes_nothing_says_so(capsys: pytest.CaptureFixture[str], place: Path) -> None:
     """Tombstones live for hours: in 14 s it is all the same for how long."""
     other = "small.toml?name=other"

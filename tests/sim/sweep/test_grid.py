@@ -65,6 +65,11 @@ def test_a_grid_may_be_of_seeds_alone(tmp_path: Path) -> None:
         ('scenario = "small.toml"\n[grid]\nnodes = [3, 4, 3]', r"\[grid\] nodes: each value once"),
         ('scenario = "small.toml"\n[grid]\nnodes = [3, 0]', "small: .*node"),
         ('scenario = "small.toml"\n[grid]\nnetwork.lost = [0.1]', "lost"),
+        ('scenario = "small.toml"\n[grid]\nnetwork.mtu = [900, 10]', "network.mtu=10: small: .*an MTU is"),
+        (
+            'scenario = "small.toml"\n[grid]\nsettings.period = [1.0, nan]',
+            "settings.period=nan: .*period is nan",
+        ),
         ('scenario = "small.toml"\n[grid]\ngroup.rock.count = [1]', "rock"),
         ('scenario = "small.toml"\n[set]\nduration = "soon"', "soon"),
         (
