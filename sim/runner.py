@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from msgspec import Struct
 
+from gossip.errors import GossipError
 from sim.clock import SECOND
+from sim.errors import BrokenRunError
 from sim.journal import Teller
 from sim.results.percentiles import seconds
 from sim.results.recorder import Recorder
@@ -38,6 +41,10 @@ class Progress(Struct, frozen=True):
     running: int
     converged_share: float
     """Of the running nodes, in the last sample: those of one view, who hold just each other alive."""
+    warming_up: bool = False
+    """What is measured has not begun: `virtual_us` is what has passed until now."""
+    known_share: float = 0.0
+    """While it warms up: of all pairs of nodes, those of whom one knows the other."""
 
 
 def sample_us(nodes: int) -> int:
@@ -59,7 +66,7 @@ def run(
     Args:
         scenario: what is run.
         seed: of all randomness.
-        progress: is called after each sample, and before the run begins.
+        progress: is called after each sample, before the run begins, and each millisecond of warming up.
         codec: whether messages travel as real bytes; without, a run is faster, and its log hash another.
         samples_every_us: how far samples are apart; None: as `sample_us` says.
         trace: is given the story, line by line.
@@ -67,7 +74,8 @@ def run(
     On Ctrl-C (`KeyboardInterrupt`) the result is that of the part that was run, marked `interrupted`.
 
     Raises:
-        ScenarioError: if a scenario that starts converged does not converge, or asks too much of the world.
+        BrokenRunError: if a scenario that starts converged does not converge, or asks too much of the world;
+            with the result of the part that was run.
     """
     running = _Run(scenario, seed, codec, trace)
     interrupted = False
@@ -75,6 +83,8 @@ def run(
         running.go(progress, samples_every_us or sample_us(scenario.nodes))
     except KeyboardInterrupt:
         interrupted = True
+    except GossipError as problem:
+        raise BrokenRunError(str(problem), running.result(interrupted=True)) from problem
     return running.result(interrupted=interrupted)
 
 
@@ -103,7 +113,7 @@ class _Run:
         clock, recorder, director = self._world.clock, self._recorder, self._director
         if progress is not None:
             progress(self._progress())
-        director.warm_up()
+        director.warm_up(partial(self._tell_warming, progress))
         recorder.begin()
         self._begun = True
         director.begin()
@@ -124,6 +134,10 @@ class _Run:
 
     def result(self, *, interrupted: bool) -> Result:
         """What there is so far."""
+        if not self._begun:
+            self._recorder.begin()
+            self._director.introduce()
+            self._begun = True
         summary = self._summary(interrupted=interrupted)
         tables = self._recorder.finish()
         summary["truncated"] = self._recorder.truncated()
@@ -162,6 +176,25 @@ class _Run:
             node_us=recorder.lives.total_us(),
             running=len(self._world.running()),
             converged_share=recorder.views.converged_share,
+        )
+
+    def _tell_warming(self, progress: Callable[[Progress], None] | None) -> None:
+        if progress is None:
+            return
+        hosts = self._world.hosts
+        pairs = len(hosts) * (len(hosts) - 1)
+        known = sum(len(host.node.members) for host in hosts)
+        progress(
+            Progress(
+                virtual_us=self._world.clock.now_us,
+                duration_us=self._scenario.duration_us,
+                steps=self._world.clock.processed,
+                node_us=0,
+                running=len(hosts),
+                converged_share=0.0,
+                warming_up=True,
+                known_share=known / pairs if pairs else 1.0,
+            )
         )
 
     def _summary(self, *, interrupted: bool) -> dict[str, Any]:

@@ -33,11 +33,16 @@ class Pace:
         return time.perf_counter() - self._at >= every_s
 
     def words(self, progress: Progress) -> str:
-        """Virtual time, events and node-seconds a second, and the share that has converged."""
+        """Virtual time, events and node-seconds a second, what share has converged, or knows others."""
         now = time.perf_counter()
         wall_s = max(now - self._at, 1e-6)
         steps, node_us = progress.steps - self._steps, progress.node_us - self._node_us
         self._at, self._steps, self._node_us = now, progress.steps, progress.node_us
+        if progress.warming_up:
+            return (
+                f"warming up, {progress.virtual_us / SECOND:.2f} s so far, {progress.running} nodes,"
+                f" {steps / wall_s:,.0f} events/s, {progress.known_share:.0%} of all pairs know each other"
+            )
         return (
             f"{progress.virtual_us / SECOND:.1f} of {progress.duration_us / SECOND:g} s,"
             f" {progress.running} nodes, {steps / wall_s:,.0f} events/s,"
@@ -86,8 +91,8 @@ def _live(name: str) -> Iterator[Callable[[Progress], None]]:
             if pace.due(LIVE_EVERY_S):
                 bars.update(
                     task,
-                    total=progress.duration_us / SECOND,
-                    completed=progress.virtual_us / SECOND,
+                    total=None if progress.warming_up else progress.duration_us / SECOND,
+                    completed=0 if progress.warming_up else progress.virtual_us / SECOND,
                     words=pace.words(progress),
                 )
 

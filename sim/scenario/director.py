@@ -7,12 +7,13 @@ from functools import partial
 from typing import Any
 
 from sim.chance import derive
+from sim.clock import SECOND
 from sim.errors import ScenarioError
 from sim.scenario import actions, breaks, lives, services
-from sim.scenario.actions import Action, Lasting
+from sim.scenario.actions import Action, Lasting, word
 from sim.scenario.checks import occurrences
 from sim.scenario.scenario import CONVERGED
-from sim.scenario.scene import Scene, Undo
+from sim.scenario.scene import START, Scene, Undo
 from sim.scenario.schedule import Schedule
 from sim.scenario.stage import Stage
 from sim.scenario.witness import Witness
@@ -49,6 +50,8 @@ DEEDS: dict[type, Callable[[Scene, Any], Undo | None]] = {
     actions.UserEvent: services.user_event,
 }
 CONVERGE_LOOK_US = 10_000
+TELL_US = 1_000
+"""Of many nodes that start at once, this takes a second."""
 CONVERGE_LIMIT_US = 600_000_000
 """Ten minutes of virtual time: what has not converged then, does not."""
 
@@ -76,49 +79,63 @@ class Director:
         """When something is done next; None if never."""
         return self._schedule.next_us
 
-    def warm_up(self) -> None:
+    def warm_up(self, look: Callable[[], None] = lambda: None) -> None:
         """Put up all nodes; if they start converged, run until they are and have nothing left to tell.
 
+        Args:
+            look: is called every millisecond of it.
+
         Raises:
-            ScenarioError: if they do not converge.
+            ScenarioError: if they do not converge, or a node does not accept what it is given.
         """
         hosts = self._stage.put_up_all()
         if self._scenario.start != CONVERGED:
             return
         for host in hosts:
-            self._stage.launch(host)
+            self._scene.do(START, partial(self._stage.launch, host))
         while not self._is_at_rest():
             if self._clock.now_us >= CONVERGE_LIMIT_US:
                 raise ScenarioError(
                     f"{self._scenario.name}: the nodes do not come to one view within"
                     f' {CONVERGE_LIMIT_US // 1_000_000} s: write start = "together", or a better network'
                 )
-            self._clock.run(self._clock.now_us + CONVERGE_LOOK_US)
+            for _ in range(CONVERGE_LOOK_US // TELL_US):
+                look()
+                self._clock.run(self._clock.now_us + TELL_US)
         self.origin_us = self._clock.now_us
 
     def _is_at_rest(self) -> bool:
         world = self._stage.world
         return not any(host.node.queue for host in world.hosts) and world.converged()
 
-    def begin(self) -> None:
-        """From now on it is measured: let the witness know the nodes, and start those that do not run."""
-        scenario, scene, crew = self._scenario, self._scene, self._stage.crew
+    def introduce(self) -> None:
+        """Let the witness know the nodes, and which of them run."""
+        crew = self._stage.crew
         for host in crew.hosts:
             self._witness.added(host, crew.groups[host.number])
+        for host in crew.hosts:
+            if host.process is not None:
+                self._witness.started(host)
+
+    def begin(self) -> None:
+        """From now on it is measured: introduce the nodes, and start those that do not run."""
+        self.introduce()
+        scenario, scene, crew = self._scenario, self._scene, self._stage.crew
         for number, action in enumerate(scenario.actions):
             rng = derive(self._stage.world.seed, "action", number)
             for at_us in occurrences(action, scenario.duration_us):
-                self._schedule.at(self.origin_us + at_us, self._deed(action, rng))
+                place = f"action {number + 1} ({word(action)}) at {at_us / SECOND:g} s"
+                deed = partial(scene.do, place, self._deed(action, rng))
+                self._schedule.at(self.origin_us + at_us, deed)
         count = len(crew.hosts)
         for number, host in enumerate(list(crew.hosts)):
             if host.process is not None:
-                self._witness.started(host)
                 continue
             delay_us = scenario.stagger_us * number // count
             if delay_us:
                 scene.after(delay_us, partial(scene.launch, host))
             else:
-                scene.launch(host)
+                scene.do(START, partial(scene.launch, host))
         self._schedule.perform(self._clock.now_us)
 
     def pass_to(self, until_us: int) -> int:

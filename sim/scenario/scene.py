@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from gossip.core.types import Phase
+from gossip.errors import GossipError
+from sim.errors import ScenarioError
 from sim.host import Host
 from sim.scenario.crew import Crew
 from sim.scenario.faults import Faults
@@ -15,9 +18,10 @@ from sim.scenario.values import Selector
 from sim.scenario.witness import Witness
 from sim.world import World
 
-__all__ = ["Scene", "Undo", "has_agent", "is_down", "is_open"]
+__all__ = ["START", "Scene", "Undo", "has_agent", "is_down", "is_open"]
 
 Undo = Callable[[], None]
+START = "start of the nodes"
 
 
 class Scene:
@@ -32,6 +36,8 @@ class Scene:
         self.witness = witness
         self.rng = random.Random()
         """Of the action that is being done; set by the director."""
+        self.place = START
+        """Which action that is, for errors; what it has done later is done in its name too."""
         self.stamps = 0
         """User events sent so far."""
 
@@ -45,8 +51,20 @@ class Scene:
         return self.crew.choose(selector, self.rng, fits, others)
 
     def after(self, delay_us: int, deed: Callable[[], None]) -> None:
-        """Have a deed done that much later."""
-        self.schedule.at(self.world.clock.now_us + delay_us, deed)
+        """Have a deed done that much later, in the name of the action that is being done now."""
+        self.schedule.at(self.world.clock.now_us + delay_us, partial(self.do, self.place, deed))
+
+    def do(self, place: str, deed: Callable[[], None]) -> None:
+        """Do it in the name of that action.
+
+        Raises:
+            ScenarioError: if a node does not accept it, or it is too much; with the place.
+        """
+        self.place = place
+        try:
+            deed()
+        except GossipError as problem:
+            raise ScenarioError(f"{place}: {problem}") from problem
 
     def launch(self, host: Host) -> None:
         """Start the agent of a new machine."""
