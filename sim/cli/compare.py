@@ -18,10 +18,10 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 SEEDS = "0..9"
 RUNS_FILE, TABLE_FILE = "runs.jsonl", "compare.json"
 EXAMPLE = """examples:
-  gossip-sim compare rack-failure 'rack-failure?network.loss=0.1'
+  gossip-sim compare 'rack-failure?nodes=60' 'rack-failure?nodes=60,network.loss=0.1'
   gossip-sim compare 'steady?nodes=64' 'steady?nodes=64,settings.period=0.5' --seeds 0..19 --out period
 
-With --out each run is kept when it is done: after Ctrl-C the same command goes on from there.
+With ten seeds there are 20 runs: see with `gossip-sim run` how long one takes. With --out each run is kept when it is done: after Ctrl-C the same command goes on from there.
 """
 
 
@@ -89,8 +89,9 @@ def compare(options: argparse.Namespace) -> int:
 def _keep(contest: Contest, said: dict[str, Any], directory: Path, *, silent: bool) -> None:
     from sim.draw.overlay import overlay
     from sim.draw.story import Curves
+    from sim.results.store import write_file
 
-    (directory / TABLE_FILE).write_text(json.dumps(said, indent=2) + "\n")
+    write_file(directory / TABLE_FILE, [json.dumps(said, indent=2).encode(), b"\n"])
     sides = {
         f"{letter}: {side.said}": [Curves.of(pair[place]["curves"]) for pair in contest.pairs]
         for place, (letter, side) in enumerate(zip("AB", contest.sides, strict=True))

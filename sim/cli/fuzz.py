@@ -66,6 +66,7 @@ def fuzz(options: argparse.Namespace) -> int:
     """Run the batch; 1 if a seed failed or something was never met, 130 if interrupted."""
     from sim.farm.ledger import Ledger
     from sim.hunt.batch import Tally, run_batch
+    from sim.results.store import write_file
 
     tally = Tally(len(options.seeds), options.steps)
     with ExitStack() as stack:
@@ -82,12 +83,12 @@ def fuzz(options: argparse.Namespace) -> int:
             tally.end()
             outcomes.close()  # type: ignore[attr-defined]
     summary = tally.summary()
-    if options.out is not None:
-        (options.out / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     if options.json:
         print(json.dumps(summary))
     else:
         report(summary)
+    if options.out is not None:
+        write_file(options.out / SUMMARY, [json.dumps(summary, indent=2).encode(), b"\n"])
     if tally.interrupted:
         kept = f"; {options.out} has them, and the same command goes on from there" if options.out else ""
         print(f"gossip-sim: interrupted after {tally.seeds} of {tally.wanted} seeds{kept}", file=sys.stderr)

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from typing import cast
+from typing import NoReturn, cast
 
 from gossip.errors import ConfigError, GossipError
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GossipError as problem:
         return _failed(str(problem), USAGE if isinstance(problem, ConfigError) else FAILED)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        return _failed("interrupted", INTERRUPTED)
     except BrokenPipeError:
         # Whoever read our output has had enough. The interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,9 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, as all others are."""
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the program with status 2."""
+        self.exit(USAGE, f"gossip-sim: {message} (see `{self.prog} --help`)\n")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The whole tree of commands."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="gossip-sim",
         description="Run the real protocol in virtual time: scenarios, faults, published experiments.",
         epilog="`gossip-sim COMMAND --help` shows an example of each.",

@@ -52,7 +52,6 @@ def add(commands: Any) -> None:
 
 def replay(options: argparse.Namespace) -> int:
     """Tell the story; 1 if a rule broke."""
-    from sim.hunt.plan import save_plan
     from sim.hunt.story import Story
     from sim.hunt.trial import attempt
 
@@ -61,16 +60,35 @@ def replay(options: argparse.Namespace) -> int:
         plan = make_short(plan, options.budget)
     story = Story(plan, options.lines)
     outcome = attempt(plan, None if options.json else story)
-    if options.out is not None:
-        save_plan(plan, options.out)
     if options.json:
-        print(json.dumps(shown(outcome)))
+        print(json.dumps(shown(outcome)), flush=True)
     else:
         for line in story.tell(outcome):
             print(line)
-        if options.out is not None:
+        sys.stdout.flush()
+    if options.out is not None:
+        keep(plan, options.out, made=options.shrink)
+        if not options.json:
             print(f"the plan is in {options.out}: gossip-sim replay {options.out}")
     return 0 if outcome.passed else 1
+
+
+def keep(plan: Plan, path: Path, *, made: bool) -> None:
+    """Write the plan; one that was just `made` short, which took long, is shown if it cannot be written.
+
+    Raises:
+        StoreError: if it cannot be.
+    """
+    from gossip.errors import StoreError
+    from sim.hunt.plan import plan_text, save_plan
+
+    try:
+        save_plan(plan, path)
+    except StoreError as problem:
+        if not made:
+            raise
+        print(plan_text(plan), end="", file=sys.stderr)
+        raise StoreError(f"{problem}; the short plan is what stands above") from None
 
 
 def find_plan(text: str, steps: int) -> Plan:

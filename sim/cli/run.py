@@ -7,10 +7,11 @@ import contextlib
 import json
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sim.errors import MissingExtraError, ScenarioError
+from sim.errors import BrokenRunError, MissingExtraError, ScenarioError
 
 if TYPE_CHECKING:
     from sim.results.result import Result
@@ -24,6 +25,8 @@ EXAMPLE = """examples:
   gossip-sim run --nodes 64 --loss 5% --latency 0.2ms..1ms --crash 2@20s --duration 60s --seed 7
 """
 DONE, FAILED, INTERRUPTED = 0, 1, 130
+Asked: TypeAlias = tuple[str, str, Any]
+"""What was typed, and what it changes: the dotted path, and its value."""
 PROBE_BYTES = 65_536
 """What is written into the directory before the run begins, to see whether it can be."""
 
@@ -73,24 +76,31 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what the options say; 130 if it was interrupted."""
+    """Run what the options say; 130 if it was interrupted, 1 if it could not go on or not be kept."""
     from sim.cli.progress import shown
     from sim.runner import run as run_scenario
 
     scenario = read_scenario(options)
     if options.out is not None:
         check_directory(options.out)
+    status = DONE
     with shown(scenario.name, silent=options.json or options.quiet) as progress:
-        result = run_scenario(scenario, options.seed, progress=progress, codec=not options.no_codec)
-    interrupted = bool(result.summary["interrupted"])
-    if interrupted:
-        print("gossip-sim: interrupted; this is what came of it until then", file=sys.stderr)
-    problem = None if options.out is None else _keep(result, options.out)
-    print(_told(result, options))
-    if problem is not None:
-        print(f"gossip-sim: {problem}", file=sys.stderr)
-        return FAILED
-    return INTERRUPTED if interrupted else DONE
+        try:
+            result = run_scenario(scenario, options.seed, progress=progress, codec=not options.no_codec)
+        except BrokenRunError as problem:
+            result, status, said = problem.result, FAILED, f"{problem}; this is what came of it until then"
+    if status == DONE and result.summary["interrupted"]:
+        status, said = INTERRUPTED, "interrupted; this is what came of it until then"
+    if status != DONE:
+        print(f"gossip-sim: {said}", file=sys.stderr)
+    # Told before anything is written or drawn, which takes longer than some runs, and can fail.
+    print(_told(result, options), flush=True)
+    if options.out is not None:
+        kept = _keep(result, options.out)
+        if not options.json:
+            _tell_kept(options.out)
+        status = status or kept
+    return status
 
 
 def read_scenario(options: argparse.Namespace) -> Scenario:
@@ -102,16 +112,16 @@ def read_scenario(options: argparse.Namespace) -> Scenario:
     from sim.scenario.changes import parse_change
     from sim.scenario.scenario import Scenario
 
-    changes: dict[str, Any] = {}
+    asked: list[Asked] = []
     for flag, path in (("loss", "network.loss"), ("latency", "network.latency"), ("duration", "duration")):
         value = getattr(options, flag)
         if value is not None:
-            changes[path] = value
+            asked.append((f"--{flag} {value}", path, value))
     if options.nodes is not None:
-        changes["nodes"] = _number(options.nodes)
+        asked.append((f"--nodes {options.nodes}", "nodes", _number(options.nodes)))
     crashes = [_crash(text) for text in options.crash]
     try:
-        changes.update(parse_change(text) for text in options.set)
+        asked += [(f"--set {text}", *parse_change(text)) for text in options.set]
     except ValueError as problem:
         raise ScenarioError(f"--set: {problem}") from None
     if options.scenario is None:
@@ -121,8 +131,25 @@ def read_scenario(options: argparse.Namespace) -> Scenario:
     else:
         base = _find(options.scenario)
     if crashes:
-        changes = {"action": [*base.document.get("action", []), *crashes], **changes}
-    return base.with_changes(changes) if changes else base
+        typed = " ".join(f"--crash {text}" for text in options.crash)
+        asked.insert(0, (typed, "action", [*base.document.get("action", []), *crashes]))
+    return _changed(base, asked) if asked else base
+
+
+def _changed(base: Scenario, asked: Sequence[Asked]) -> Scenario:
+    """The scenario as the flags want it; if it cannot be so, the error begins with the flag at fault."""
+    try:
+        return base.with_changes({path: value for _, path, value in asked})
+    except ScenarioError as problem:
+        said = str(problem)
+    # What is said on the way there may be something else, which a later flag puts right.
+    for count, (typed, _, _) in enumerate(asked, 1):
+        try:
+            base.with_changes({path: value for _, path, value in asked[:count]})
+        except ScenarioError as problem:
+            if str(problem) == said:
+                raise ScenarioError(f"{typed}: {said}") from None
+    raise ScenarioError(said)
 
 
 def check_directory(directory: Path) -> None:
@@ -163,18 +190,29 @@ def _crash(text: str) -> dict[str, Any]:
     return {"at": when, "do": "crash", "nodes": int(count)}
 
 
-def _keep(result: Result, directory: Path) -> str | None:
-    """Save everything, and draw it; what went wrong, if something did."""
-    from sim.draw import draw_all
+def _keep(result: Result, directory: Path) -> int:
+    """Save everything, and draw it; the exit status, of what did not work being told."""
+    from sim.draw import DrawingInterruptedError, draw_all
 
+    problem, status = "", DONE
     try:
         result.save(directory)
-        draw_all(result, directory)
-    except MissingExtraError as problem:
-        print(f"gossip-sim: no pictures: {problem}", file=sys.stderr)
-    except OSError as problem:
-        return f"{directory}: {problem.strerror or problem}; what was written until then is whole"
-    return None
+        if result.summary["virtual_s"] or not result.summary["interrupted"]:
+            draw_all(result, directory)
+        else:
+            problem = "no pictures: there is nothing to be seen yet"
+    except MissingExtraError as missing:
+        problem = f"no pictures: {missing}"
+    except DrawingInterruptedError as interrupt:
+        problem, status = f"interrupted; not drawn: {', '.join(interrupt.left)}", INTERRUPTED
+    except KeyboardInterrupt:
+        problem, status = f"interrupted; the results in {directory} are not all there", INTERRUPTED
+    except OSError as full:
+        why = full.strerror or full
+        problem, status = f"{directory}: {why}; what was written until then is whole", FAILED
+    if problem:
+        print(f"gossip-sim: {problem}", file=sys.stderr)
+    return status
 
 
 def _told(result: Result, options: argparse.Namespace) -> str:
@@ -182,9 +220,10 @@ def _told(result: Result, options: argparse.Namespace) -> str:
         return json.dumps(result.summary)
     from sim.cli.summary import describe
 
-    text = describe(result.summary)
-    if options.out is not None:
-        with contextlib.suppress(OSError):
-            names = ", ".join(sorted(file.name for file in options.out.iterdir()))
-            text += f"\nkept in {options.out}: {names}"
-    return text
+    return describe(result.summary)
+
+
+def _tell_kept(directory: Path) -> None:
+    with contextlib.suppress(OSError):
+        names = ", ".join(sorted(file.name for file in directory.iterdir()))
+        print(f"kept in {directory}: {names}")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sim.draw.files import draw_all
+from sim.draw.files import DrawingInterruptedError, draw_all
 from sim.draw.overlay import overlay
 from sim.draw.story import Curves, curves_of
 
-__all__ = ["Curves", "curves_of", "draw_all", "overlay"]
+__all__ = ["Curves", "DrawingInterruptedError", "curves_of", "draw_all", "overlay"]

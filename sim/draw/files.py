@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +14,48 @@ from sim.draw.page import write_page
 from sim.draw.story import SECOND, Outcome, curves_of
 from sim.draw.style import save, styled
 
-__all__ = ["draw_all", "heading"]
+__all__ = ["DrawingInterruptedError", "draw_all", "heading"]
 
 NAME_LENGTH = 32
+PAGE = "replay.html"
+PICTURES = ("convergence", "load", "beliefs", "detection", "dissemination")
+"""In the order in which they are drawn; the last two as far as there is something to be seen."""
+
+
+class DrawingInterruptedError(KeyboardInterrupt):
+    """Ctrl-C; `left` are the files that are not there."""
+
+    def __init__(self, left: Sequence[str]) -> None:
+        super().__init__()
+        self.left = left
 
 
 def draw_all(result: Outcome, directory: Path | str) -> list[Path]:
     """Draw what there is to be seen of a run: `replay.html`, and plots as PNG and SVG; the files written.
 
-    `convergence`, `load` and `beliefs` always; `detection` if nodes failed; `dissemination` if something was
-    told. The directory is made. A file is there whole or not at all.
+    `convergence` and `load` always; `beliefs` if there are nodes; `detection` if nodes failed;
+    `dissemination` if something was told. The directory is made. A file is there whole or not at all.
 
     Raises:
         MissingExtraError: without matplotlib and numpy, after the page was written, which needs neither.
         OSError: if a file cannot be written.
+        DrawingInterruptedError: on Ctrl-C.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    tables = result.tables()
-    end_us = round(result.summary["virtual_s"] * SECOND)
-    beliefs = beliefs_of(tables, max(1, end_us))
-    written = [write_page(result, directory / "replay.html", tables, beliefs)]
-    with styled():
-        for name, figure in _figures(result, tables, beliefs):
-            written += save(figure, directory, name)
+    left = [PAGE, *PICTURES]
+    try:
+        tables = result.tables()
+        end_us = round(result.summary["virtual_s"] * SECOND)
+        beliefs = beliefs_of(tables, max(1, end_us))
+        written = [write_page(result, directory / PAGE, tables, beliefs)]
+        left.remove(PAGE)
+        with styled():
+            for name, figure in _figures(result, tables, beliefs):
+                written += save(figure, directory, name)
+                left.remove(name)
+    except KeyboardInterrupt:
+        raise DrawingInterruptedError(left) from None
     return written
 
 
@@ -54,7 +72,8 @@ def _figures(result: Outcome, tables: Any, beliefs: Beliefs) -> Iterator[tuple[s
     yield "convergence", plots.agreement(f"Convergence: {of}", curves, deeds)
     yield "load", plots.load(f"Load: {of}", curves, deeds)
     names = tables["nodes"]["name"]
-    yield "beliefs", beliefs_image(f"Held by the others: {of}", beliefs, names, curves.end_s)
+    if names:
+        yield "beliefs", beliefs_image(f"Held by the others: {of}", beliefs, names, curves.end_s)
     if curves.detection is not None:
         yield (
             "detection",

@@ -13,12 +13,22 @@ import msgspec
 from msgspec import Struct
 
 from gossip.core.params import LAN, Params
+from gossip.errors import StoreError
 from sim.errors import ScenarioError
 from sim.hunt.acts import AnyAct
 from sim.hunt.faults import Line, make_link
 from sim.hunt.stage import Stage
 
-__all__ = ["NODES_MAX", "NODES_MIN", "STEP_MS", "Plan", "load_plan", "make_stage", "save_plan"]
+__all__ = [
+    "NODES_MAX",
+    "NODES_MIN",
+    "STEP_MS",
+    "Plan",
+    "load_plan",
+    "make_stage",
+    "plan_text",
+    "save_plan",
+]
 
 STEP_MS = 100
 """Virtual milliseconds of a step."""
@@ -135,9 +145,17 @@ def save_plan(plan: Plan, path: Path) -> None:
     """Write a plan as JSON, an act a line.
 
     Raises:
-        OSError: if the file cannot be written.
+        StoreError: if the file cannot be written; with its name.
     """
+    try:
+        path.write_text(plan_text(plan))
+    except OSError as problem:
+        raise StoreError(f"{path}: {problem.strerror}; choose another file") from None
+
+
+def plan_text(plan: Plan) -> str:
+    """The plan as `load_plan` reads it."""
     head = msgspec.json.format(msgspec.json.encode(msgspec.structs.replace(plan, acts=())), indent=2).decode()
     acts = ",\n".join("    " + msgspec.json.encode(act).decode() for act in plan.acts)
     text = head.replace('"acts": []', f'"acts": [\n{acts}\n  ]') if acts else head
-    path.write_text(text + "\n")
+    return text + "\n"

@@ -24,7 +24,7 @@ def write_file(path: Path, chunks: Iterable[bytes]) -> Path:
     """Write a file that is there whole or not at all; its path.
 
     Raises:
-        OSError: if it cannot be written; what was begun is taken away.
+        OSError: if it cannot be written, with its name; what was begun is taken away.
     """
     partial = path.with_name(f".{path.name}.partial")
     try:
@@ -32,8 +32,10 @@ def write_file(path: Path, chunks: Iterable[bytes]) -> Path:
             for chunk in chunks:
                 file.write(chunk)
         partial.replace(path)
-    except BaseException:
+    except BaseException as problem:
         partial.unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            problem.filename = str(path)
         raise
     return path
 

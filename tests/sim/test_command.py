@@ -17,6 +17,7 @@ from sim.cli import main
 from sim.errors import MissingExtraError
 from sim.results.recorder import Recorder
 from sim.results.result import Result
+from sim.scenario.director import Director
 from sim.scenario.scenario import Scenario
 from sim.scenario.shipped import shipped_names, shipped_text
 
@@ -25,6 +26,10 @@ from sim.scenario.shipped import shipped_names, shipped_text
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures take a second; one test looks at them."""
     monkeypatch.setattr("sim.draw.draw_all", lambda *_: [])
+
+
+def interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def run(*arguments: str) -> int:
@@ -79,13 +84,28 @@ def test_a_run_for_people_is_aligned(capsys: pytest.CaptureFixture[str]) -> None
         (("--nodes", "3", "--set", "settings.peroid=1.0"), "do you mean 'period'"),
         (("nothing",), "no scenario is called 'nothing'"),
         (("nowhere.toml",), "nowhere.toml: No such file"),
-        (("steady", "--set", "network.losss=1"), "there is no key `losss`"),
+        (("steady", "--set", "network.losss=1"), "there is no key `losss`; do you mean `loss`?"),
+        (
+            ("steady", "--nodes", "9", "--set", "network.mtu=10"),
+            "--set network.mtu=10: steady: [network]: an MTU",
+        ),
+        (
+            ("--nodes", "3", "--set", "settings.period=nan"),
+            "--set settings.period=nan: run: [settings]: period",
+        ),
+        (
+            ("--nodes", "3", "--seed", "x"),
+            "argument --seed: invalid int value: 'x' (see `gossip-sim run --help`)",
+        ),
     ],
 )
 def test_impossible_settings_are_refused_in_words(
     arguments: tuple[str, ...], complaint: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*arguments) == 2
+    try:
+        assert run(*arguments) == 2
+    except SystemExit as ended:
+        assert ended.code == 2  # noqa: PT017 - argparse ends the program by itself
     error = capsys.readouterr().err
     assert complaint in error
     assert error.startswith("gossip-sim: ")
@@ -174,17 +194,62 @@ def test_a_disk_that_fills_up_costs_no_numbers(
 def test_an_interrupted_run_tells_and_keeps_what_came_of_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(recorder: Recorder) -> None:
+    def second(recorder: Recorder) -> None:
         if recorder.now_us == 2_000_000:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Recorder, "second", interrupt)
+    monkeypatch.setattr(Recorder, "second", second)
     assert run("--nodes", "3", "--json", "--out", str(tmp_path / "out")) == 130
     output = capsys.readouterr()
     summary = json.loads(output.out)
     assert (summary["interrupted"], summary["virtual_s"]) == (True, 2.0)
     assert "interrupted" in output.err
     assert Result.load(tmp_path / "out").summary["interrupted"] is True
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_what_no_node_accepts_ends_the_run_and_keeps_what_came_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How many services churn makes by chance is known when it makes them."""
+    churn = '[{at = "2s", do = "churn", rate = 50, services = 9}]'
+    limits = ("--set", "settings.services_max=2", "--set", f"action={churn}")
+    assert run("--nodes", "2", "--duration", "9s", "--json", *limits, "--out", str(tmp_path / "out")) == 1
+    output = capsys.readouterr()
+    summary = json.loads(output.out)
+    assert summary["interrupted"] is True
+    assert 2 < summary["virtual_s"] < 9
+    assert "gossip-sim: action 1 (churn) at 2 s: this node has 2 services; the limit is 2" in output.err
+    kept = Result.load(tmp_path / "out")
+    assert kept.summary == summary
+    assert len(kept.table("nodes")) == 2
+    assert "service_registered" in {event.kind for event in kept.events}
+
+
+def test_ctrl_c_while_it_warms_up_keeps_the_nodes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Director, "_is_at_rest", interrupt)
+    changes = ("--set", "start=converged", "--out", str(tmp_path / "out"))
+    assert run("--nodes", "4", "--json", *changes) == 130
+    output = capsys.readouterr()
+    assert json.loads(output.out)["virtual_s"] == 0
+    assert "interrupted; this is what came of it until then" in output.err
+    assert "no pictures" in output.err
+    assert Result.load(tmp_path / "out").tables()["nodes"]["name"] == ["n0", "n1", "n2", "n3"]
+
+
+def test_ctrl_c_while_pictures_are_drawn_says_what_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("sim.draw.plots.agreement", interrupt)
+    assert run("--nodes", "2", "--duration", "1s", "--quiet", "--out", str(tmp_path / "out")) == 130
+    output = capsys.readouterr()
+    assert output.out.startswith("scenario ")
+    assert "interrupted; not drawn: convergence, load, beliefs, detection, dissemination\n" in output.err
+    assert Result.load(tmp_path / "out").summary["interrupted"] is False
+    assert (tmp_path / "out" / "replay.html").exists()
 
 
 def test_ctrl_c_in_a_terminal_ends_with_the_summary(tmp_path: Path) -> None:
@@ -211,6 +276,17 @@ def test_progress_is_shown_in_plain_lines_where_there_is_no_terminal(
     assert "100% converged" in lines[-1]
     assert run("--nodes", "3", "--duration", "1s", "--quiet") == 0
     assert capsys.readouterr().err == ""
+
+
+def test_progress_tells_how_far_it_has_warmed_up(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_module, "PLAIN_EVERY_S", 0.0)
+    assert run("--nodes", "3", "--duration", "1s", "--set", "start=converged") == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "warming up" in line]
+    assert told[0].startswith("run: warming up, 0.00 s so far, 3 nodes, ")
+    assert told[0].endswith(" 0% of all pairs know each other")
+    assert told[-1].endswith(" 100% of all pairs know each other")
 
 
 def test_progress_is_live_on_a_terminal(

@@ -73,6 +73,11 @@ def test_a_run_that_was_interrupted_at_once_can_be_drawn(tmp_path: Path) -> None
     assert {path.name for path in draw_all(made(1, end_s=0.0), tmp_path)} == ALWAYS
 
 
+def test_a_run_that_has_no_nodes_yet_can_be_drawn(tmp_path: Path) -> None:
+    drawn = {path.name for path in draw_all(made(0, end_s=0.0), tmp_path)}
+    assert drawn == {name for name in ALWAYS if not name.startswith("beliefs")}
+
+
 def test_a_full_disk_leaves_no_half_picture(tmp_path: Path) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, hard))

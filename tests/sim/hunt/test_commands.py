@@ -136,6 +136,26 @@ def test_a_plan_of_ones_own(capsys: Capture, tmp_path: Path) -> None:
     assert "seed 4: 3 nodes, 0 acts" in capsys.readouterr().out
 
 
+def test_a_plan_that_cannot_be_written_is_told_all_the_same(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = tmp_path / "missing" / "plan.json"
+    replay = ["replay", "1", "--steps", "20"]
+    assert main([*replay, "--out", str(nowhere)]) == 1
+    told = capsys.readouterr()
+    assert "every rule held" in told.out
+    assert told.err == f"gossip-sim: {nowhere}: No such file or directory; choose another file\n"
+
+    monkeypatch.setattr("sim.cli.replay.make_short", lambda plan, _budget: plan)
+    assert main([*replay, "--shrink", "--json", "--out", "/dev/full"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["seed"] == 1
+    plan, _, problem = told.err.partition("gossip-sim: ")
+    assert problem.startswith("/dev/full: No space left on device; choose another file; the short plan")
+    (tmp_path / "rescued.json").write_text(plan)
+    assert load_plan(tmp_path / "rescued.json").steps == 20
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -149,7 +169,10 @@ def test_bad_arguments(arguments: list[str], words: str, capsys: Capture) -> Non
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert words in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert words in told
+    assert told.startswith("gossip-sim: argument ")
+    assert told.count("\n") == 1
 
 
 def test_what_is_neither_seed_nor_file(capsys: Capture, tmp_path: Path) -> None:
