@@ -18,7 +18,7 @@ from sim.chance import derive
 from sim.host import Host
 from sim.latency import Uniform
 from sim.meters import total
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, told
+from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, holds, told
 from sim.papers.peer import maker, peer_of
 from sim.papers.variant import memberlist
 from sim.world import World
@@ -247,7 +247,7 @@ PAPER = Paper(
     number=10,
     title="Bootstrap and anti-entropy",
     source="Rapid (Suresh et al. 2018), figure 5, tables 1 and 2",
-    cost="30 minutes",
+    cost_s=30 * MINUTE,
     tasks=tasks,
     work=work,
     judge=judge,

@@ -18,7 +18,7 @@ from sim.papers.lifeguard import ANOMALOUS, Cell, Interval, Model, Threshold, pe
 from sim.papers.lifeguard import play_threshold as play_once
 from sim.papers.lifeguard_interval import FREE_MS, MESSAGES_M, PUBLISHED_RUNS, TABLE_IV
 from sim.papers.lifeguard_threshold import TABLE_V
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, told
+from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, holds, told
 from sim.papers.settled import named
 
 __all__ = ["BLOCKED_MS", "PAPER", "Side", "decisive", "design", "work"]
@@ -224,7 +224,7 @@ PAPER = Paper(
     number=16,
     title="Detection beside SWIM and Lifeguard",
     source="the whole design of Dadgar et al., arXiv 1707.00788v2, section V; ours beside",
-    cost="7 hours",
+    cost_s=7 * HOUR,
     tasks=tasks,
     work=work,
     judge=judge,

@@ -15,7 +15,7 @@ from gossip.core.params import LAN
 from gossip.core.types import NodeId
 from sim.links import link
 from sim.papers.crews import LATENCY, gather
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, told
+from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, holds, told
 from sim.papers.settled import named
 
 __all__ = ["PAPER"]
@@ -104,7 +104,7 @@ PAPER = Paper(
     number=17,
     title="An hour of loss",
     source="asked of ours; SWIM and Lifeguard beside",
-    cost="1 hour",
+    cost_s=HOUR,
     tasks=tasks,
     work=work,
     judge=judge,

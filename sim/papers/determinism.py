@@ -1,4 +1,4 @@
-"""Experiment 15: one scenario and seed give one log, in any process of any interpreter; and how fast.
+"""Experiment 15: one scenario and seed give one log, in any process of any interpreter; and what it costs.
 
 Other interpreters are those of the checkout's `.venv*` and the `python3.x` on PATH that have what this
 package needs. What cannot be started is not compared, and the rows say what was.
@@ -14,13 +14,14 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from msgspec import Struct
 
 from sim.chance import derive
 from sim.latency import Uniform
-from sim.papers.paper import Budget, Outcome, Paper, Row, holds, told
+from sim.papers.costs import QUICK_SMALL, SMALL, interval_speed, pair_bytes
+from sim.papers.paper import MINUTE, Budget, Outcome, Paper, Row, holds, told
 from sim.world import World
 
 __all__ = ["PAPER", "play"]
@@ -35,34 +36,46 @@ SPEED_S = 60.0
 SPEED_RUNS = 3
 FASTEST = 10_000
 """Node-seconds a second that the simulator is meant to reach."""
+SLOWEST = 4_000
+"""The same in Lifeguard's Interval experiment."""
+PAIR_BYTES = 250
+"""What a node is meant to hold of a member at most, beyond the records that all nodes of a world share."""
 FORM_S = 60.0
 SETTLE_S = 10.0
 TIMEOUT_S = 600
+Kind: TypeAlias = Literal["hash", "speed", "interval", "bytes"]
+ONCE: tuple[Kind, ...] = ("interval", "bytes")
 WHO = "import sys; import sim.papers.determinism; print('.'.join(map(str, sys.version_info[:3])))"
 PLAY = "import sys; from sim.papers.determinism import play; print(play(int(sys.argv[1]), sys.argv[2]))"
 
 
 class Task(Struct, frozen=True):
-    """One run, in a process of its own; or, without an interpreter, the measurement of speed."""
+    """One run, in a process of its own; or a measurement, in this one."""
 
     version: str
     interpreter: str
     hash_seed: str
     seed: int
     quick: bool
+    kind: Kind = "hash"
 
     @property
     def key(self) -> str:
         quick = " quick" if self.quick else ""
-        if not self.interpreter:
-            return f"speed {self.version} seed={self.seed}{quick}"
+        if self.kind in ONCE:
+            return f"{self.kind} {self.version}{quick}"
+        if self.kind == "speed":
+            return f"{self.kind} {self.version} seed={self.seed}{quick}"
         return f"hash {self.version} PYTHONHASHSEED={self.hash_seed} seed={self.seed}{quick}"
 
 
 def tasks(budget: Budget) -> Sequence[Task]:
-    """All hash seeds with this interpreter, one with each other; two seeds of each block."""
+    """All hash seeds with this interpreter, one with each other; two seeds of each block; what it costs.
+
+    What is long, and hangs on the seed very little, is measured once.
+    """
     own = ".".join(map(str, sys.version_info[:3]))
-    result = []
+    result = [Task(own, "", "", 0, budget.quick, kind) for kind in ONCE]
     for block in budget.seeds:
         for seed in range(block * SEEDS, (block + 1) * SEEDS):
             result += [Task(own, sys.executable, hash_seed, seed, budget.quick) for hash_seed in HASH_SEEDS]
@@ -70,14 +83,18 @@ def tasks(budget: Budget) -> Sequence[Task]:
                 result += [
                     Task(version, path, HASH_SEEDS[-1], seed, budget.quick) for version, path in others()
                 ]
-        result.append(Task(own, "", "", block, budget.quick))
+        result.append(Task(own, "", "", block, budget.quick, "speed"))
     return result
 
 
 def work(task: Task) -> Any:
-    """The hash of the run's log; or node-seconds per second of processor time."""
-    if not task.interpreter:
+    """The hash of the run's log; or node-seconds per second of processor time; or `PairBytes`."""
+    if task.kind == "speed":
         return measure(task.seed, 2.0 if task.quick else SPEED_S)
+    if task.kind == "interval":
+        return interval_speed(quick=task.quick)
+    if task.kind == "bytes":
+        return pair_bytes(QUICK_SMALL if task.quick else SMALL)
     length = "quick" if task.quick else "whole"
     return _ask(task.interpreter, PLAY, str(task.seed), length, hash_seed=task.hash_seed)
 
@@ -165,8 +182,9 @@ def judge(budget: Budget, results: Mapping[str, Any]) -> Outcome:
     for task in tasks(budget):
         if task.key not in results:
             continue
-        if not task.interpreter:
+        if task.kind == "speed":
             speeds.append(results[task.key])
+        if task.kind != "hash":
             continue
         runs += 1
         versions.add(task.version)
@@ -188,16 +206,36 @@ def judge(budget: Budget, results: Mapping[str, Any]) -> Outcome:
             len(firsts) == len(hashes),
         ),
     ]
-    fastest = max(speeds) if speeds else None
-    name = "node-seconds a second, 128 nodes at rest, real bytes"
-    rows.append(holds(name, fastest, FASTEST, "at least", (fastest or 0.0) >= FASTEST, "of processor time"))
-    rows.append(told("memberlist, 128 nodes in one process, node-seconds a second", None, 3_000.0))
+    rows += _costs(speeds, {task.kind: results.get(task.key) for task in tasks(budget)})
     return Outcome(rows, [], list(NOTES))
+
+
+def _costs(speeds: Sequence[float], results: Mapping[str, Any]) -> list[Row]:
+    """What it takes of processor and memory; `results` by the kind of task, None for what is missing."""
+    fastest = max(speeds) if speeds else None
+    interval = results["interval"]
+    held = results["bytes"] or {"known": None, "pinged": None}
+    name = "node-seconds a second, 128 nodes at rest, real bytes"
+    slow = "node-seconds a second, Interval with C = 16, D = 8,192, I = 64, codec off"
+    small = "bytes per observer and member beyond shared records"
+    sizes = f"slope of tracemalloc's count from {SMALL} to {2 * SMALL} nodes"
+    return [
+        holds(name, fastest, FASTEST, "at least", (fastest or 0.0) >= FASTEST, "of processor time"),
+        told("memberlist, 128 nodes in one process, node-seconds a second", None, 3_000.0),
+        holds(
+            slow, interval, SLOWEST, "at least", (interval or 0.0) >= SLOWEST, "shipped core; processor time"
+        ),
+        *(
+            holds(f"{small}, {when}", size, PAIR_BYTES, "at most", (size or 0.0) <= PAIR_BYTES, sizes)
+            for when, size in (("just met", held["known"]), ("all have pinged all", held["pinged"]))
+        ),
+    ]
 
 
 NOTES = (
     "The hash is of every delivered message, with its instant and receiver, and of all events of all nodes.",
     "Speed depends on the machine and on what else runs there.",
+    "Once it has pinged a member, a node also holds round trips, and the coordinates that the other told.",
 )
 
 PAPER = Paper(
@@ -205,9 +243,8 @@ PAPER = Paper(
     number=15,
     title="Determinism and speed",
     source="this project's own promise",
-    cost="1 minute",
+    cost_s=MINUTE,
     tasks=tasks,
     work=work,
     judge=judge,
-    blocks=5,
 )

@@ -180,10 +180,9 @@ PAPER = Paper(
     number=5,
     title="Epidemic baselines",
     source="Demers et al. 1987, Tables 1-3; Pittel 1987; Karp et al. 2000",
-    cost="10 s",
+    cost_s=10,
     tasks=tasks,
     work=work,
     judge=judge,
     engine="theory",
-    blocks=5,
 )

@@ -15,7 +15,7 @@ from msgspec import Struct, structs
 from gossip.core.types import NodeId
 from sim.chance import derive
 from sim.latency import Uniform
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, told
+from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, holds, told
 from sim.papers.peer import Peer, crowd, maker, peer_of
 from sim.papers.variant import swim
 from sim.theory import swim as theory
@@ -155,10 +155,9 @@ PAPER = Paper(
     number=3,
     title="False suspicions under loss",
     source="SWIM (Das, Gupta, Motivala 2002), section 3.1",
-    cost="2 minutes",
+    cost_s=2 * MINUTE,
     tasks=tasks,
     work=work,
     judge=judge,
     engine="a variant of core's parts",
-    blocks=5,
 )

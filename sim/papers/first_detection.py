@@ -24,7 +24,7 @@ from sim.chance import derive
 from sim.clock import SECOND
 from sim.host import Host
 from sim.life import shipped
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, near, told
+from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, holds, near, told
 from sim.theory import ring, swim
 from sim.world import World
 
@@ -234,7 +234,7 @@ PAPER = Paper(
     number=1,
     title="First detection",
     source="SWIM (Das, Gupta, Motivala 2002), sections 3.1 and 4.3",
-    cost="6 minutes",
+    cost_s=6 * MINUTE,
     tasks=tasks,
     work=work,
     judge=judge,

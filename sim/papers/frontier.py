@@ -17,7 +17,7 @@ from gossip.core.params import LAN, PROFILES
 from sim.papers.detection import design
 from sim.papers.detection import work as play
 from sim.papers.lifeguard import Cell, Interval, Model, Threshold, percentile
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, told
+from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, told
 from sim.papers.settled import named
 from sim.papers.stress import TROUBLES, Stress, Trouble, stress
 
@@ -212,7 +212,7 @@ PAPER = Paper(
     number=18,
     title="Detection time against false positives",
     source="a grid of our settings, with SWIM's and Lifeguard's",
-    cost="6 hours",
+    cost_s=6 * HOUR,
     tasks=tasks,
     work=work,
     judge=judge,

@@ -11,7 +11,7 @@ from statistics import fmean, median
 from typing import Any
 
 from sim.papers.grey_faults import Engine, N, Task, work
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, near, told
+from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, holds, near, told
 
 __all__ = ["PAPER"]
 
@@ -204,7 +204,7 @@ PAPER = Paper(
     number=9,
     title="Grey network faults",
     source="Rapid (Suresh et al. 2018), figures 8 to 11",
-    cost="3 hours",
+    cost_s=3 * HOUR,
     tasks=tasks,
     work=work,
     judge=judge,

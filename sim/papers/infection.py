@@ -21,7 +21,7 @@ from sim.chance import derive
 from sim.clock import SECOND
 from sim.host import Host
 from sim.latency import Uniform
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, share, told
+from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, holds, share, told
 from sim.papers.peer import Peer, crowd, maker, peer_of
 from sim.papers.variant import Variant, memberlist, swim
 from sim.theory import convergence, infection
@@ -316,10 +316,9 @@ PAPER = Paper(
     number=4,
     title="Infection latency",
     source="SWIM (Das, Gupta, Motivala 2002), section 4.1 and figure 3b; Serf's convergence simulator",
-    cost="5 minutes",
+    cost_s=5 * MINUTE,
     tasks=tasks,
     work=work,
     judge=judge,
     engine="a variant of core's parts, theory, and the shipped core",
-    blocks=5,
 )

@@ -26,6 +26,7 @@ __all__ = [
     "AGENTS",
     "ANOMALOUS",
     "CONFIGS",
+    "TEST_S",
     "Cell",
     "Failure",
     "Interval",
@@ -166,13 +167,13 @@ def play_threshold(cell: Cell) -> Threshold:
     return Threshold([*_micro(first.values())], _micro(full), len(slow))
 
 
-def play_interval(cell: Cell) -> Interval:
-    """Anomalies until `TEST_S` have passed, and to the end of the one that is on then."""
+def play_interval(cell: Cell, test_s: float = TEST_S) -> Interval:
+    """Anomalies until `test_s` have passed, and to the end of the one that is on then."""
     bed = Bed(cell)
     while True:
         bed.halt()
         bed.world.run(cell.blocked_ms / 1_000)
-        if bed.passed >= TEST_S:
+        if bed.passed >= test_s:
             break
         bed.go_on()
         bed.world.run(cell.free_ms / 1_000)

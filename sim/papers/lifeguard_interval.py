@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sim.papers.lifeguard import ANOMALOUS, CONFIGS, Cell, Interval, Model, play_interval, spearman
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, share, told
+from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, holds, share, told
 
 __all__ = ["PAPER"]
 
@@ -308,7 +308,7 @@ PAPER = Paper(
     number=8,
     title="Lifeguard: false positives and load",
     source="Dadgar et al., arXiv 1707.00788v2, tables IV and VI, figures 2 and 3",
-    cost="2 hours",
+    cost_s=2 * HOUR,
     tasks=tasks,
     work=work,
     judge=judge,

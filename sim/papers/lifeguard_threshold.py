@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sim.papers.lifeguard import ANOMALOUS, CONFIGS, Cell, Threshold, percentile, play_threshold
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, share, told
+from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, holds, share, told
 
 __all__ = ["PAPER"]
 
@@ -194,7 +194,7 @@ PAPER = Paper(
     number=7,
     title="Lifeguard: latency of detection",
     source="Dadgar et al., arXiv 1707.00788v2, tables V and VII (latency)",
-    cost="30 minutes",
+    cost_s=30 * MINUTE,
     tasks=tasks,
     work=work,
     judge=judge,

@@ -16,7 +16,7 @@ from msgspec import Struct, structs
 from sim.chance import derive
 from sim.latency import Uniform
 from sim.meters import total
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, share, told
+from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, holds, share, told
 from sim.papers.peer import crowd, maker
 from sim.papers.variant import memberlist, swim
 from sim.theory import swim as theory
@@ -168,10 +168,9 @@ PAPER = Paper(
     number=2,
     title="Message load",
     source="SWIM (Das, Gupta, Motivala 2002), section 5 and figure 2",
-    cost="4 minutes",
+    cost_s=4 * MINUTE,
     tasks=tasks,
     work=work,
     judge=judge,
     engine="the shipped core; with loss a variant of core's parts",
-    blocks=5,
 )

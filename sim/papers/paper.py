@@ -13,7 +13,26 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-__all__ = ["Budget", "Curve", "Figure", "Outcome", "Paper", "Row", "Task", "holds", "near", "share", "told"]
+__all__ = [
+    "HOUR",
+    "MINUTE",
+    "Budget",
+    "Curve",
+    "Figure",
+    "Outcome",
+    "Paper",
+    "Row",
+    "Task",
+    "holds",
+    "near",
+    "share",
+    "told",
+]
+
+MINUTE, HOUR = 60, 3_600
+CHEAP_S = 5 * MINUTE
+FEW_BLOCKS = 5
+"""Of experiments one block of which takes less than `CHEAP_S`; of others, one."""
 
 
 class Budget(Struct, frozen=True):
@@ -101,8 +120,8 @@ class Paper(Struct, frozen=True):
     title: str
     source: str
     """Who published it, with section, table or figure."""
-    cost: str
-    """What one block takes, in words, on one core."""
+    cost_s: float
+    """What one block takes, about, in seconds of one core."""
     tasks: Callable[[Budget], Sequence[Any]]
     """The `Task`s, in an order that spreads well: long ones first."""
     work: Callable[[Any], Any]
@@ -110,10 +129,22 @@ class Paper(Struct, frozen=True):
     judge: Callable[[Budget, Mapping[str, Any]], Outcome]
     engine: str = "the shipped core"
     """What was run: the shipped core, a variant made of its parts, or theory."""
-    blocks: int = 1
-    """How many blocks are run if nobody says: five where one takes less than five minutes."""
     shares: tuple[str, ...] = ()
     """Experiments some of whose tasks are the same, key and all: what they have done is not done again."""
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks are run if nobody says."""
+        return FEW_BLOCKS if self.cost_s < CHEAP_S else 1
+
+    @property
+    def cost(self) -> str:
+        """`cost_s` in words."""
+        for unit, size in (("hour", HOUR), ("minute", MINUTE)):
+            if self.cost_s >= size:
+                count = round(self.cost_s / size)
+                return f"{count} {unit}{'s' if count > 1 else ''}"
+        return f"{self.cost_s:g} s"
 
 
 def near(quantity: str, ours: float | None, theirs: float, within: float, note: str = "") -> Row:

@@ -17,7 +17,7 @@ from gossip.core.types import NodeId
 from sim.chance import derive
 from sim.host import Host
 from sim.latency import Uniform
-from sim.papers.paper import Budget, Curve, Figure, Outcome, Paper, Row, holds, told
+from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, holds, told
 from sim.papers.peer import Peer, maker, peer_of
 from sim.papers.variant import Variant, swim
 from sim.world import World
@@ -189,10 +189,9 @@ PAPER = Paper(
     number=6,
     title="Suspicion under 10 % loss",
     source="SWIM (Das, Gupta, Motivala 2002), figure 4",
-    cost="2 minutes",
+    cost_s=2 * MINUTE,
     tasks=tasks,
     work=work,
     judge=judge,
     engine="a variant of core's parts",
-    blocks=5,
 )

@@ -184,9 +184,31 @@ def test_epidemics_in_small() -> None:
     assert all(math.isfinite(y) for curve in found.figures[0].curves for y in curve.y)
 
 
-def test_one_seed_one_log() -> None:
+def test_one_seed_one_log_and_what_it_costs() -> None:
     rows = rows_of(outcome("determinism"))
     assert rows["logs of one seed"].passed is True
     assert rows["logs of different seeds"].passed is True
     assert "3 runs of 2 seeds" not in rows["logs of one seed"].note
     assert play(1, "quick") == play(1, "quick") != play(2, "quick")
+    costs = [row for name, row in rows.items() if "Interval" in name or "per observer and member" in name]
+    assert [row.theirs for row in costs] == [4_000, 250, 250]
+    speed, known, pinged = (row.ours or 0.0 for row in costs)
+    assert speed > 0
+    assert 100 < known < pinged
+    assert all(row.passed is not None for row in costs)
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    rows = rows_of(find("determinism").judge(QUICK, {}))
+    assert {row.passed for row in rows.values()} == {None}
+
+
+def test_cheap_experiments_are_repeated() -> None:
+    papers = [find(name) for name in PAPERS]
+    assert {paper.blocks for paper in papers if paper.cost_s < 300} == {5}
+    assert {paper.blocks for paper in papers if paper.cost_s >= 300} == {1}
+    assert [paper.cost for paper in papers if paper.name in {"epidemics", "determinism", "frontier"}] == [
+        "10 s",
+        "6 hours",
+        "1 minute",
+    ]
