@@ -246,28 +246,34 @@ class Opener(Conversation):
             self.answer_offer(frame)
         elif isinstance(frame, Page):
             self.answer_page(frame, now)
-        elif isinstance(frame, Verdict):
+        elif isinstance(frame, Used):
+            if self.joining:
+                self.ground.ctx.gate.learn_used(frame.holders)
+            return
+        elif isinstance(frame, Verdict) and frame.reached:
             self.verdict = frame
-            if frame.reached:
-                return
+            return
+        else:
+            self._turned_away(frame, now)
+        if self.awaited <= 0 or self.problem:
+            self.ground.sessions.close(self.stream)
+            self._done(self, self.problem, now)
+
+    def _turned_away(self, frame: Frame, now: float) -> None:
+        """What keeps the two from talking, if that is what it says."""
+        if isinstance(frame, Verdict):
+            self.verdict = frame
             self.problem = "unreachable"
         elif isinstance(frame, Busy):
             self.busy = frame
             self.problem = "busy"
         elif isinstance(frame, Turned):
             self.problem = frame.reason
-        elif isinstance(frame, Used):
-            if self.joining:
-                self.ground.ctx.gate.learn_used(frame.holders)
-            return
         elif isinstance(frame, KeyGrant):
             # It can be talked to once it knows this key, which has to be put on disk first.
             self.ground.granted(frame, now)
             self.busy = Busy(KEY_DELAY_MS, ())
             self.problem = "busy"
-        if self.awaited <= 0 or self.problem:
-            self.ground.sessions.close(self.stream)
-            self._done(self, self.problem, now)
 
     def closed(self, reason: str, now: float) -> None:
         self.ground.sessions.unwatch(self.stream)
