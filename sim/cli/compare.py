@@ -21,7 +21,8 @@ EXAMPLE = """examples:
   gossip-sim compare 'rack-failure?nodes=60' 'rack-failure?nodes=60,network.loss=0.1'
   gossip-sim compare 'steady?nodes=64' 'steady?nodes=64,settings.period=0.5' --seeds 0..19 --out period
 
-With ten seeds there are 20 runs: see with `gossip-sim run` how long one takes. With --out each run is kept when it is done: after Ctrl-C the same command goes on from there.
+With ten seeds there are 20 runs: `gossip-sim run` shows how long one takes.
+With --out each run is kept when it is done: after Ctrl-C the same command goes on from there.
 """
 
 
