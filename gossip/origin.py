@@ -73,7 +73,8 @@ class Origin:
         params = _params(config)
         address = _advertised(config, bound)
         saved = store.saved
-        incarnation = max(saved.counter + 1, time.time_ns() // 1_000_000)
+        wall_ms = time.time_ns() // 1_000_000
+        incarnation = max(saved.counter + 1, wall_ms)
         floor = incarnation if saved.lost else saved.floor
         birth = saved.birth or incarnation
         ceiling = incarnation + LEASE
@@ -100,6 +101,7 @@ class Origin:
                 birth,
                 b"" if locksmith is None else locksmith.exchange_key,
                 warrant,
+                wall_ms,
             ),
             params,
             random.SystemRandom(),

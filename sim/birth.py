@@ -47,6 +47,7 @@ def bear(
         cluster=cluster,
         ephemeral=host.ephemeral,
         birth=disk.birth,
+        wall_ms=wall_ms,
         params=params,
         rng=rng,
         now=host.clock.read(now_us) / SECOND,

@@ -37,6 +37,7 @@ class Life(Struct, frozen=True):
     cluster: str
     ephemeral: bool
     birth: int
+    wall_ms: int
     params: Params
     rng: random.Random
     now: float
@@ -91,6 +92,7 @@ def shipped(life: Life, kind: type[Node] = Node) -> Node:
             ephemeral=life.ephemeral,
             birth=life.birth,
             warrant=life.warrant,
+            wall_ms=life.wall_ms,
             exchange_key=b"" if life.locksmith is None else life.locksmith.exchange_key,
         ),
         life.params,

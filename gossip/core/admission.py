@@ -288,7 +288,7 @@ class Admission:
             elif self._repair.is_full(len(self._introductions)):
                 self._sessions.write(stream, self._repair.busy())
                 self._sessions.close(stream)
-            elif self._handover.greet(stream, hello, record):
+            elif self._handover.greet(stream, hello, record, now):
                 self._introduce(stream, hello, record, source, now)
             return
         self._turn(stream, "the member record is malformed")

@@ -17,7 +17,7 @@ from gossip.core.context import Context
 from gossip.core.detector import Detector
 from gossip.core.intake import Intake
 from gossip.core.members import MemberTable
-from gossip.core.messages import Busy, Frame, Hello, KeyGrant, Listing, Offer, Page, Turned, Verdict
+from gossip.core.messages import Busy, Frame, Hello, KeyGrant, Listing, Offer, Page, Turned, Used, Verdict
 from gossip.core.records import Ban, Fact, MemberRecord
 from gossip.core.sessions import Sessions
 from gossip.core.sync import Digest, Held, join_hashes, split_hashes
@@ -28,6 +28,7 @@ __all__ = ["Conversation", "Ground", "Opener", "Server"]
 PAGE_BYTES = 49_152
 """Facts per page: about 25 ms of signatures to check at the other end, and then others' turn."""
 HAVES_MAX = 32_768
+USED_PER_FRAME = 8_192
 KEY_DELAY_MS = 250
 """Until a caller that was handed a key tries again."""
 
@@ -222,6 +223,7 @@ class Opener(Conversation):
     ) -> None:
         super().__init__(ground, 0, peer)
         self.address = address
+        self.joining = joining
         self.number = 0
         """For the caller's own use."""
         self.verdict: Verdict | None = None
@@ -244,10 +246,23 @@ class Opener(Conversation):
             self.answer_offer(frame)
         elif isinstance(frame, Page):
             self.answer_page(frame, now)
-        elif isinstance(frame, Verdict):
+        elif isinstance(frame, Used):
+            if self.joining:
+                self.ground.ctx.gate.learn_used(frame.holders)
+            return
+        elif isinstance(frame, Verdict) and frame.reached:
             self.verdict = frame
-            if frame.reached:
-                return
+            return
+        else:
+            self._turned_away(frame, now)
+        if self.awaited <= 0 or self.problem:
+            self.ground.sessions.close(self.stream)
+            self._done(self, self.problem, now)
+
+    def _turned_away(self, frame: Frame, now: float) -> None:
+        """What keeps the two from talking, if that is what it says."""
+        if isinstance(frame, Verdict):
+            self.verdict = frame
             self.problem = "unreachable"
         elif isinstance(frame, Busy):
             self.busy = frame
@@ -259,9 +274,6 @@ class Opener(Conversation):
             self.ground.granted(frame, now)
             self.busy = Busy(KEY_DELAY_MS, ())
             self.problem = "busy"
-        if self.awaited <= 0 or self.problem:
-            self.ground.sessions.close(self.stream)
-            self._done(self, self.problem, now)
 
     def closed(self, reason: str, now: float) -> None:
         self.ground.sessions.unwatch(self.stream)
@@ -290,6 +302,12 @@ class Server(Conversation):
     def __init__(self, ground: Ground, stream: StreamId, peer: NodeId) -> None:
         super().__init__(ground, stream, peer)
         self.must_answer = True
+
+    def tell_used(self) -> None:
+        """Tell a joiner which invitations are used up, before it is told of members."""
+        used = self.ground.ctx.gate.departed
+        for at in range(0, len(used), USED_PER_FRAME):
+            self.write(Used(tuple(used[at : at + USED_PER_FRAME])))
 
     def opened(self, now: float) -> None:
         """It was open from the start."""

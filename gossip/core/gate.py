@@ -16,6 +16,7 @@ can be made to tell it truly. So each node keeps whom it met first, with two rul
   known for long, for the same reason.
 
 Who has an invitation is never forgotten, and is kept on disk: a token is used up even when its node is gone.
+A joiner is told by its seed which were used by nodes that are no longer members, since no record tells it.
 
 What is left: a token used on both sides of a partition that lasts longer has two holders, each known to its
 side. All name both (`warrant_used`), and a ban of one ends it.
@@ -99,6 +100,22 @@ class Gate:
     def used(self) -> list[tuple[bytes, NodeId]]:
         """Which invitations are used, and by whom: what the disk should hold."""
         return [(key, holder.node) for key, holder in self._holders.items()]
+
+    @property
+    def departed(self) -> list[tuple[bytes, NodeId]]:
+        """Those of `used` that no record of a live member tells: what a joiner has to be told."""
+        found = []
+        for invitation, holder in self._holders.items():
+            member = self._table.get(holder.node)
+            if holder.node != self._table.me.id and (member is None or not member.is_live):
+                found.append((invitation, holder.node))
+        return found
+
+    def learn_used(self, holders: Iterable[tuple[bytes, NodeId]]) -> None:
+        """A seed tells a joiner which invitations are used. Of what is known here nobody is talked out."""
+        for invitation, node in holders:
+            if invitation not in self._holders and len(self._holders) < HOLDERS_MAX:
+                self._holders[invitation] = Holder(node, 0, float("-inf"))
 
     # -- admission ----------------------------------------------------------------------------
 

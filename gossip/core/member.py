@@ -174,6 +174,16 @@ class Member(Struct, eq=False, gc=False):
         """Whether it has acked a large datagram."""
         return self._seen.proven
 
+    @property
+    def is_at_home(self) -> bool:
+        """Whether it has acked a ping where its record says that it is."""
+        return self._seen.rtt is not None
+
+    def moved(self) -> None:
+        """Its record names another address: how far that is, and what reaches it, is not known."""
+        if self._seen is not _UNSEEN:
+            self._seen.rtt, self._seen.deviation, self._seen.proven = None, 0.0, False
+
     def sample_rtt(self, rtt: float) -> None:
         """Smooth a round trip in (Jacobson 1988: gains 1/8 and 1/4)."""
         seen = self.seen

@@ -135,8 +135,11 @@ class MemberTable:
         self._xor(member, member.fact.hash ^ fact.hash)
         if member is not self.me:
             self._unindex(member)
+        was_at = member.address
         member.fact = fact
         member.record = cast("MemberRecord", fact.body)
+        if member.address != was_at:
+            member.moved()
         if member is not self.me:
             self._index(member)
 

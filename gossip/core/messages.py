@@ -34,6 +34,7 @@ __all__ = [
     "PingRequest",
     "Report",
     "Turned",
+    "Used",
     "Verdict",
 ]
 
@@ -245,7 +246,7 @@ class KeyAsk(Struct, frozen=True, array_like=True, tag=25, gc=False):
 
 
 class KeyGrant(Struct, frozen=True, array_like=True, tag=26, gc=False):
-    """A cluster key, wrapped for one node. Signed over (recipient, mark, name, box)."""
+    """A cluster key, wrapped for one node. Signed over (recipient, mark, name, box, denied)."""
 
     record: Raw
     """The member record of who wrapped it."""
@@ -254,6 +255,17 @@ class KeyGrant(Struct, frozen=True, array_like=True, tag=26, gc=False):
     name: Short
     box: Annotated[bytes, Meta(max_length=128)]
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
+    denied: Annotated[bytes, Meta(max_length=65_536)] = b""
+    """Ids, 16 bytes each, of nodes that are banned where this comes from: they are not to have the key."""
+
+
+class Used(Struct, frozen=True, array_like=True, tag=27, gc=False):
+    """To a joiner: invitations that are used up by nodes that it will not hear of any more."""
+
+    holders: Annotated[
+        tuple[tuple[Annotated[bytes, Meta(min_length=17, max_length=32)], Id], ...], Meta(max_length=8_192)
+    ]
+    """The holder of each, as its warrant names it, and the node that used it."""
 
 
 Packet: TypeAlias = Ping | Ack | PingRequest | Report | NotMe | Gossip
@@ -270,6 +282,7 @@ Frame: TypeAlias = (
     | DialledBack
     | KeyAsk
     | KeyGrant
+    | Used
     | Ping
     | Ack
     | Gossip

@@ -137,7 +137,9 @@ class Node(Orders, Reads):
         self.keys = keys = Keys(locksmith)
         keys.is_excluded = self._gate.is_banned
         self._handover = Handover(ctx, table, self._own, self._sessions, keys)
-        self._rotation = Rotation(ctx, table, self._own, keys, self._handover, plan or Plan())
+        self._rotation = Rotation(
+            ctx, table, self._own, keys, self._handover, plan or Plan(), self_.wall_ms / 1_000 - now
+        )
         self._intake.met_keys = self._met_keys
         self._repair.readable = keys.readable
         self._repair.granted = self._handover.granted

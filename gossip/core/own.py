@@ -71,6 +71,8 @@ class Self(msgspec.Struct, frozen=True):
     """By which others wrap a cluster key for it; empty if it takes none."""
     warrant: bytes = b""
     """The authority's word for this node; empty if it needs none."""
+    wall_ms: int = 0
+    """What the wall clock shows at the start, ms since 1970; 0 if it tells nothing."""
 
 
 class Own:

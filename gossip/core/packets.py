@@ -128,7 +128,7 @@ class Packets:
         elif isinstance(frame, DialBack):
             self._examiner.asked(stream, frame, source, now)
         elif isinstance(frame, KeyAsk):
-            self._handover.asked(stream, frame)
+            self._handover.asked(stream, frame, now)
         else:
             self._ctx.count("frame_unexpected")
             self._sessions.close(stream)
@@ -154,8 +154,9 @@ class Packets:
         if ping.news:
             self._intake.take(ping.news, ping.sender, now)
             member = self._table.get(ping.sender)
-        # Nobody can have this node send more to an address than was sent from there, or claims to be.
-        is_proven = member is not None and member.address == source
+        # Nobody can have this node send more to an address than was sent from there, or claims to be: also
+        # not by a record of its own that names it.
+        is_proven = _is_proven(member, source)
         self._ctx.send(source, self._acked(ping, member) if is_proven else self._pings.small_ack(ping))
         if member is None:
             self._admission.heard_stranger(source)
@@ -163,9 +164,8 @@ class Packets:
             self._pings.met(member, ping.position)
 
     def _say_not_me(self, ping: Ping, source: Address, now: float) -> None:
-        """Prove who lives here now; to an address that is no known member's once it has answered a ping."""
-        member = self._table.get(ping.sender)
-        if member is not None and member.address == source:
+        """Prove who lives here now; where no known member has answered yet, once one has."""
+        if _is_proven(self._table.get(ping.sender), source):
             self._ctx.send(source, sign_not_me(self._ctx, ping, self._table.me.fact.raw))
         else:
             self._pings.send_back(ping, source, Stranger(self, ping, source), now)
@@ -255,6 +255,11 @@ class Packets:
             if agreed:
                 # Who holds my view has my record as I wrote it: a newer one is no former life's.
                 self._own.settled = True
+
+
+def _is_proven(member: Member | None, source: Address) -> bool:
+    """Whether what came from `source` comes from a member that has answered there."""
+    return member is not None and member.address == source and member.is_at_home
 
 
 class Stranger:

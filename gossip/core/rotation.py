@@ -4,8 +4,8 @@ Each node says in a record of its own which keys it holds (`KeyRecord`), and whi
 number, the *epoch*, and the mark of the *target*, the key that the change is to. The larger (epoch, target)
 counts everywhere. One node begins a change, with a key that it holds; from then on each acts by what it sees:
 
-    lacks the target     asks a live member that holds it. The key comes wrapped for the asker alone, and
-    signed holds the target     once every live member holds it, and nobody would be cut off, seals with it
+    lacks the target     asks a live member that holds it: it comes wrapped for the asker alone, and signed
+    holds the target     once every live member holds it, and nobody would be cut off, seals with it
     seals with it        once every live member does, and none is away that did not, retires older keys
 
 A key is said to be held only once it is on disk. All of it is in records, which outlive whoever wrote them,
@@ -14,7 +14,11 @@ the target is either live, and asks, or away, and is waited for until its tombst
 operator insists. It learns of the change when it comes back: whoever is called upon by a node that cannot be
 answered under the key of now hands it that key, if it knows the node from before (`handover`).
 
-Who is excluded (banned) is given no key, and not waited for.
+Who is excluded (banned) is given no key, and not waited for, and what it says of changes counts no more:
+which changes there are is looked up in the records of those who count, and kept nowhere else.
+
+Epochs are small numbers, and nobody believes one above the seconds since 1970 and a day. So whoever lies
+about them can always be outbid by one, and a newcomer need not ask anybody how large they may be.
 """
 
 from __future__ import annotations
@@ -39,10 +43,8 @@ __all__ = ["Plan", "Rotation"]
 
 LINGER_PERIODS = 10
 """After all seal with the target: what was sealed before has arrived, and who restarts is back."""
-EPOCHS_AHEAD = 1_024
-"""A change numbered higher above the last is nobody's who was away: it would end all later ones."""
-WANTED_MAX = 4
-"""Changes whose keys are asked for: whoever announces one that nobody has must not hide the others."""
+EPOCHS_AHEAD = 86_400
+"""So much higher than the seconds since 1970 an epoch may be: clocks differ."""
 ALONE_PERIODS = 10
 """A node that has begun and met nobody for so long is the whole cluster."""
 
@@ -59,10 +61,20 @@ class Plan(Struct, frozen=True):
 
 
 class Rotation:
-    """The cluster's keys, as one node takes part in changing them. Without a locksmith it does nothing."""
+    """The cluster's keys, as one node takes part in changing them. Without a locksmith it does nothing.
+
+    `wall` is by how much the wall clock, in seconds since 1970, was ahead of this node's at its start.
+    """
 
     def __init__(
-        self, ctx: Context, table: MemberTable, own: Own, keys: Keys, handover: Handover, plan: Plan
+        self,
+        ctx: Context,
+        table: MemberTable,
+        own: Own,
+        keys: Keys,
+        handover: Handover,
+        plan: Plan,
+        wall: float,
     ) -> None:
         self._ctx = ctx
         self._table = table
@@ -71,8 +83,9 @@ class Rotation:
         self._handover = handover
         handover.taken = self._taken
         self.plan = plan
-        self._wanted: dict[tuple[int, bytes], bool] = {}
-        """Changes whose keys are not here yet, by epoch and target; whether the operator insists."""
+        self._wall = wall
+        self._look_again_at = float("inf")
+        """When the smallest epoch that was refused will be believed."""
         self._saves = 0
         self._all_send_since = float("inf")
         self._alone_until = self._knows_all_from = float("inf")
@@ -116,7 +129,7 @@ class Rotation:
         """
         self.refuse(mark)
         if mark != self.plan.target:
-            highest = max((epoch for epoch, _ in self._wanted), default=0)
+            highest = max((record.epoch for record in self._larger(now)), default=0)
             self._adopt(max(self.plan.epoch, highest) + 1, mark, insists=False, now=now)
 
     def refuse(self, mark: bytes) -> None:
@@ -180,33 +193,47 @@ class Rotation:
         if (record.epoch, record.target) == (plan.epoch, plan.target):
             if record.insists and not plan.insists and plan.replaced:
                 self.insist()
-            return
-        if (record.epoch, record.target) < (plan.epoch, plan.target):
-            return
-        if plan.epoch and record.epoch > plan.epoch + EPOCHS_AHEAD:
-            self._ctx.count("key_plan_refused")
-            return
-        state = self._keys.state(record.target)
-        if state is KeyState.RETIRED:
-            return
-        if state is not None:
-            self._adopt(record.epoch, record.target, insists=record.insists, now=now)
-        else:
-            self._want(record, now)
+        elif self._is_larger(record):
+            if not self._is_believed(record, now):
+                self._ctx.count("key_plan_refused")
+                self._look_again_at = min(self._look_again_at, record.epoch - EPOCHS_AHEAD - self._wall)
+                return
+            state = self._keys.state(record.target)
+            if state is None:
+                self._ask_soon(now)
+            elif state is not KeyState.RETIRED:
+                self._adopt(record.epoch, record.target, insists=record.insists, now=now)
 
-    def _want(self, record: KeyRecord, now: float) -> None:
-        change = (record.epoch, record.target)
-        if change not in self._wanted and len(self._wanted) >= WANTED_MAX:
-            del self._wanted[min(self._wanted)]
-        self._wanted[change] = record.insists or self._wanted.get(change, False)
-        if not self._ctx.timers.is_set(Timer.KEYS):
-            # Not all at once: at first only one node has it.
-            self._ctx.timers.set(now + self._ctx.rng.random() * self._ctx.params.period, Timer.KEYS)
+    def _is_larger(self, record: KeyRecord) -> bool:
+        return (record.epoch, record.target) > (self.plan.epoch, self.plan.target)
+
+    def _is_believed(self, record: KeyRecord, now: float) -> bool:
+        return record.epoch <= now + self._wall + EPOCHS_AHEAD
+
+    def _larger(self, now: float) -> Iterator[KeyRecord]:
+        """What is said of larger changes than this node's, by whoever counts, be it away."""
+        for member in self._table:
+            record = keys_of(member)
+            if (
+                record is not None
+                and record.epoch
+                and self._is_larger(record)
+                and self._is_believed(record, now)
+                and not self._keys.is_excluded(member.id)
+            ):
+                yield record
+
+    def _meet_again(self, now: float) -> None:
+        """Look once more at what all say: what was too large to be believed may be so no longer."""
+        self._look_again_at = float("inf")
+        for member in self._table:
+            record = keys_of(member)
+            if record is not None:
+                self.met(member, record, now)
 
     def _adopt(self, epoch: int, target: bytes, *, insists: bool, now: float) -> None:
         replaced = tuple(mark for mark in self._keys.readable() if mark != target)
         self.plan = Plan(epoch, target, replaced, insists)
-        self._wanted = {change: said for change, said in self._wanted.items() if change > (epoch, target)}
         self._all_send_since = float("inf")
         self._was_there = True
         self.changed()
@@ -214,6 +241,8 @@ class Rotation:
 
     def review(self, now: float) -> None:
         """Go on with the change, if the time has come. Once a period."""
+        if now >= self._look_again_at:
+            self._meet_again(now)
         plan = self.plan
         if self._keys.locksmith is None or not plan.target:
             return
@@ -260,25 +289,39 @@ class Rotation:
 
     # -- keys that are not here -------------------------------------------------------------
 
+    def _ask_soon(self, now: float) -> None:
+        if not self._ctx.timers.is_set(Timer.KEYS):
+            # Not all at once: at first only one node has it.
+            self._ctx.timers.set(now + self._ctx.rng.random() * self._ctx.params.period, Timer.KEYS)
+
     def ask(self, now: float) -> None:
         """Ask a live member for a key that is wanted; until there is one that has it, again and again."""
-        if not self._wanted or self._keys.locksmith is None:
+        if self._keys.locksmith is None:
+            return
+        wanted = {record.target for record in self._larger(now) if self._keys.state(record.target) is None}
+        if not wanted:
             return
         self._ctx.timers.set(now + self._ctx.params.period * (0.5 + self._ctx.rng.random()), Timer.KEYS)
         having = [
-            (member, mark) for _, mark in self._wanted for member in self._others() if holds(member, mark)
+            (member, mark)
+            for member in self._others()
+            if (record := keys_of(member)) is not None
+            for mark, state in record.keys
+            if mark in wanted and state != KeyState.RETIRED
         ]
         if having:
+            # Whoever announces keys that nobody has cannot hide the others: more and more hold a real one.
             self._handover.ask(*having[self._ctx.rng.randrange(len(having))], now)
 
     def _taken(self, mark: bytes, sender: str, now: float) -> None:
         """A key has come from a member."""
         self._tell(f"took {self._keys.name(mark)} from {sender}")
         self.changed()
-        changes = [change for change in self._wanted if change[1] == mark]
-        if changes and max(changes) > (self.plan.epoch, self.plan.target):
-            epoch, target = max(changes)
-            self._adopt(epoch, target, insists=self._wanted[epoch, target], now=now)
+        changes = [record for record in self._larger(now) if record.target == mark]
+        if changes:
+            epoch = max(record.epoch for record in changes)
+            insists = any(record.insists for record in changes if record.epoch == epoch)
+            self._adopt(epoch, mark, insists=insists, now=now)
 
 
 def _has_retired(member: Member, mark: bytes) -> bool:

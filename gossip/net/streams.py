@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from gossip.errors import LimitError, RemoteProtocolError
-from gossip.net.addresses import family_of, is_loopback, plain
+from gossip.net.addresses import family_of, is_loopback, plain, site
 from gossip.net.stream import Stream, Volume, end_politely
 
 if TYPE_CHECKING:
@@ -218,8 +218,8 @@ class Streams:
         return sock, plain(sockaddr)
 
     async def _serve(self, sock: trio.socket.SocketType, source: Address) -> None:
-        host = source[0]
-        if self._sources[host] >= self._limit // SHARE and not is_loopback(host):
+        host = site(source[0])
+        if self._sources[host] >= self._limit // SHARE and not is_loopback(source[0]):
             # To end it politely would cost what there is too little of: whoever is here so often can wait.
             self._owner.count("stream_share")
             sock.close()

@@ -18,10 +18,15 @@ def sent_to(effects: list[Effect], address: Address) -> list[Packet]:
     return [each.message for each in effects if isinstance(each, Send) and each.address == address]
 
 
+def size(message: Packet) -> int:
+    return len(codec.encode(message))
+
+
 def talkative() -> tuple[Rig, Peer]:
-    """A node with a queue full of news, and a member of its."""
+    """A node with a queue full of news, and a member of its, which has answered where it lives."""
     rig = Rig()
     peer, *_ = rig.members(4)
+    rig.prove(peer)
     for number in range(20):
         rig.hear(peer, peer.say_service(f"service-with-a-long-name-{number}", 80))
     return rig, peer
@@ -54,17 +59,35 @@ def test_no_answer_to_a_foreign_address_is_longer_than_its_question(what: str, i
         rig.now += 0.1
         effects += rig.do(rig.node.tick)
     answers = sent_to(effects, VICTIM)
-    assert sum(len(codec.encode(each)) for each in answers) <= len(codec.encode(question))
+    assert sum(map(size, answers)) <= size(question)
 
 
 def test_an_ack_where_a_member_is_at_home_carries_news() -> None:
     rig, peer = talkative()
     other = rig.peer()
     rig.introduce(other)
+    rig.prove(other)
     (ack,) = sent_to(rig.feed(Ping(1, other.id, rig.id, HOME, VIEW, b"", ()), other), other.address)
     assert isinstance(ack, Ack)
     assert ack.news
     assert peer.id != other.id
+
+
+@pytest.mark.parametrize("what", list(asking(*talkative(), bytes(16))))
+@pytest.mark.parametrize("is_new", [True, False])
+def test_nor_where_a_member_only_says_that_it_is(what: str, is_new: bool) -> None:
+    """A record names any address: it is proven once a ping has been acked there, not after a change."""
+    rig, peer = talkative()
+    liar = rig.peer(address=VICTIM if is_new else None)
+    rig.introduce(liar)
+    if not is_new:
+        rig.prove(liar)
+        rig.hear(liar, liar.again(host=VICTIM[0], port=VICTIM[1]))
+    assert rig.member(liar).address == VICTIM
+    rig.run(0)
+    question = asking(rig, peer, liar.id)[what]
+    answers = sent_to(rig.feed(question, VICTIM), VICTIM)
+    assert sum(map(size, answers)) <= size(question)
 
 
 def test_who_lives_here_now_is_proven_to_a_stranger_once_it_has_answered() -> None:

@@ -159,6 +159,7 @@ def test_a_ping_for_another_is_not_acked() -> None:
     """Scenario 5: it is answered with the proof of who is here instead."""
     pinged = Pinged()
     rig, a = pinged.rig, pinged.a
+    rig.prove(a)
     ping = a.ping(b"z" * 16, seq=77)
     effects = rig.feed(ping, a)
     assert rig.sent(Ack, among=effects) == []

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from gossip.net.addresses import family_of, is_loopback, is_same, plain
+from gossip.net.addresses import family_of, is_loopback, is_same, plain, site
 
 
 @pytest.mark.parametrize(
@@ -52,3 +52,10 @@ def test_loopback() -> None:
     assert is_loopback("::1")
     assert not is_loopback("192.0.2.1")
     assert not is_loopback("localhost")
+
+
+def test_all_addresses_of_a_64_count_as_one_and_those_of_ipv4_each() -> None:
+    assert site("2001:db8:0:1::2") == site("2001:db8:0:1:ffff::") == site("2001:db8:0:1::2%eth0")
+    assert site("2001:db8:0:1::2") != site("2001:db8:0:2::2")
+    assert site("192.0.2.1") != site("192.0.2.2")
+    assert site("no address") == "no address"

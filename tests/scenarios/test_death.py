@@ -362,6 +362,7 @@ def test_a_ping_of_a_member_held_dead_is_acked_with_the_accusations() -> None:
     """Scenario 53."""
     rig = Rig()
     a, b, c = rig.members(3)
+    rig.prove(c)
     kill(rig, c, a, b)
     c.heard.clear()
     rig.feed(c.ping(seq=77), c)

@@ -9,9 +9,10 @@ from gossip.core.events import EventKind
 from gossip.core.keys import KeyState, keys_of
 from gossip.core.params import LAN
 from gossip.core.records import KeyRecord
-from gossip.core.rotation import LINGER_PERIODS, Plan
+from gossip.core.rotation import EPOCHS_AHEAD, LINGER_PERIODS, Plan
 from gossip.core.types import Status
 from gossip.errors import RefusedError
+from sim.birth import WALL_MS
 from sim.host import Host
 from sim.keys import Marks, mark, marks
 from sim.process import DISK_US
@@ -43,6 +44,12 @@ def rotate(world: World, host: Host, name: str = "next") -> None:
     safe(host).add(name)
     host.disk.keys = safe(host).save()
     host.do(lambda node, now: node.rotate(mark(name), now))
+
+
+def claim(liar: Host, epoch: int, target: bytes) -> None:
+    """Have it say that it takes part in such a change."""
+    lie = KeyRecord(b"", 1, "", epoch, target, False, ((FIRST, 1),))
+    liar.do(lambda node, _now: node._own.publish_keys(lie))
 
 
 def running(world: World) -> list[Host]:
@@ -138,7 +145,13 @@ def test_everybody_restarts_in_the_middle() -> None:
     for host in world.hosts:
         world.run(0.3)
         world.restart(host)
-    world.run_until(lambda: is_over(world), 60)
+    world.run_until(lambda: all_send(world), 60)
+    # Who was away before the change is known to nobody: all keep the old key, or the operator insists.
+    world.run(30)
+    if not is_over(world):
+        assert not any(host.node._rotation._was_there for host in world.hosts)
+        world.hosts[2].do(lambda node, now: node.insist(now))
+    world.run_until(lambda: is_over(world), 30)
     assert deaths(world) == []
 
 
@@ -281,16 +294,45 @@ def test_a_change_that_nobody_has_the_key_of_stands_in_no_other_ones_way() -> No
     world = cluster(6)
     liar = world.hosts[5]
     for number in range(8):
-        lie = KeyRecord(b"", 1, "", 1 + number, b"\xff" * 15 + bytes((number,)), False, ((FIRST, 1),))
-        liar.do(lambda node, _now, lie=lie: node._own.publish_keys(lie))  # type: ignore[misc]
+        claim(liar, 1 + number, b"\xff" * 15 + bytes((number,)))
         world.run(1)
     rotate(world, world.hosts[0])
     honest = [host for host in world.hosts if host is not liar]
     world.run_until(lambda: all(ring(host).get("next") for host in honest), 30)
-    far = KeyRecord(b"", 1, "", 2**40, b"\xff" * 16, False, ((FIRST, 1),))
-    liar.do(lambda node, _now: node._own.publish_keys(far))
+    claim(liar, 2**40, b"\xff" * 16)
     world.run(2)
     assert all(host.node.counters["key_plan_refused"] for host in honest)
+
+
+@pytest.mark.parametrize("epoch", [2**53 - 1, 2**40, WALL_MS // 1_000 + EPOCHS_AHEAD])
+def test_whoever_lies_about_epochs_is_outbid_by_all_and_by_newcomers_too(epoch: int) -> None:
+    """The highest number ended the agent that rotated next, and its restarts; newcomers believed any."""
+    world = cluster(5)
+    liar = world.hosts[4]
+    claim(liar, epoch, FIRST)
+    world.run(2)
+    late = world.add("late", seeds=[liar])
+    world.run(10)
+    rotate(world, world.hosts[0])
+    world.run_until(lambda: all_send(world), 40)
+    world.restart(world.hosts[0])
+    rotate(world, late, "another")
+    world.run_until(lambda: all_send(world, "another"), 40)
+
+
+def test_a_change_is_not_hidden_by_invented_ones_and_goes_on_when_their_author_is_banned() -> None:
+    world = cluster(6)
+    liar, honest = world.hosts[5], world.hosts[:5]
+    rotate(world, world.hosts[0])
+    for number in range(5):
+        claim(liar, 10 + number, b"\xff" * 15 + bytes((number,)))
+        world.run(0.05)
+    for host in honest:
+        host.node.keys.is_excluded = lambda node: node == liar.id
+    world.crash(liar, machine=True)
+    world.run_until(lambda: all(ring(host).get("next") == "sending" for host in honest), 60)
+    rotate(world, honest[1], "another")
+    world.run_until(lambda: all(ring(host).get("another") == "sending" for host in honest), 60)
 
 
 def test_a_node_that_has_just_begun_does_not_take_itself_for_the_cluster() -> None:

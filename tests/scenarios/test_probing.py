@@ -437,6 +437,7 @@ def test_a_suspect_refutes_in_the_same_exchange() -> None:
     """Scenario 15, the suspect's side: the ack carries the record that answers the accusation."""
     rig = Rig()
     a, b = rig.members(2)
+    rig.prove(a)
     before = rig.node.incarnation
     effects = rig.feed(a.ping(None, b.accuse(rig)), a)
     (ack,) = rig.sent(Ack, a, effects)

@@ -20,6 +20,7 @@ from gossip.api.http.shortcuts import Shortcuts
 from gossip.api.http.values import problem
 from gossip.core.types import is_loopback, show_address
 from gossip.errors import TransportError
+from gossip.net.addresses import site
 
 if TYPE_CHECKING:
     import ssl
@@ -210,14 +211,14 @@ class HttpServer:
 
     def _has_his_share(self, peer: str) -> bool:
         # Loopback is many programs.
-        return self._peers[peer] >= self._limit // SHARE and not self.checks_host
+        return self._peers[site(peer)] >= self._limit // SHARE and not self.checks_host
 
     def _begin(self, sock: socket.socket, peer: str) -> Conversation:
         line = Clear(sock) if self.tls is None else Sealed(sock, self.tls, self._pace, self.count)
         # Loopback is many programs, and limited by connections: gossip goes before each request anyway.
         conversation = Conversation(line, self, "" if self.checks_host or is_loopback(peer) else peer)
         self._open.add(conversation)
-        self._peers[peer] += 1
+        self._peers[site(peer)] += 1
         return conversation
 
     async def _run(self, conversation: Conversation, peer: str) -> None:
@@ -228,9 +229,10 @@ class HttpServer:
             _log.exception("http_failed")
         finally:
             self._open.discard(conversation)
-            self._peers[peer] -= 1
-            if not self._peers[peer]:
-                del self._peers[peer]
+            whose = site(peer)
+            self._peers[whose] -= 1
+            if not self._peers[whose]:
+                del self._peers[whose]
             self._ended.unpark_all()
 
     def _turn_away(self, sock: socket.socket, nursery: trio.Nursery) -> None:
