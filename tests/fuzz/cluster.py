@@ -10,14 +10,14 @@ from typing import Final
 
 import msgspec
 
-from gossip.core.effects import Close, Dial, SaveKeys, Send, Write
+from gossip.core.effects import Close, Dial, Resolve, SaveKeys, Send, Write
 from gossip.core.keys import KeyState
 from gossip.core.messages import DialBack, Gossip, Hello, KeyAsk, KeyGrant, Listing, Ping, PingRequest
 from gossip.core.node import Node, Self
 from gossip.core.params import LAN
 from gossip.core.records import Ban, Body, Fact, KeyRecord, MemberRecord, Opaque
 from gossip.core.rotation import EPOCHS_AHEAD, Plan
-from gossip.core.types import MAX_VERSION, Address, StreamId
+from gossip.core.types import MAX_VERSION, Address, Phase, StreamId
 from gossip.errors import GossipError, RemoteProtocolError
 from gossip.wire import codec
 from gossip.wire.keyring import Key, KeyRing
@@ -47,6 +47,8 @@ FITS: Final = 0.8
 """How often what has to fit others does."""
 STREAMS: Final = 8
 """That the node has dialled and that stay open for whatever the fuzzer says on them."""
+LIVE: Final = 3
+"""Peers of a world that is not spent."""
 _EPOCH: Final = 3
 """Of the change of keys that a world can begin in."""
 
@@ -62,6 +64,8 @@ class Kind(enum.IntEnum):
     """Two keys and an authority, who has invited it; nobody else is let in."""
     CHANGING = 3
     """As `KEYS`, in the middle of a change of keys: it seals with the new one already."""
+    JOINING = 4
+    """As `INVITED`, and it knows nobody yet: it has dialled its seed."""
 
 
 def _ring(kind: Kind) -> KeyRing:
@@ -98,13 +102,16 @@ class World:
         self.dialled: deque[tuple[StreamId, float]] = deque()
         """Streams that the node has opened, and when each times out."""
         self._saving = 0
-        for identity, address in zip(PEERS, ADDRESSES, strict=True):
+        known = () if kind is Kind.JOINING else zip(PEERS, ADDRESSES, strict=True)
+        for identity, address in known:
             said = Gossip(STRANGER.id, cast.facts_of(identity, address))
             self.node.receive(said, ("10.0.0.77", 7_946), self.now)
-        self.settle()
+        for _ in range(2):
+            # A seed is looked up, and then dialled.
+            self.settle()
 
     def _node(self, kind: Kind) -> Node:
-        who = Self("me", HOME, CLUSTER, {}, False, NOW - 9)
+        who = Self("me", HOME, CLUSTER, {}, False, NOW - 9, wall_ms=NOW)
         rng = random.Random(1)
         if not kind:
             return Node(self.me, who, LAN, rng, self.now, NOW, NOW + 65_536, 0)
@@ -119,8 +126,16 @@ class World:
             bans, used = (cast.AUTHORITY.ban(b"b" * 16, "gone", "", NOW),), cast.USED
         return Node(
             self.me, who, LAN, rng, self.now, NOW, NOW + 65_536, 0, locksmith=locksmith, plan=plan,
-            bans=bans, used=used, invited_only=kind is Kind.INVITED,
+            bans=bans, used=used, invited_only=kind in (Kind.INVITED, Kind.JOINING),
+            seeds=("seed",) if kind is Kind.JOINING else (),
         )  # fmt: skip
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether little can happen any more: the node is banned, or has left, or has nobody to speak to."""
+        members = self.node.members
+        out = self.me.id in members.bans or self.node.me.record.phase != Phase.RUNNING
+        return out or sum(member.is_live for member in members) < LIVE
 
     # ------------------------------------------------------------------------------------ what comes in
 
@@ -187,6 +202,8 @@ class World:
                     self.dialled = deque(each for each in self.dialled if each[0] != effect.stream)
             elif isinstance(effect, Dial):
                 self._dial(effect)
+            elif isinstance(effect, Resolve):
+                self.node.resolved(effect.seed, (ADDRESSES[0], ("10.0.0.9", 1)), "", self.now)
             elif isinstance(effect, SaveKeys):
                 self._saving = effect.number
 
@@ -292,17 +309,22 @@ class World:
         """Which keys somebody holds; number and mark of a change go together."""
         if rng.random() > FITS:
             return made
-        epoch = self.node.plan.epoch
-        near = (0, epoch, epoch + 1, epoch + EPOCHS_AHEAD, epoch + EPOCHS_AHEAD + 1, MAX_VERSION, made.epoch)
-        marks = rng.sample(MARKS, rng.randrange(len(MARKS) + 1))
-        states = (0, 0, 1, 2)
+        plan = self.node.plan
+        edge = NOW // 1_000 + EPOCHS_AHEAD
+        near = (*range(plan.epoch, plan.epoch + 4), plan.epoch + 1, edge - 1, edge, edge + 100, MAX_VERSION)
+        epoch = rng.choice(near)
+        target = self.mark(rng) if epoch else b""
+        marks = {target, *rng.sample(MARKS, rng.randrange(len(MARKS)))} - {b""}
+        keys = {mark: rng.choice((0, 0, 0, 2)) for mark in sorted(marks)}
+        if keys and rng.random() < FITS:
+            keys[rng.choice(list(keys))] = int(KeyState.SENDING)
         return msgspec.structs.replace(
             made,
-            version=NOW + rng.randrange(1_000),
+            version=NOW + rng.randrange(1_000) + rng.choice((0, 200_000)),
             key="",
-            epoch=min(rng.choice(near), MAX_VERSION),
-            target=b"" if rng.random() < 0.1 else self.mark(rng),
-            keys=tuple((mark, rng.choice(states)) for mark in marks),
+            epoch=min(epoch, MAX_VERSION),
+            target=target,
+            keys=tuple(keys.items()),
         )
 
     def sign(self, owner: Identity, content: bytes) -> bytes:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gossip.wire.keyring import Key
 
-__all__ = ["DEEDS", "Scene", "bent_deeds", "play", "read", "some_deeds"]
+__all__ = ["ANSWER", "DEEDS", "Scene", "bent_deeds", "play", "read", "some_deeds"]
 
 MAX_DEEDS: Final = 8
 WITHOUT: Final = 0.7
@@ -237,7 +237,6 @@ def _event(world: World) -> None:
 def _join(world: World) -> None:
     world.node.join(("seed",), world.now)
     world.settle()
-    world.node.resolved("seed", (ADDRESSES[0], ("10.0.0.9", 1)), "", world.now)
 
 
 DEEDS: Final[dict[str, Callable[[World], None]]] = {
@@ -274,6 +273,7 @@ DEEDS: Final[dict[str, Callable[[World], None]]] = {
 }
 """In the order of their numbers: a new one goes to the end, or inputs that are kept say something else."""
 _NAMES: Final = tuple(DEEDS)
+ANSWER: Final = _NAMES.index("answer")
 STORIES: Final = (
     ("unreadable", "answer"),
     ("unreadable", "answer", "saved", "wait"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -27,7 +28,7 @@ from gossip.api.lookups import Lookups
 from gossip.api.watch import Watches
 from gossip.config import load
 from gossip.config.access import Scope
-from gossip.core.messages import Frame, Packet
+from gossip.core.messages import Ack, Frame, KeyGrant, Listing, Packet, Verdict
 from gossip.errors import ConfigError, LimitError, RemoteProtocolError
 from gossip.wire.codec import encode
 from gossip.wire.frames import FrameReader
@@ -35,7 +36,7 @@ from tests.api.world import FakeAgent
 from tests.fuzz import bend, turns
 from tests.fuzz.cast import ADDRESSES
 from tests.fuzz.cluster import Kind, World
-from tests.fuzz.deeds import Scene, bent_deeds, play, read, some_deeds
+from tests.fuzz.deeds import ANSWER, Scene, bent_deeds, play, read, some_deeds
 from tests.fuzz.http import Speech, serve
 from tests.fuzz.questions import DnsQueries, Filters
 from tests.fuzz.schema import make
@@ -51,6 +52,8 @@ __all__ = ["RENEW", "TARGETS", "Target"]
 
 RENEW: Final = 256
 MAX_MESSAGES: Final = 6
+WORN: Final = 12
+"""Inputs for which a world is kept in which little can happen any more."""
 MEMORY: Final = Path("/dev/shm")
 """To write a file to a disk takes longer than to read settings from it."""
 _write = msgspec.msgpack.Encoder().encode
@@ -79,6 +82,8 @@ class Played:
     """Of what is said."""
     count = 1
     """Messages of one scene, at most."""
+    answers: tuple[Any, ...] = ()
+    """What a stream that the node has dialled may begin with."""
 
     def __init__(self) -> None:
         self._made: list[bytes] = []
@@ -86,6 +91,7 @@ class Played:
 
     def renew(self) -> None:
         self._worlds: dict[int, World] = {}
+        self._ages: Counter[int] = Counter()
         self._turn = 0
 
     def world(self, kind: int) -> World:
@@ -95,10 +101,20 @@ class Played:
             found = self._worlds[kind] = World(self._made, Kind(kind))
         return found
 
+    def _worn(self, kind: int) -> World:
+        """The same; a new one, if that was in use for a while and nothing is left of it."""
+        self._ages[kind] += 1
+        if self._ages[kind] > WORN and self.world(kind).is_spent:
+            del self._worlds[kind]
+            self._ages[kind] = 0
+        return self.world(kind)
+
     def fresh(self, rng: random.Random) -> bytes:
-        kind = rng.randrange(len(Kind))
+        kind, deeds = rng.randrange(len(Kind)), some_deeds(rng)
         said = [self._message(kind, rng) for _ in range(rng.randint(1, self.count))]
-        return _write(Scene(kind, some_deeds(rng), said))
+        if ANSWER in deeds and self.answers:
+            said[0] = encode(make(rng.choice(self.answers), self.world(kind), rng))
+        return _write(Scene(kind, deeds, said))
 
     def _message(self, kind: int, rng: random.Random) -> bytes:
         return encode(make(self.union, self.world(kind), rng))
@@ -139,7 +155,7 @@ class Played:
     def run(self, data: bytes) -> None:
         self._turn += 1
         scene = read(data)
-        world = self.world(scene.kind)
+        world = self._worn(scene.kind)
         play(world, scene.deeds, lambda answers: self.hear(world, scene.said, answers))
         world.pass_time(0.05)
 
@@ -167,6 +183,7 @@ class Frames(Played):
 
     union = Frame
     count = MAX_MESSAGES
+    answers = (KeyGrant, KeyGrant, Listing, Verdict, Ack)
 
     def joined(self, world: World, said: list[bytes]) -> bytes:
         return b"".join(self._sealed(world, said))
