@@ -25,7 +25,7 @@ from bench.arguments import counted, seconds
 from bench.fleet import Fleet, until
 from bench.stats import scaled, table
 from gossip.core.keys import KeyState
-from gossip.core.records import MemberRecord
+from gossip.core.records import MemberRecord, ServiceRecord
 from gossip.errors import RemoteProtocolError
 from gossip.wire.identity import Identity
 from gossip.wire.keyring import KeyRing, mark_of
@@ -42,6 +42,7 @@ SIZES = (100, 400, 1_200, 1_358)
 REPEATS = 5
 MICRO = "What sealing costs"
 LIVE = "What sealing costs agents"
+_WRITER = Identity(b"\x03" * 32, CLUSTER)
 ALLOWED = 1.2
 """Sealed against clear, in CPU and in detection time."""
 
@@ -103,6 +104,8 @@ def micro(count: int) -> list[list[str]]:
         ("refuse a replay", lambda size: _refuses_replay(_sealed(secret), _sealed(secret), size)),
         ("refuse a damaged one", lambda size: _refuses_damaged(_sealed(secret), _sealed(secret), size)),
         ("refuse a forged session", lambda size: _refuses_forged(_sealed(secret), _sealed(secret), size)),
+        ("sign a record of a service", lambda _size: _signs()),
+        ("read one, and check its signature", lambda _size: _verifies(count)),
         ("wrap a key for one, and unwrap it", lambda _size: _hands_on(secret)),
     ]
     return [[name, *(scaled(_timed(make, size, count)) for size in SIZES)] for name, make in makers]
@@ -169,6 +172,27 @@ def _refuses_damaged(sealer: Sealer, reader: Sealer, size: int) -> Callable[[], 
 def _refuses_forged(sealer: Sealer, reader: Sealer, size: int) -> Callable[[], object]:
     datagram = sealer.seal(os.urandom(size))
     return _refusing(reader, datagram[:2] + os.urandom(SESSION_BYTES) + datagram[18:])
+
+
+def _service(version: int) -> ServiceRecord:
+    tags, meta = ("primary", "v2"), {"zone": "eu-1", "protocol": "http"}
+    return ServiceRecord(_WRITER.id, version, "web-1", "web", "10.0.0.7", 8_080, tags, meta, 1)
+
+
+def _signs() -> Callable[[], object]:
+    return lambda: _WRITER.issue(_service(1))
+
+
+def _verifies(count: int) -> Callable[[], object]:
+    """Each another one: of a copy the signature is not looked at again."""
+    facts = iter([_WRITER.issue(_service(1 + number)).raw for number in range(count)])
+    reader = Identity(b"\x04" * 32, CLUSTER)
+
+    def verify() -> None:
+        if not reader.verify(reader.parse(next(facts)), _WRITER.public_key):
+            raise RuntimeError("a sound signature was refused")
+
+    return verify
 
 
 def _hands_on(secret: bytes) -> Callable[[], object]:

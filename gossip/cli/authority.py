@@ -75,7 +75,10 @@ def ban(options: Namespace, channel: Channel) -> int:
     raw = sign_ban(path, info["cluster"], node, name, options.reason)
     channel.call("agent.ban", {"record": raw.hex()})
     say(f"banned {plain(name or node)}: no agent listens to it any more, and it keeps what it knows")
-    say("it can still read what is sealed with the keys it has: change them with 'gossip keys rotate'")
+    if info["sealing"].startswith("clear"):
+        say("it can still read all that the agents say, which is in clear: see 'gossip keygen'")
+    else:
+        say("it can still read what is sealed with the keys it has: change them with 'gossip keys rotate'")
     return 0
 
 

@@ -66,7 +66,7 @@ def explain(problem: str, where: str) -> str:
         "timeout": f"no answer from {where}",
         "unreachable": f"no route to {where}",
         "reset": f"{where} broke the connection off",
-        "eof": f"{where} broke the connection off, as one with another key or none does",
+        "eof": f"{where} broke the connection off, as one of another cluster, with another key or none does",
         "malformed": f"{where} does not speak this protocol, or is of another cluster",
     }
     return words.get(problem, problem)

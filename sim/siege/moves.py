@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from gossip.core.keys import keys_of
 from gossip.core.members import Member
 from gossip.core.messages import (
     Ack,
@@ -20,6 +21,7 @@ from gossip.core.messages import (
     Frame,
     Gossip,
     Hello,
+    KeyAsk,
     Listing,
     NotMe,
     Offer,
@@ -29,6 +31,7 @@ from gossip.core.messages import (
     Report,
 )
 from gossip.core.records import (
+    KEY_MARK_BYTES,
     Accusation,
     Ban,
     Body,
@@ -40,6 +43,7 @@ from gossip.core.records import (
     StatusRecord,
 )
 from gossip.core.types import MAX_VERSION, NodeId
+from sim.birth import WALL_MS
 from sim.siege.rogue import Rogue
 
 __all__ = ["MOVES", "Move"]
@@ -248,6 +252,26 @@ def hold_streams(rogue: Rogue, others: Sequence[Member], dice: random.Random) ->
     rogue.call(victim.address, hello, page, page, page)
 
 
+def claim_keys(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Changes of keys that nobody has begun, with the numbers of any time, to keys that nobody has."""
+    known = [mark for other in others if (record := keys_of(other)) for mark, _ in record.keys]
+    told = max((record.epoch for other in others if (record := keys_of(other))), default=0)
+    today = (WALL_MS + int(1_000 * dice.uniform(0.0, 2 * 86_400))) // 1_000
+    epoch = dice.choice((1, max(1, told), told + 1, told + 1_000, today, 1 << 40, MAX_VERSION))
+    rogue.claim(epoch, dice.choice([*known, dice.randbytes(KEY_MARK_BYTES)]), insists=dice.random() < 0.3)
+
+
+def hand_keys(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Ask for keys as itself and as others, and hand out what is none, asked or not."""
+    rogue.lies_of_keys = dice.random() < 0.5
+    for victim in dice.sample(others, min(len(others), 3)):
+        name = dice.choice((rogue.me, dice.choice(others)))
+        record = keys_of(victim)
+        mark = dice.choice([bytes(KEY_MARK_BYTES), *(mark for mark, _ in (record.keys if record else ()))])
+        ask = KeyAsk(name.id, name.fact.raw, mark)
+        rogue.call(victim.address, dice.choice((ask, rogue.grant(victim.id, mark))), end=dice.random() < 0.5)
+
+
 def rest(_rogue: Rogue, _others: Sequence[Member], _dice: random.Random) -> None:
     """Behave."""
 
@@ -256,7 +280,8 @@ MOVES: Final[dict[str, Move]] = {
     move.__name__: move
     for move in (
         *(accuse, accuse_one, accuse_wrongly, accuse_by_phantoms, imagine_members, squat, leap, replay),
-        *(forge, flood, events, answer_for_others, pretend, help_wrongly, sync_wrongly, hold_streams, rest),
+        *(forge, flood, events, answer_for_others, pretend, help_wrongly, sync_wrongly, hold_streams),
+        *(claim_keys, hand_keys, rest),
     )
 }
 

@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from gossip.core.effects import Close, Dial, Effect, Send, Write
-from gossip.core.messages import Ack, Frame, NotMe, Packet, Ping, PingRequest, Report
+from gossip.core.messages import Ack, Frame, KeyAsk, KeyGrant, NotMe, Packet, Ping, PingRequest, Report
 from gossip.core.node import Node
 from gossip.core.pings import sign_not_me
-from gossip.core.records import Body, Fact, MemberRecord, Notary
+from gossip.core.records import MAX_KEYS, Body, Fact, KeyRecord, MemberRecord, Notary
 from gossip.core.types import Address, NodeId, StreamId
 from sim.chance import derive, derive_bytes
 from sim.notary import Archive, StandIn
@@ -47,6 +47,8 @@ class Rogue(Node):
         """The highest version that it has used for facts of its own making."""
         self.lies_as_helper = False
         self.lies_of_place = False
+        self.lies_of_keys = False
+        """It hands on boxes in which there is no key."""
         self.is_mute = False
         """It answers no ping."""
 
@@ -75,6 +77,9 @@ class Rogue(Node):
     def stream_received(self, stream: StreamId, frame: Frame, now: float) -> None:
         """As the core, keeping what it hears."""
         self.heard.extend(getattr(frame, "news", ()))
+        if isinstance(frame, KeyAsk) and self.lies_of_keys:
+            self.write(stream, self.grant(frame.sender, frame.mark))
+            return
         super().stream_received(stream, frame, now)
 
     def drain(self) -> list[Effect]:
@@ -129,6 +134,17 @@ class Rogue(Node):
     def not_me(self, ping: Ping) -> NotMe:
         """Its answer to a ping that was meant for another."""
         return sign_not_me(self._ctx, ping, self.me.fact.raw)
+
+    def claim(self, epoch: int, target: bytes, *, insists: bool) -> None:
+        """Say that it takes part in such a change of keys, and holds the key."""
+        held = [(key.mark, int(key.state)) for key in self.keys.held() if key.mark != target]
+        keys = (*held, (target, 0))[-MAX_KEYS:]
+        self._own.publish_keys(KeyRecord(self.id, 1, "", epoch, target, insists, keys))
+
+    def grant(self, recipient: NodeId, mark: bytes) -> KeyGrant:
+        """A key for somebody, that is none."""
+        box, denied = self.dice.randbytes(80), recipient + self.dice.randbytes(32)
+        return KeyGrant(self.me.fact.raw, recipient, mark, "k", box, self.dice.randbytes(64), denied)
 
     def own(self, **changes: Any) -> Fact:
         """A member record of its own, at any version."""

@@ -2,7 +2,7 @@
 
 What must hold: nobody honest is declared dead or gone by anybody honest that was not so in the other run
 (and without loss nobody at all); every table of every honest node stays within its bound; when the rogue is
-gone, the honest hold one view again, of themselves and what they offer.
+gone, the honest hold one view again, of themselves and what they offer, and change their key as ever.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import NamedTuple
 
 from gossip.core.events import Event, EventKind
 from gossip.core.node import Node
+from gossip.errors import RefusedError
 from sim.chance import derive
 from sim.host import Host
 from sim.hunt import tables
 from sim.hunt.bounds import check_bounds
 from sim.hunt.errors import BrokenRuleError
 from sim.hunt.inside import Inside
+from sim.keys import Marks, mark, marks
 from sim.life import Life, shipped
 from sim.siege.moves import MOVES
 from sim.siege.rogue import Rogue
@@ -96,7 +98,12 @@ class Field:
     def __init__(self, task: Besieged, *, hostile: bool) -> None:
         self.task = task
         self.world = World(
-            task.seed, loss=task.loss, codec=False, keep_events=False, invited_only=task.invited
+            task.seed,
+            loss=task.loss,
+            codec=False,
+            keys=marks(),
+            keep_events=False,
+            invited_only=task.invited,
         )
         self.hostile = hostile
         self.honest = self.world.grow(task.nodes - 1)
@@ -125,7 +132,10 @@ class Field:
         world.run(WARM_UP_S)
         dice = derive(self.task.seed, "moves")
         insides = [Inside(host.node) for host in self.honest]
-        for step in range(round(self.task.seconds / STEP_S)):
+        steps = round(self.task.seconds / STEP_S)
+        for step in range(steps):
+            if step == steps // 2:
+                self._change_key("meanwhile")
             if self.hostile:
                 self._move(dice.choice(list(MOVES)))
             world.run(STEP_S)
@@ -137,6 +147,26 @@ class Field:
             return
         world.crash(self.rogue, machine=True)
         world.run_until(self._is_well, CALM_S, step=0.5)
+        world.run_until(lambda: self._change_key("afterwards"), CALM_S, step=1.0)
+        world.run_until(lambda: all(map(self._seals_with_the_last, self.honest)), CALM_S, step=0.5)
+
+    def _change_key(self, name: str) -> bool:
+        """Have an honest one begin a change of keys; whether it could, or another is not over."""
+        host = self.honest[0]
+        safe = host.agent.safe
+        assert isinstance(safe, Marks)  # noqa: S101 - the world was made with them
+        added = safe.add(name)
+        host.disk.keys = safe.save()
+        try:
+            host.do(lambda node, now: node.rotate(added, now))
+        except RefusedError:
+            return False
+        return True
+
+    @staticmethod
+    def _seals_with_the_last(host: Host) -> bool:
+        safe = host.agent.safe
+        return isinstance(safe, Marks) and safe.sending() == mark("afterwards")
 
     def _is_well(self) -> bool:
         """Whether the honest hold each other alive, and everybody's service as it was registered."""

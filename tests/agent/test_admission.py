@@ -60,7 +60,9 @@ def test_invited_agents_meet_others_do_not_and_a_ban_outlasts_a_restart(
                 (result,) = ask.call("agent.join", addresses=[address(a)])["results"]
             assert "not let in: it has no invitation" in result["detail"]
             assert main(["evict", "b", "--ban", "--key", str(place.key), "--socket", str(a.socket)]) == 0
-            assert "banned b: " in capsys.readouterr().out
+            said = capsys.readouterr().out
+            assert "banned b: " in said
+            assert "which is in clear: see 'gossip keygen'" in said
             assert alive(a) == {"a"}
             until("the banned hears of it", lambda: "banned" in info(b)["flags"])
         refused = [event for event in a.events() if event["event"] == "member_refused"]

@@ -10,13 +10,16 @@ import pytest
 from gossip.core.handover import IDLE_MAX
 from gossip.core.keys import holds, keys_of
 from gossip.core.types import Status
+from gossip.errors import RemoteProtocolError
+from gossip.wire.sealing import RingSealer
 from sim.chance import derive_bytes
 from sim.host import Host
-from sim.keys import RealSafe, marks
+from sim.keys import RealSafe, marks, real
 from sim.notary import StandIn
 from sim.world import World
 from tests.scenarios.test_admission import ban
 from tests.scenarios.test_keys import NEXT, ring, rotate, safe
+from tests.scenarios.test_sealed_attacks import KEY, Tap
 from tests.scenarios.test_sealed_attacks import cluster as sealed_cluster
 
 
@@ -153,3 +156,32 @@ def test_nor_have_keys_wrapped_as_often_as_it_likes() -> None:
     named = world.hosts[4]
     flood(world, world.hosts[:4], named, 60)
     assert 4 <= named.node.counters["keys_granted"] <= 4 * (5 + 60 // IDLE_MAX)
+
+
+def test_a_banned_member_that_goes_on_recording_reads_nothing_after_the_change() -> None:
+    """With real keys and real bytes: it has all that was ever sent, and every key that it was given."""
+    world = World(1, keys=real(KEY), invited_only=True)
+    tap = Tap(world)
+    world.grow(6)
+    world.run_until(lambda: all(host.node.members.n == 6 for host in world.hosts), 30)
+    world.run(3)
+    banned, others = world.hosts[5], world.hosts[:5]
+    reads = RingSealer(real_safe(banned).ring, "sim", b"r" * 16, lambda: None).open
+    theirs = [data for source, _, data in tap.sent if source != banned.address]
+    assert all(reads(data) for data in theirs[-50:]), "as long as it is a member it reads all"
+    ban(world, others[0], banned)
+    mark = real_safe(others[0]).add("next")
+    others[0].disk.keys = real_safe(others[0]).save()
+    others[0].do(lambda node, now: node.rotate(mark, now))
+    world.run_until(
+        lambda: all("next" in (key.name for key in real_safe(host).ring.held()) for host in others), 20
+    )
+    world.run(5)
+    recorded = len(tap.sent)
+    world.run(20)
+    heard = [data for source, _, data in tap.sent[recorded:] if source != banned.address]
+    assert len(heard) > 100
+    for data in heard:
+        with pytest.raises(RemoteProtocolError, match="sealed"):
+            reads(data)
+    assert [key.name for key in real_safe(banned).ring.held()] == ["first"]

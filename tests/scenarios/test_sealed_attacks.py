@@ -24,9 +24,68 @@ from gossip.wire.sealing import RingSealer
 from sim.host import Host
 from sim.keys import real
 from sim.process import Process
+from sim.streams import End, Sign, Streams
 from sim.world import World
 
 KEY, OTHER = bytes(range(32)), bytes(range(32, 64))
+
+
+class Talk:
+    """One stream: who called whom, and the frames of either."""
+
+    def __init__(self, caller: Host, called: Host) -> None:
+        self.caller = caller
+        self.called = called
+        self.said: list[bytes] = []
+        self.answered: list[bytes] = []
+
+
+class Wires(Streams):
+    """Streams, with somebody on the line, who may also call by himself."""
+
+    __slots__ = ("_own", "_talks", "bend", "talks")
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.clock, world.network, world.params.stream_timeout)
+        self.talks: list[Talk] = []
+        """All of them, in order."""
+        self.bend: Callable[[Talk, bytes], bytes] = lambda _talk, frame: frame
+        """What is made on its way of each frame that a caller writes."""
+        self._talks: dict[End, Talk] = {}
+        self._own: dict[End, list[bytes]] = {}
+
+    def _arrive(self, item: tuple[End, Any, int]) -> None:
+        end, content, size = item
+        if end in self._own:
+            if isinstance(content, bytes):
+                self._own[end].append(content)
+            return
+        if isinstance(content, bytes):
+            talk = self._talk(end)
+            (talk.answered if end.dialled else talk.said).append(content)
+            if not end.dialled:
+                item = (end, self.bend(talk, content), size)
+        super()._arrive(item)
+
+    def _talk(self, end: End) -> Talk:
+        assert end.peer is not None
+        caller, called = (end, end.peer) if end.dialled else (end.peer, end)
+        if caller not in self._talks:
+            self._talks[caller] = Talk(caller.process.host, called.process.host)
+            self.talks.append(self._talks[caller])
+        return self._talks[caller]
+
+    def call(self, victim: Host, caller: Host, frames: list[bytes]) -> list[bytes]:
+        """Open a stream from where a caller is, and say this: what comes back, which is still to come."""
+        process = victim.process
+        assert process is not None
+        mine = End(process, victim.address, -1, dialled=True)
+        theirs = End(process, caller.address, -1, dialled=False)
+        theirs.peer, theirs.out = mine, self._pipe(theirs, caller)
+        self._own[mine] = []
+        for content in (Sign.OPEN, *frames):
+            process.handle(self._take, (theirs, content, 0))
+        return self._own[mine]
 
 
 class Tap:
@@ -37,8 +96,10 @@ class Tap:
         """Everything that was sent: (from, to, bytes), in order."""
         self.bend: Callable[[bytes], bytes] = bytes
         """What is made of each datagram on its way."""
+        self.wires = Wires(world)
         self._network: Any = world.network
         world.network = self  # type: ignore[assignment]
+        world.streams = self.wires
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._network, name)
@@ -54,6 +115,14 @@ class Tap:
             assert victim.process is not None
             victim.process.arrive(source, data, len(data))
         return len(again)
+
+    def call_again(self, victim: Host, talks: list[Talk]) -> list[list[bytes]]:
+        """Open each of these streams again, to this victim, and say in it what its caller said."""
+        return [self.wires.call(victim, talk.caller, talk.said) for talk in talks]
+
+
+def talks_to(tap: Tap, host: Host) -> list[Talk]:
+    return [talk for talk in tap.wires.talks if talk.called is host]
 
 
 def cluster(count: int, *, secret: bytes = KEY, name: str = "sim", seed: int = 1) -> tuple[World, Tap]:
@@ -81,10 +150,15 @@ def test_an_eavesdropper_reads_nothing() -> None:
     world.hosts[1].register("payroll-database")
     world.hosts[2].do(lambda node, now: node.send_event("deploy", b"the secret plan", now))
     world.run(5)
+    world.restart(world.hosts[3])
+    world.run(5)
     everything = b"".join(data for _, _, data in tap.sent)
+    streams = b"".join(b"".join(talk.said + talk.answered) for talk in tap.wires.talks)
     assert len(everything) > 10_000
-    assert b"payroll" not in everything
-    assert b"secret plan" not in everything
+    assert len(streams) > 10_000
+    for word in (b"payroll", b"secret plan", world.hosts[1].id, KEY):
+        assert word not in everything
+        assert word not in streams
     # The same bytes in clear would have told.
     clear = World(1)
     tapped = Tap(clear)
@@ -92,7 +166,10 @@ def test_an_eavesdropper_reads_nothing() -> None:
     clear.run(2)
     clear.hosts[0].register("payroll-database")
     clear.run(2)
+    clear.restart(clear.hosts[1])
+    clear.run(2)
     assert b"payroll" in b"".join(data for _, _, data in tapped.sent)
+    assert b"payroll" in b"".join(b"".join(talk.said + talk.answered) for talk in tapped.wires.talks)
 
 
 def test_bits_that_flip_on_the_way_are_lost_packets_and_nothing_else() -> None:
@@ -120,6 +197,120 @@ def test_bits_that_flip_on_the_way_are_lost_packets_and_nothing_else() -> None:
     assert refused == flipped
     assert sum(host.node.counters["malformed"] for host in world.hosts) == 0
     assert all(member.status is Status.ALIVE for host in world.hosts for member in host.node.members)
+
+
+def test_bits_that_flip_in_streams_end_those_streams_and_nothing_else() -> None:
+    """Of a call's first frame, wherever; of its length it is not known when the rest is to come."""
+    world, tap = cluster(5)
+    flipped = 0
+
+    def bent(talk: Talk, frame: bytes) -> bytes:
+        nonlocal flipped
+        if len(talk.said) > 1 or world.rng.random() >= 0.5:
+            return frame
+        flipped += 1
+        at = world.rng.randrange(32, 8 * len(frame))
+        return frame[: at // 8] + bytes((frame[at // 8] ^ 1 << at % 8,)) + frame[at // 8 + 1 :]
+
+    before = [state(host) for host in world.hosts]
+    tap.wires.bend = bent
+    for _ in range(10):
+        for host in world.hosts[1:]:
+            host.join(world.hosts[0])
+        world.run(1)
+    reasons = ("cluster", "sealed", "version", "clear")
+    refused = sum(host.node.counters[reason] for host in world.hosts for reason in reasons)
+    assert flipped > 15
+    assert refused == flipped
+    assert [state(host) for host in world.hosts] == before
+    assert all(member.status is Status.ALIVE for host in world.hosts for member in host.node.members)
+
+
+def test_a_stream_again_in_the_same_session_changes_nothing() -> None:
+    world, tap = cluster(4)
+    world.hosts[1].register("web")
+    world.run(3)
+    world.hosts[1].deregister("web")
+    for host in world.hosts[1:]:
+        host.join(world.hosts[0])
+    world.run(3)
+    victim = world.hosts[0]
+    talks = talks_to(tap, victim)
+    before = state(victim)
+    answers = tap.call_again(victim, talks)
+    assert victim.node.counters["replayed"] == len(talks) >= 6
+    world.run(3)
+    assert not any(answers)
+    assert state(victim) == before
+    assert victim.lookup("web") == []
+
+
+def test_a_stream_again_to_who_has_just_restarted_or_to_another_changes_nothing() -> None:
+    """Neither has met how it begins: that is answered, to who cannot read it, and what follows is refused."""
+    world, tap = cluster(5)
+    gone, victim, other = world.hosts[4], world.hosts[0], world.hosts[3]
+    gone.register("web")
+    for host in world.hosts[1:]:
+        world.restart(host)
+        world.run(2)
+    gone.deregister("web")
+    world.run(3)
+    world.leave(gone)
+    world.run(5)
+    long = [talk for talk in talks_to(tap, victim) if len(talk.said) > 1]
+    assert len(long) >= 4
+    world.restart(victim)
+    for target in (victim, other):
+        count = target.node.counters["stream"]
+        told = len(target.events)
+        others = [talk for talk in long if talk.caller is not target]
+        for talk in others:
+            # One at a time: who is busy would say so, and listen to no more.
+            tap.call_again(target, [talk])
+            world.run(2)
+        assert target.node.counters["stream"] == count + len(others), "the second frame answers another"
+        world.run(10)
+        before, count = state(target), target.node.counters["replayed"]
+        tap.call_again(target, others)
+        assert target.node.counters["replayed"] == count + len(others)
+        world.run(5)
+        assert state(target) == before
+        assert target.lookup("web") == []
+        kinds = [event.kind for _, event in target.events[told:]]
+        assert EventKind.SERVICE_REGISTERED not in kinds
+        assert EventKind.MEMBER_FAILED not in kinds
+    for host in world.hosts[:4]:
+        assert {host.name} | {each.name for each in host.node.members if each.is_live} == {
+            "n0",
+            "n1",
+            "n2",
+            "n3",
+        }
+
+
+def test_what_was_said_in_a_stream_is_no_answer_and_no_call_to_who_said_it() -> None:
+    world, tap = cluster(3)
+    caller, victim = world.hosts[1], world.hosts[0]
+    caller.join(victim)
+    world.run(3)
+    (talk, *_) = [each for each in talks_to(tap, victim) if each.caller is caller and len(each.said) > 1]
+    before = state(caller)
+    tap.wires.call(caller, victim, talk.said)
+    world.run(3)
+    assert state(caller) == before
+
+    def mirrored(each: Talk, frame: bytes) -> bytes:
+        if each.caller is caller:
+            # In the place of the answer, and before it.
+            (end,) = [end for end in caller.agent.ends.values() if end.dialled]
+            end.process.handle(tap.wires._take, (end, frame, len(frame)))
+        return frame
+
+    tap.wires.bend = mirrored
+    caller.join(victim)
+    world.run(3)
+    assert caller.node.counters["own"] == 1
+    assert state(caller) == before
 
 
 def test_a_replay_in_the_same_session_changes_nothing() -> None:
@@ -206,6 +397,10 @@ def test_two_clusters_never_merge(secret: bytes, name: str, reason: str) -> None
         assert victim.process is not None
         victim.process.arrive(source, data, len(data))
     assert victim.node.counters[reason] == len(tap.sent)
+    answers = tap.call_again(victim, tap.wires.talks)
+    assert victim.node.counters[reason] == len(tap.sent) + len(answers) > len(tap.sent)
+    world.run(3)
+    assert not any(answers)
     assert state(victim) == before
     assert stranger.hosts[0].node.members.n == 3
 
