@@ -52,7 +52,9 @@ __all__ = ["RENEW", "TARGETS", "Target"]
 
 RENEW: Final = 256
 MAX_MESSAGES: Final = 6
-WORN: Final = 12
+PLAINER: Final = 0.65
+"""Of the inputs near another, those in which nothing happens besides: that costs more than a message."""
+WORN: Final = 24
 """Inputs for which a world is kept in which little can happen any more."""
 MEMORY: Final = Path("/dev/shm")
 """To write a file to a disk takes longer than to read settings from it."""
@@ -123,6 +125,8 @@ class Played:
         scene = read(data)
         choice = rng.random()
         kind, deeds, said = scene.kind, scene.deeds, scene.said
+        if rng.random() < PLAINER:
+            deeds = b""
         if choice < 0.05:
             kind = rng.randrange(len(Kind))
         elif choice < 0.25:
