@@ -32,6 +32,8 @@ PEERS: Final = 3
 """Live members that are tried and asked to dial back: enough to tell the agent's faults from others'."""
 DOUBTFUL_MAX: Final = 8
 """Members in doubt that are tried."""
+UNSTABLE_MAX: Final = 16
+"""Unstable members that are told of without being tried."""
 PAUSE: Final = 1.5 * REST
 """Seconds from one diagnosis to the next: those who are asked to dial back must have rested."""
 SHARE: Final = 0.9
@@ -112,26 +114,29 @@ class Diagnosing:
         return None
 
     async def _diagnose(self, who: NodeId | None, until: float) -> Diagnosis:
-        subjects, more = self._choose(who)
+        subjects, untried, more = self._choose(who)
         with trio.move_on_at(until - (until - self._last) * (1 - SHARE)):
             await self._examine(subjects, (until - self._last) * SHARE * SHARE)
-        facts = gather(self._node, self._driver, self._cluster, subjects, more, who)
+        facts = gather(self._node, self._driver, self._cluster, subjects + untried, more, who)
         findings = diagnose(facts)
         ok = not any(finding.severity == "problem" for finding in findings)
         return Diagnosis(ok, summary(facts, findings), findings, facts)
 
-    def _choose(self, who: NodeId | None) -> tuple[list[Member], int]:
-        """Whom to try, and how many in doubt are not tried."""
+    def _choose(self, who: NodeId | None) -> tuple[list[Member], list[Member], int]:
+        """Whom to try, who is unstable besides, and how many in doubt are not tried."""
         table = self._node.members
         if who is None:
-            doubtful = sorted(filter(_is_doubtful, table), key=lambda member: (member.status, -member.since))
+            doubtful = sorted(filter(_is_doubtful, table), key=_rank)
         else:
             found = table.get(who)
             doubtful = [] if found is None else [found]
         chosen = doubtful[:DOUBTFUL_MAX]
         well = [member for member in table.sample(PEERS + len(chosen)) if member not in chosen]
-        more = sum(member.status in (Status.SUSPECT, Status.DEAD) for member in doubtful[DOUBTFUL_MAX:])
-        return chosen + [member for member in well if not _is_doubtful(member)][:PEERS], more
+        rest = doubtful[DOUBTFUL_MAX:]
+        more = sum(member.status in (Status.SUSPECT, Status.DEAD) for member in rest)
+        untried = [member for member in rest if member.status is Status.ALIVE and member.judged.unstable]
+        chosen += [member for member in well if not _is_doubtful(member)][:PEERS]
+        return chosen, untried[:UNSTABLE_MAX], more
 
     async def _examine(self, subjects: list[Member], patience: float) -> None:
         ended = trio.Event()
@@ -152,5 +157,14 @@ class Diagnosing:
 
 def _is_doubtful(member: Member) -> bool:
     return member.status in (Status.SUSPECT, Status.DEAD) or (
-        member.is_live and (member.degraded or bool(member.conflicts))
+        member.is_live and (_is_odd(member) or member.judged.unstable)
     )
+
+
+def _is_odd(member: Member) -> bool:
+    return member.degraded or bool(member.conflicts)
+
+
+def _rank(member: Member) -> tuple[bool, Status, float]:
+    """Who is merely unstable takes nobody's place."""
+    return member.status is Status.ALIVE and not _is_odd(member), member.status, -member.since

@@ -9,7 +9,19 @@ import msgspec
 from gossip.api.views import milliseconds, tally
 from gossip.core.records import Accusation
 from gossip.core.types import Kind, show_address
-from gossip.diagnosis.facts import Accused, Back, Doubted, Facts, Me, Other, Peer, Refused, Seed, Witness
+from gossip.diagnosis.facts import (
+    Accused,
+    Back,
+    Doubted,
+    Facts,
+    Me,
+    Other,
+    Peer,
+    Refused,
+    Relapse,
+    Seed,
+    Witness,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,6 +101,7 @@ def _peer(node: Node, member: Member, examined: Examined | None, now: float) -> 
         flags=member.flags,
         heard_ago_s=heard,
         accused=_accused(node, member, now),
+        relapse=_relapse(node, member, now),
         same_name=_of_that_name(node, member) if member.is_live else (),
         same_address=_at_that_address(node, member) if member.is_live else (),
     )
@@ -126,6 +139,15 @@ def _accused(node: Node, member: Member, now: float) -> tuple[Accused, ...]:
             kind = Kind(fact.body.kind).name.lower()
             found.append(Accused(_name(node, who), kind, None if at is None else _ago(now, at)))
     return tuple(found)
+
+
+def _relapse(node: Node, member: Member, now: float) -> Relapse | None:
+    case = member.judged
+    if not case.unstable:
+        return None
+    words = [fact.body for fact in case.blamed if isinstance(fact.body, Accusation)]
+    accused = (Accused(_name(node, word.owner), Kind(word.kind).name.lower()) for word in words)
+    return Relapse(_ago(now, case.relapsed_at), tuple(accused))
 
 
 def _of_that_name(node: Node, member: Member) -> tuple[Other, ...]:

@@ -53,6 +53,8 @@ class Case(Struct, eq=False):
     answered_at: float = NEVER
     relapses: float = 0.0
     relapsed_at: float = NEVER
+    blamed: tuple[Fact, ...] = ()
+    """What stood against it when it last came back."""
     unstable: bool = False
 
 

@@ -111,13 +111,14 @@ class Stability:
         self._ctx.count("relapses")
         weight = min(WEIGHT_MAX, self._weight(member, now) + by)
         member.case.relapses, member.case.relapsed_at = weight, now
+        member.case.blamed = tuple(member.accusations.values())
         if weight >= RAISE_AT and member.id not in self._flagged:
             self._flagged[member.id] = member
             self._roster.flag(member, "unstable", on=True)
 
     def _forget(self, member: Member) -> None:
         if member.judged.relapses:
-            member.case.relapses = 0.0
+            member.case.relapses, member.case.blamed = 0.0, ()
         if member.id in self._flagged:
             self._lower(member)
 

@@ -8,7 +8,19 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-__all__ = ["Accused", "Back", "Doubted", "Facts", "Me", "Other", "Peer", "Refused", "Seed", "Witness"]
+__all__ = [
+    "Accused",
+    "Back",
+    "Doubted",
+    "Facts",
+    "Me",
+    "Other",
+    "Peer",
+    "Refused",
+    "Relapse",
+    "Seed",
+    "Witness",
+]
 
 
 class Doubted(Struct, frozen=True):
@@ -27,6 +39,14 @@ class Accused(Struct, frozen=True):
     by: str
     kind: str
     ago_s: float | None = None
+
+
+class Relapse(Struct, frozen=True):
+    """The last time that a member came back which others, or this agent, had found silent."""
+
+    ago_s: float
+    accused: tuple[Accused, ...] = ()
+    """Whose word stood against it then."""
 
 
 class Refused(Struct, frozen=True):
@@ -86,6 +106,8 @@ class Peer(Struct, frozen=True):
     heard_ago_s: float | None = None
     """Since its last ping or ack."""
     accused: tuple[Accused, ...] = ()
+    relapse: Relapse | None = None
+    """Of one that is flagged `unstable`."""
     same_name: tuple[Other, ...] = ()
     same_address: tuple[Other, ...] = ()
     small: str = "untried"

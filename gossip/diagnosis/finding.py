@@ -74,13 +74,15 @@ _CHARGES = {
 }
 
 
-def accusers(accused: Iterable[Accused]) -> str:
-    """`a and b accuse it of silence, c of a closed port`; empty if nobody does."""
+def accusers(accused: Iterable[Accused], *, before: bool = False) -> str:
+    """`a and b accuse it of silence, c of a closed port`, or `had accused it`; empty if nobody does."""
     by_kind: dict[str, list[str]] = {}
     for each in accused:
         by_kind.setdefault(_CHARGES.get(each.kind, each.kind), []).append(each.by)
     parts = [f"{listed(names)} {{}}of {charge}" for charge, names in by_kind.items()]
     verb = "accuse it " if any(len(names) > 1 for names in list(by_kind.values())[:1]) else "accuses it "
+    if before:
+        verb = "had accused it "
     return ", ".join(part.format(verb if at == 0 else "") for at, part in enumerate(parts))
 
 

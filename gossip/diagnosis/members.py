@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from gossip.diagnosis.facts import Facts, Me, Peer
-from gossip.diagnosis.finding import Finding, listed, note, problem, span, state_of
+from gossip.diagnosis.finding import Finding, accusers, listed, note, problem, span, state_of
 from gossip.diagnosis.own import conflict_text
 from gossip.diagnosis.paths import fault_here, path_to
 
@@ -65,6 +65,8 @@ def _reach(me: Me, peer: Peer, told: frozenset[str]) -> Iterator[Finding]:
             f"{peer.name} is flagged degraded (it answered over TCP only); it answers by UDP again.",
             about=peer,
         )
+    if "unstable" in peer.flags:
+        yield _unstable(peer)
     if peer.no_back and not word and peer.no_back != "busy":
         yield note(
             "no_dial_back",
@@ -72,6 +74,23 @@ def _reach(me: Me, peer: Peer, told: frozenset[str]) -> Iterator[Finding]:
             "An agent of an older release cannot.",
             peer,
         )
+
+
+def _unstable(peer: Peer) -> Finding:
+    """Whose words stand against it now is told with its status, if it is not alive."""
+    now = accusers(peer.accused) if peer.status == "alive" else f"it is {peer.status}"
+    back = ""
+    if peer.relapse is not None:
+        then = accusers(peer.relapse.accused, before=True)
+        back = f" It last came back {span(peer.relapse.ago_s)} ago" + (f"; {then}." if then else ".")
+    return note(
+        "unstable",
+        f"{peer.name} is flagged unstable: it falls silent and comes back, again and again.{back}"
+        f" Now {now or 'nobody accuses it'}.",
+        "Its host stops now and then or is short of CPU, or the way to it loses packets: ask 'gossip doctor'"
+        " there. It is given more patience until it has been quiet for some minutes.",
+        peer,
+    )
 
 
 def _untried(peer: Peer) -> Finding:

@@ -16,6 +16,7 @@ from gossip.diagnosis.facts import (
     Other,
     Peer,
     Refused,
+    Relapse,
     Seed,
     Witness,
     host_of,
@@ -326,6 +327,12 @@ def test_a_dead_member_comes_with_the_way_to_forget_it() -> None:
         ({"status": "dead", "small": "untried", "stream": "untried", "doubted": True}, "note", "member"),
         ({"status": "left"}, "note", "left"),
         ({"flags": ("degraded",)}, "note", "degraded"),
+        ({"flags": ("unstable",)}, "note", "unstable"),
+        (
+            {"flags": ("unstable",), "small": "untried", "full": "untried", "stream": "untried"},
+            "note",
+            "unstable",
+        ),
         ({"no_back": "no answer", "back": None}, "note", "no_dial_back"),
         ({"no_back": "busy", "back": None}, "", ""),
     ],
@@ -333,6 +340,34 @@ def test_a_dead_member_comes_with_the_way_to_forget_it() -> None:
 def test_what_else_is_said_of_a_member(facts: dict[str, Any], severity: str, code: str) -> None:
     findings = said(me(), peer("b", **facts))
     assert [(each.severity, each.code) for each in findings] == ([(severity, code)] if code else [])
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        ({}, "again and again. Now nobody accuses it."),
+        ({"relapse": Relapse(40.0)}, "again and again. It last came back 40 s ago. Now nobody accuses it."),
+        (
+            {
+                "relapse": Relapse(
+                    200.0, (Accused("c", "silent"), Accused("d", "silent"), Accused("e", "refused"))
+                )
+            },
+            "It last came back 3 min 20 s ago; c and d had accused it of silence, e of a closed port. Now",
+        ),
+        ({"accused": (Accused("c", "gave_up"),)}, "again and again. Now c accuses it of silence to the end."),
+        ({"accused": (Accused("c", "silent"),), "status": "suspect"}, "again and again. Now it is suspect."),
+    ],
+)
+def test_who_is_unstable_is_told_with_what_stood_against_it(facts: dict[str, Any], words: str) -> None:
+    (found,) = [
+        each for each in said(me(), peer("b", flags=("unstable",), **facts)) if each.code == "unstable"
+    ]
+    assert found.severity == "note"
+    assert found.member == "b"
+    assert found.text.startswith("b is flagged unstable: it falls silent and comes back, ")
+    assert words in found.text
+    assert found.advice
 
 
 @pytest.mark.parametrize(

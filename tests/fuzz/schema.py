@@ -32,6 +32,7 @@ class Pool(Protocol):
     def fact(self, rng: random.Random) -> bytes: ...
     def number(self, rng: random.Random) -> int: ...
     def life(self, rng: random.Random) -> int: ...
+    def fitted(self, made: msgspec.Struct, rng: random.Random) -> msgspec.Struct: ...
 
 
 def make(kind: Any, pool: Pool, rng: random.Random) -> Any:
@@ -62,7 +63,7 @@ def _struct(kind: inspect.StructType, pool: Pool, rng: random.Random) -> msgspec
         field.name: pool.life(rng) if field.name == "life" else make(field.type, pool, rng)
         for field in kind.fields
     }
-    return kind.cls(**made)
+    return pool.fitted(kind.cls(**made), rng)
 
 
 def _tuple(kind: inspect.TupleType, pool: Pool, rng: random.Random) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from gossip.wire.keyring import KeyRing
 from gossip.wire.seal import SESSION_BYTES
 from gossip.wire.sealing import RingSealer
 from tests.fuzz import bend
-from tests.fuzz.cluster import CLUSTER
+from tests.fuzz.cast import CLUSTER
 
 __all__ = ["Sealed"]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import random
 import tempfile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -27,13 +28,15 @@ from gossip.api.lookups import Lookups
 from gossip.api.watch import Watches
 from gossip.config import load
 from gossip.config.access import Scope
-from gossip.core.messages import Frame, Packet
+from gossip.core.messages import Ack, Frame, KeyGrant, Listing, Packet, Verdict
 from gossip.errors import ConfigError, LimitError, RemoteProtocolError
 from gossip.wire.codec import encode
 from gossip.wire.frames import FrameReader
 from tests.api.world import FakeAgent
 from tests.fuzz import bend, turns
-from tests.fuzz.cluster import ADDRESSES, World
+from tests.fuzz.cast import ADDRESSES
+from tests.fuzz.cluster import Kind, World
+from tests.fuzz.deeds import ANSWER, Scene, bent_deeds, play, read, some_deeds
 from tests.fuzz.http import Speech, serve
 from tests.fuzz.questions import DnsQueries, Filters
 from tests.fuzz.schema import make
@@ -43,13 +46,19 @@ from tests.fuzz.vocabulary import JSON_WORDS, METHODS, PARAMS, TOML_HEAD, TOML_W
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from gossip.core.types import StreamId
+
 __all__ = ["RENEW", "TARGETS", "Target"]
 
-RENEW: Final = 128
-MAX_FRAMES: Final = 6
+RENEW: Final = 256
+MAX_MESSAGES: Final = 6
+PLAINER: Final = 0.65
+"""Of the inputs near another, those in which nothing happens besides: that costs more than a message."""
+WORN: Final = 24
+"""Inputs for which a world is kept in which little can happen any more."""
 MEMORY: Final = Path("/dev/shm")
 """To write a file to a disk takes longer than to read settings from it."""
-_decode = msgspec.msgpack.Decoder(list[bytes]).decode
+_write = msgspec.msgpack.Encoder().encode
 
 
 class Target(Protocol):
@@ -68,78 +77,143 @@ class Target(Protocol):
         """Begin with a new world."""
 
 
-class Packets:
-    """Bodies of datagrams, on into the node; a little time passes after each."""
+class Played:
+    """Scenes in worlds of every kind; a little time passes after each."""
+
+    union: Any
+    """Of what is said."""
+    count = 1
+    """Messages of one scene, at most."""
+    answers: tuple[Any, ...] = ()
+    """What a stream that the node has dialled may begin with."""
 
     def __init__(self) -> None:
         self._made: list[bytes] = []
         self.renew()
 
     def renew(self) -> None:
-        self.world = World(self._made)
+        self._worlds: dict[int, World] = {}
+        self._ages: Counter[int] = Counter()
         self._turn = 0
 
+    def world(self, kind: int) -> World:
+        """The one of that kind."""
+        found = self._worlds.get(kind)
+        if found is None:
+            found = self._worlds[kind] = World(self._made, Kind(kind))
+        return found
+
+    def _worn(self, kind: int) -> World:
+        """The same; a new one, if that was in use for a while and nothing is left of it."""
+        self._ages[kind] += 1
+        if self._ages[kind] > WORN and self.world(kind).is_spent:
+            del self._worlds[kind]
+            self._ages[kind] = 0
+        return self.world(kind)
+
     def fresh(self, rng: random.Random) -> bytes:
-        return encode(make(Packet, self.world, rng))
+        kind, deeds = rng.randrange(len(Kind)), some_deeds(rng)
+        said = [self._message(kind, rng) for _ in range(rng.randint(1, self.count))]
+        if ANSWER in deeds and self.answers:
+            said[0] = encode(make(rng.choice(self.answers), self.world(kind), rng))
+        return _write(Scene(kind, deeds, said))
+
+    def _message(self, kind: int, rng: random.Random) -> bytes:
+        return encode(make(self.union, self.world(kind), rng))
 
     def bent(self, data: bytes, rng: random.Random) -> bytes:
-        return bend.tree(data, rng, lambda raw: self.world.bent(raw, rng))
+        scene = read(data)
+        choice = rng.random()
+        kind, deeds, said = scene.kind, scene.deeds, scene.said
+        if rng.random() < PLAINER:
+            deeds = b""
+        if choice < 0.05:
+            kind = rng.randrange(len(Kind))
+        elif choice < 0.25:
+            deeds = bent_deeds(deeds, rng)
+        elif isinstance(said, bytes):
+            said = bend.blind(said, rng)
+        else:
+            said = self._bent(kind, said, rng)
+        return _write(Scene(kind, deeds, said))
+
+    def _bent(self, kind: int, said: list[bytes], rng: random.Random) -> list[bytes] | bytes:
+        world = self.world(kind)
+        at = rng.randrange(len(said) + 1)
+        match rng.randrange(8):
+            case 0 if sum(map(len, said)) < 100_000:
+                return self.joined(world, said)
+            case 1 if len(said) < MAX_MESSAGES:
+                said[at:at] = [self._message(kind, rng)]
+            case 2 if said:
+                del said[at % len(said)]
+            case _ if said:
+                body = said[at % len(said)]
+                said[at % len(said)] = bend.tree(body, rng, lambda raw: world.bent(raw, rng))
+        return said
+
+    def joined(self, world: World, said: list[bytes]) -> bytes:
+        """The messages as the bytes that a peer would send."""
+        raise NotImplementedError
 
     def run(self, data: bytes) -> None:
         self._turn += 1
-        self.world.datagram(data, ADDRESSES[self._turn % len(ADDRESSES)])
-        self.world.pass_time(0.05)
-
-
-class Frames:
-    """Streams: a list of bodies that are sealed as frames, or bytes that are what they are."""
-
-    def __init__(self) -> None:
-        self._made: list[bytes] = []
-        self.renew()
-
-    def renew(self) -> None:
-        self.world = World(self._made)
-
-    def fresh(self, rng: random.Random) -> bytes:
-        bodies = [encode(make(Frame, self.world, rng)) for _ in range(rng.randint(1, MAX_FRAMES))]
-        return msgspec.msgpack.encode(bodies)
-
-    def bent(self, data: bytes, rng: random.Random) -> bytes:
-        try:
-            bodies = _decode(data)
-        except (ValueError, RecursionError):
-            return bend.blind(data, rng)
-        at = rng.randrange(len(bodies) + 1)
-        match rng.randrange(8):
-            case 0 if sum(map(len, bodies)) < 100_000:
-                return b"".join(self._sealed(bodies))
-            case 1:
-                bodies[at:at] = [encode(make(Frame, self.world, rng))]
-            case 2 if bodies:
-                del bodies[at % len(bodies)]
-            case _ if bodies:
-                body = bodies[at % len(bodies)]
-                bodies[at % len(bodies)] = bend.tree(body, rng, lambda raw: self.world.bent(raw, rng))
-        return msgspec.msgpack.encode(bodies)
-
-    def _sealed(self, bodies: list[bytes]) -> list[bytes]:
-        stream = self.world.theirs.stream()
-        return [stream.seal(body) for body in bodies]
-
-    def run(self, data: bytes) -> None:
-        world = self.world
-        try:
-            pieces = self._sealed(_decode(data))
-        except (ValueError, RecursionError, LimitError):
-            pieces = [data[at : at + 100] for at in range(0, len(data), 100)]
-        stream = world.node.stream_accepted(ADDRESSES[0], world.now)
-        world.settle()
-        if stream is not None:
-            self._read(world, stream, pieces)
+        scene = read(data)
+        world = self._worn(scene.kind)
+        play(world, scene.deeds, lambda answers: self.hear(world, scene.said, answers))
         world.pass_time(0.05)
 
-    def _read(self, world: World, stream: Any, pieces: list[bytes]) -> None:
+    def hear(self, world: World, said: list[bytes] | bytes, answers: bool, /) -> None:
+        """Hand the messages in; `answers` those of a stream to where the node has dialled."""
+        raise NotImplementedError
+
+
+class Packets(Played):
+    """Bodies of datagrams, on into the node."""
+
+    union = Packet
+
+    def joined(self, _world: World, said: list[bytes]) -> bytes:
+        return b"".join(said)
+
+    def hear(self, world: World, said: list[bytes] | bytes, _answers: bool) -> None:
+        source = ADDRESSES[self._turn % len(ADDRESSES)]
+        for body in [said] if isinstance(said, bytes) else said[:MAX_MESSAGES]:
+            world.datagram(body, source)
+
+
+class Frames(Played):
+    """Streams: bodies that are sealed as frames, or bytes that are what they are."""
+
+    union = Frame
+    count = MAX_MESSAGES
+    answers = (KeyGrant, KeyGrant, Listing, Verdict, Ack)
+
+    def joined(self, world: World, said: list[bytes]) -> bytes:
+        return b"".join(self._sealed(world, said))
+
+    def _sealed(self, world: World, bodies: list[bytes]) -> list[bytes]:
+        stream = world.theirs.stream()
+        return [stream.seal(body) for body in bodies]
+
+    def hear(self, world: World, said: list[bytes] | bytes, answers: bool) -> None:
+        try:
+            if isinstance(said, bytes):
+                pieces = [said[at : at + 100] for at in range(0, len(said), 100)]
+            else:
+                pieces = self._sealed(world, said)
+        except LimitError:
+            return
+        stream: StreamId | None
+        if answers and world.dialled:
+            stream = world.dialled.pop()[0]
+        else:
+            stream = world.node.stream_accepted(ADDRESSES[0], world.now)
+            world.settle()
+        if stream is not None:
+            self._read(world, stream, pieces)
+
+    def _read(self, world: World, stream: StreamId, pieces: list[bytes]) -> None:
         world.open.add(stream)
         reader = FrameReader(world.sealer.stream())
         reason = "eof"

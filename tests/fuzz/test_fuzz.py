@@ -6,21 +6,27 @@ import random
 import resource
 import time
 import tracemalloc
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 import trio
 
+from gossip.core.keys import KeyState
 from gossip.core.messages import Frame, Gossip, Packet
 from gossip.errors import RemoteProtocolError
 from gossip.wire import codec
-from tests.fuzz import bend, corpus, turns
+from tests.fuzz import bend, cast, corpus, turns
 from tests.fuzz.__main__ import in_all
-from tests.fuzz.cluster import World
+from tests.fuzz.cast import ADDRESSES, MARKS, PEERS, STRANGER
+from tests.fuzz.cluster import Kind, World
+from tests.fuzz.deeds import DEEDS, Scene
 from tests.fuzz.schema import make
-from tests.fuzz.targets import RENEW, TARGETS
+from tests.fuzz.targets import RENEW, TARGETS, Frames, Packets
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.fuzz.targets import Target
@@ -39,7 +45,7 @@ def mixed(target: Target, rng: random.Random, count: int) -> list[bytes]:
     return found
 
 
-def run_all(target: Target, inputs: list[bytes]) -> None:
+def run_all(target: Target, inputs: Iterable[bytes]) -> None:
     for data in inputs:
         target.run(data)
 
@@ -118,11 +124,79 @@ def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch, rng: random.R
         run_all(target, inputs)
 
 
+def scene(kind: Kind, said: list[bytes], *deeds: str) -> bytes:
+    return msgspec.msgpack.encode(Scene(kind, bytes(map(list(DEEDS).index, deeds)), said))
+
+
+def test_one_input_runs_a_change_of_keys_through() -> None:
+    """To its end, at which the old key is retired: `rotation` is reached as a whole."""
+    target = Packets()
+    world = target.world(Kind.KEYS)
+    target.run(
+        scene(
+            Kind.KEYS,
+            [],
+            *("rotate", "saved", "peers hold", "wait long", "saved"),
+            *("peers seal", "wait long"),
+        )
+    )
+    target.run(scene(Kind.KEYS, [], "wait long", "wait long"))
+    assert [key.state for key in world.ring.held()] == [KeyState.RETIRED, KeyState.SENDING]
+    assert world.node.plan.replaced == ()
+
+
+def test_a_key_is_taken_where_the_node_has_asked_and_only_there(rng: random.Random) -> None:
+    target = Frames()
+    world = target.world(Kind.KEYS)
+    sender, mark = PEERS[1], MARKS[2]
+    record, wrapped = cast.facts_of(sender, ADDRESSES[1])[0], cast.box(sender, cast.SECRETS[2], mark)
+    grant = codec.encode(cast.granted(sender, record, mark, "new", wrapped))
+    target.run(scene(Kind.KEYS, [grant], "unreadable", "hear"))
+    assert world.node.counters["frame_unexpected"] == 1
+    assert len(world.ring) == 2
+    target.run(scene(Kind.KEYS, [grant], "answer"))
+    assert [key.mark for key in world.ring.held()] == list(MARKS[:3])
+
+
+def test_who_is_not_invited_comes_into_one_kind_of_world_and_not_into_another() -> None:
+    record = cast.member(STRANGER, "s", ("10.0.0.9", 7_946), b"")
+    said = [codec.encode(Gossip(PEERS[0].id, (STRANGER.issue(record).raw,)))]
+    target = Packets()
+    for kind, enters in ((Kind.KEYS, True), (Kind.INVITED, False)):
+        world = target.world(kind)
+        target.run(scene(kind, said))
+        assert (world.node.members.get(STRANGER.id) is not None) is enters
+        assert world.node.counters["unwarranted"] == (not enters)
+
+
+@pytest.mark.parametrize(
+    ("part", "method", "name"),
+    [
+        ("rotation.Rotation", "insist", "packet"),
+        ("rotation.Rotation", "_adopt", "packet"),
+        ("handover.Handover", "_grant", "frame"),
+        ("gate.Gate", "refused", "packet"),
+        ("gate.Gate", "ban", "packet"),
+    ],
+)
+def test_a_fault_in_what_keys_and_the_authority_bring_about_is_found(
+    part: str, method: str, name: str, monkeypatch: pytest.MonkeyPatch, rng: random.Random
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    module, owner = part.split(".")
+    monkeypatch.setattr(getattr(import_module(f"gossip.core.{module}"), owner), method, fail)
+    target = TARGETS[name]()
+    with pytest.raises(ZeroDivisionError):
+        run_all(target, (target.fresh(rng) for _ in range(4_000)))
+
+
 def test_of_many_inputs_the_few_that_reach_it_all_are_kept() -> None:
     target = TARGETS["packet"]()
-    inputs = mixed(target, random.Random(3), 60)
+    inputs = mixed(target, random.Random(3), 30)
     chosen, branches = corpus.shortest("packet", inputs)
-    assert 0 < len(chosen) < 60
+    assert 0 < len(chosen) < 30
     assert corpus.shortest("packet", chosen) == (chosen, branches)
 
 

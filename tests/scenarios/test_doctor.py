@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from msgspec.structs import replace
@@ -11,7 +12,9 @@ from gossip.core.dialback import REST
 from gossip.core.events import EventKind
 from gossip.core.messages import Busy
 from gossip.core.params import LAN
+from gossip.core.stability import RAISE_AT
 from gossip.core.types import Outcome, Reach, Status
+from gossip.diagnosing import DOUBTFUL_MAX, Diagnosing
 from gossip.diagnosis import Finding, diagnose, summary
 from gossip.diagnosis.facts import Facts
 from gossip.gathering import gather
@@ -22,6 +25,9 @@ from sim.latency import Constant
 from sim.network import Link, link
 from sim.world import World
 from tests.world import Traffic, all_see, cluster
+
+if TYPE_CHECKING:
+    from gossip.net.driver import Driver
 
 PATIENCE = 4.0
 WALL = link(Constant(500), mtu=68)
@@ -308,3 +314,50 @@ def test_two_of_one_name_are_told_by_both_ids() -> None:
     assert b.id.hex()[:8] in found.text
     assert twin.id.hex()[:8] in found.text
     assert found.advice == "Give one of them another --name."
+
+
+def flags_of(host: Host, other: Host) -> tuple[str, ...]:
+    member = host.node.members.get(other.id)
+    return () if member is None else member.flags
+
+
+def test_who_falls_silent_again_and_again_is_said_to_be_unstable() -> None:
+    """While it is well again it is a note: what stood against it last, and that nobody accuses it now."""
+    world = cluster(5, seed=11)
+    a, b, *others = world.hosts
+    while "unstable" not in flags_of(a, b):
+        world.pause(b)
+        world.run_until(lambda: all_see(world, b, Status.DEAD), limit=120)
+        world.resume(b)
+        world.run_until(lambda: all_see(world, b, Status.ALIVE), limit=30)
+        world.run(10)
+    examine(world, a, [b, others[0]], [b])
+    findings = say(a)
+    assert codes(findings) == []
+    (found,) = [each for each in findings if each.code == "unstable"]
+    assert (found.severity, found.member) == ("note", b.name)
+    assert "had accused it of silence" in found.text
+    assert found.text.endswith("Now nobody accuses it.")
+    world.pause(b)
+    world.run_until(lambda: a.sees(b) is Status.SUSPECT, limit=30)
+    examine(world, a, [b], [])
+    assert [each.text[-19:] for each in say(a) if each.code == "unstable"] == [" Now it is suspect."]
+    world.resume(b)
+
+
+def test_who_is_merely_unstable_takes_nobodys_place_among_those_that_are_tried() -> None:
+    world = cluster(14, seed=12)
+    a, *others, gone = world.hosts
+    world.crash(gone, machine=True)
+    world.run_until(lambda: a.sees(gone) is Status.DEAD, limit=60)
+    for each in others:
+        member = a.node.members.get(each.id)
+        assert member is not None
+        a.node._detector.stability._relapsed(member, RAISE_AT, a.agent.now)
+    tried, untried, more = Diagnosing(a.node, cast("Driver", None), "sim")._choose(None)
+    assert tried[0].id == gone.id
+    assert len(tried) == DOUBTFUL_MAX
+    assert {each.id for each in (*tried, *untried)} == {each.id for each in (*others, gone)}
+    assert more == 0
+    said = diagnose(gather(a.node, Senses(a), "sim", [*tried, *untried], more, None))
+    assert len([each for each in said if each.code == "unstable"]) == len(others)
