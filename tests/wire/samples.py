@@ -15,6 +15,8 @@ from gossip.core.messages import (
     DialledBack,
     Gossip,
     Hello,
+    KeyAsk,
+    KeyGrant,
     Listing,
     NotMe,
     Offer,
@@ -23,6 +25,7 @@ from gossip.core.messages import (
     PingRequest,
     Report,
     Turned,
+    Used,
     Verdict,
 )
 from gossip.core.records import Accusation, Deletion, EventRecord, MemberRecord, ServiceRecord, StatusRecord
@@ -163,6 +166,21 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         heard=st.booleans(),
     ),
     st.builds(Turned, reason=st.text(max_size=256).filter(is_printable)),
+    st.builds(KeyAsk, sender=ids, record=raws, mark=ids),
+    st.builds(
+        KeyGrant,
+        record=raws,
+        recipient=ids,
+        mark=ids,
+        name=st.text("key-1", min_size=1, max_size=9),
+        box=st.binary(max_size=128),
+        signature=st.binary(min_size=64, max_size=64),
+        denied=st.lists(ids, max_size=4).map(b"".join),
+    ),
+    st.builds(
+        Used,
+        holders=st.lists(st.tuples(st.binary(min_size=32, max_size=32), ids), max_size=4).map(tuple),
+    ),
 )
 
 _characters = st.characters(codec="utf-8", exclude_categories=["C", "Z"])
