@@ -247,7 +247,8 @@ class Opener(Conversation):
         elif isinstance(frame, Page):
             self.answer_page(frame, now)
         elif isinstance(frame, Used):
-            if self.joining:
+            # Not before a listing has told who says it, and that is one who is let in.
+            if self.joining and self.peer:
                 self.ground.ctx.gate.learn_used(frame.holders)
             return
         elif isinstance(frame, Verdict) and frame.reached:
@@ -304,7 +305,7 @@ class Server(Conversation):
         self.must_answer = True
 
     def tell_used(self) -> None:
-        """Tell a joiner which invitations are used up, before it is told of members."""
+        """Tell a joiner which invitations are used up, once it knows who tells it, and before members."""
         used = self.ground.ctx.gate.departed
         for at in range(0, len(used), USED_PER_FRAME):
             self.write(Used(tuple(used[at : at + USED_PER_FRAME])))

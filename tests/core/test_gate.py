@@ -6,7 +6,7 @@ import pytest
 
 from gossip.core.events import EventKind
 from gossip.core.gate import TOLD_BURST
-from gossip.core.messages import Gossip, Hello, Listing, NotMe, Ping, Turned
+from gossip.core.messages import Gossip, Hello, Listing, NotMe, Ping, Turned, Used
 from gossip.core.params import LAN
 from gossip.core.pings import not_me_bytes
 from gossip.core.records import Fact
@@ -118,13 +118,16 @@ def test_a_joiner_is_turned_away_with_the_reason() -> None:
 
 
 def test_nothing_is_exchanged_with_who_is_no_member() -> None:
-    """A stolen cluster key makes nobody a seed: a joiner does not give it its view."""
+    """A stolen cluster key makes nobody a seed: a joiner gives it no view, and believes it nothing."""
     rig = Rig(invited_only=True)
     impostor = rig.peer()
     rig.do(lambda now: rig.node.join(["seed"], now))
     rig.do(lambda now: rig.node.resolved("seed", [impostor.address], "", now))
     stream = rig.dialled(impostor.address)
     before = len(rig.frames(stream))
+    used = rig.node.used_invitations
+    rig.frame(stream, Used(((b"i" * 32, impostor.id),)))
+    assert rig.node.used_invitations == used
     listing = Listing(impostor.id, impostor.current.raw, rig.view, ((0, b"x" * 8, b""),), ())
     rig.frame(stream, listing)
     assert len(rig.frames(stream)) == before
