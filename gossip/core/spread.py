@@ -92,26 +92,24 @@ class Spread:
         if now - self._window_from >= EAGER_WINDOW:
             self._window_from, self._window_used = now, 0
         fresh, self._fresh = self._fresh, []
+        peers = self._table.n - 1
+        reach = (min(params.eager_fanout(peers + 1), peers), min(PATIENT_FANOUT, peers))
+        """How many are told at once of news that is not patient, and of such that is."""
         for lead in fresh:
             # Whoever sent it here counts: if several did meanwhile, it is spreading without this node.
-            missing = self._reach(lead) - lead.sends - max(0, self.queue.known_to(lead) - 1)
+            missing = reach[lead.patient] - lead.sends - max(0, self.queue.known_to(lead) - 1)
             if missing <= 0 or not self.queue.holds(lead.slot):
                 continue
             for target in self.queue.untold(lead, self._table.live, missing, self._ctx.rng):
-                if self._window_used >= self._ctx.params.eager_budget:
+                if self._window_used >= params.eager_budget:
                     # The rest goes together when the allowance is renewed, unless ticks are first.
-                    self._fresh = [item for item in fresh if item.sends < self._reach(item)]
+                    self._fresh = [item for item in fresh if item.sends < reach[item.patient]]
                     self._quiet_until = self._window_from + EAGER_WINDOW
                     return
                 self._window_used += 1
                 # More than a packet holds goes least-sent first, so that none is told twice
                 # before another is told once.
                 self._tell(target, fresh if len(fresh) <= FRESH_TOGETHER else None)
-
-    def _reach(self, item: Item) -> int:
-        """How many are told of it at once."""
-        fanout = PATIENT_FANOUT if item.patient else self._ctx.params.eager_fanout(self._table.n)
-        return min(fanout, self._table.n - 1)
 
     def tick(self) -> None:
         """A gossip interval has passed: tell a few peers, beginning with the least-sent news."""

@@ -17,6 +17,8 @@ import zlib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Protocol, cast
 
+from msgspec import Struct
+
 from gossip.core.members import Member, MemberTable
 from gossip.core.records import Ban, Deletion, Fact, Key, Notary, key_of
 from gossip.core.types import HEAD_BYTES, NodeId
@@ -48,7 +50,7 @@ class Holder(Protocol):
     def is_live(self) -> bool: ...
 
 
-class Held(NamedTuple):
+class Held(Struct, frozen=True, eq=False, gc=False):
     """One record of the view, as a digest sees it."""
 
     fact: Fact
@@ -85,21 +87,25 @@ class Digest:
         self._marks = [0] * BUCKETS
         self._by_hash: dict[int, Held] | None = None
         self.fingerprint = table.fingerprint
-        self._enter(table.me, live=True)
-        for member in table:
-            self._enter(member, live=member.is_live)
+        self._enter((table.me,), live=True)
+        self._enter(table)
         for fact in table.bans.values():
             self._put(key_of(cast("Ban", fact.body)), fact, Seat(fact.body.owner), live=True)
 
-    def _enter(self, member: Member, *, live: bool) -> None:
-        fact = member.fact
-        # As `bucket_of` has it, for the one key that every member has.
-        coarse = zlib.crc32(b"1/", zlib.crc32(fact.body.owner)) >> 8 & 0xFF
-        self._coarse[coarse].append(Held(fact, MEMBER_KEY, live, member))
-        if live:
-            self._marks[coarse] ^= fact.hash
-        for key, other in member.services.items():
-            self._put(key, other, member, live=live and not isinstance(other.body, Deletion))
+    def _enter(self, members: Iterable[Member], *, live: bool | None = None) -> None:
+        """All records of these members; whose `live` is not given counts as its status says."""
+        groups, marks, crc32 = self._coarse, self._marks, zlib.crc32
+        for member in members:
+            fact = member.fact
+            counts = member.is_live if live is None else live
+            # As `bucket_of` has it, for the one key that every member has.
+            coarse = crc32(b"1/", crc32(fact.body.owner)) >> 8 & 0xFF
+            groups[coarse].append(Held(fact, MEMBER_KEY, counts, member))
+            if counts:
+                marks[coarse] ^= fact.hash
+            if member.services:
+                for key, other in member.services.items():
+                    self._put(key, other, member, live=counts and not isinstance(other.body, Deletion))
 
     def _put(self, key: Key, fact: Fact, member: Holder, *, live: bool) -> None:
         coarse = bucket_of(member.id, key) >> 8
