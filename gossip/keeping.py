@@ -22,7 +22,7 @@ from gossip.log import note
 from gossip.wire.keyring import Key, KeyRing, mark_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from gossip.config import Config
@@ -178,7 +178,7 @@ class Keeping:
         self._refuse_in_clear()
         secret = parse_key(text)
         async with self._turn:
-            key = await self._alter(lambda ring: ring.add(secret, name))
+            key = await self._alter(lambda ring: ring.add(secret, name, spare=self._spare()))
         return _named(key)
 
     async def use(self, word: str) -> object:
@@ -251,7 +251,8 @@ class Keeping:
             return self._ring.key(self._node.plan.target)
 
         def choose(ring: KeyRing) -> Key:
-            key = ring.add(secret, word) if secret else _found_or_made(ring, word)
+            spare = self._spare()
+            key = ring.add(secret, word, spare=spare) if secret else _found_or_made(ring, word, spare)
             if key.state is KeyState.RETIRED:
                 raise RefusedError(f"key {key.name} was retired: rotate to another one")
             self._node.refuse_rotation(key.mark)
@@ -263,6 +264,10 @@ class Keeping:
         # Whoever is answered finds the change under way after a crash too.
         await self._journal.save_keys(self.content())
         return key
+
+    def _spare(self) -> Sequence[bytes]:
+        """What members handed on and nobody needs makes room for what the operator wants."""
+        return self._node.spare_keys(self._now())
 
     async def _alter(self, change: Callable[[KeyRing], Key]) -> Key:
         """Change a copy, save it, put it in the ring's place; again, if the ring has changed meanwhile."""
@@ -286,8 +291,8 @@ class Keeping:
             )
 
 
-def _found_or_made(ring: KeyRing, word: str) -> Key:
-    return ring.find(word) if word else ring.make("", os.urandom)
+def _found_or_made(ring: KeyRing, word: str, spare: Sequence[bytes]) -> Key:
+    return ring.find(word) if word else ring.make("", os.urandom, spare)
 
 
 def content_of(ring: KeyRing, plan: Plan) -> object:

@@ -35,8 +35,8 @@ class Safe(Protocol):
     def save(self) -> object:
         """What the disk keeps."""
 
-    def add(self, name: str) -> bytes:
-        """Draw a key, as the user's command does; its mark."""
+    def add(self, name: str, spare: Sequence[bytes] = ()) -> bytes:
+        """Draw a key, as the user's command does; its mark. `spare` is as in `KeyRing.add`."""
 
     def seal(self, post: Post, session: bytes) -> Post:
         """The wire, sealed."""
@@ -108,17 +108,19 @@ class Marks:
             raise LocalProtocolError(f"{recipient.name} has no exchange key to wrap for")
         return (recipient.owner + mark + self._id).ljust(BOX_BYTES, b"\0")
 
-    def unwrap(self, box: bytes, mark: bytes, name: str, sender: MemberRecord) -> None:
+    def unwrap(
+        self, box: bytes, mark: bytes, name: str, sender: MemberRecord, spare: Sequence[bytes] = ()
+    ) -> None:
         if box != (self._id + mark + sender.owner).ljust(BOX_BYTES, b"\0"):
             raise RemoteProtocolError("key_refused")
-        self._put(HeldKey(name, mark, KeyState.RECEIVING))
+        self._put(HeldKey(name, mark, KeyState.RECEIVING, handed=True), spare)
 
     def save(self) -> object:
         return list(self.held())
 
-    def add(self, name: str) -> bytes:
+    def add(self, name: str, spare: Sequence[bytes] = ()) -> bytes:
         found = mark(name)
-        self._put(HeldKey(name, found, KeyState.RECEIVING))
+        self._put(HeldKey(name, found, KeyState.RECEIVING), spare)
         return found
 
     def seal(self, post: Post, _session: bytes) -> Post:
@@ -137,14 +139,15 @@ class Marks:
             raise RemoteProtocolError("sealed" if under else "clear")
 
     def _set(self, key: HeldKey, state: KeyState) -> None:
-        self._held[key.mark] = HeldKey(key.name, key.mark, state)
+        self._held[key.mark] = HeldKey(key.name, key.mark, state, key.handed)
 
-    def _put(self, key: HeldKey) -> None:
+    def _put(self, key: HeldKey, spare: Sequence[bytes]) -> None:
         if len(self._held) >= MAX_KEYS:
-            retired = [old.mark for old in self.held() if old.state is KeyState.RETIRED]
-            if not retired:
+            useless = [old.mark for old in self.held() if old.state is KeyState.RETIRED]
+            useless += [old for old in self._held if old in spare]
+            if not useless:
                 raise RemoteProtocolError("key_refused", "the ring is full")
-            del self._held[retired[0]]
+            del self._held[useless[0]]
         self._held[key.mark] = key
 
 
@@ -210,14 +213,14 @@ class RealSafe:
     def save(self) -> object:
         return self.ring.saved()
 
-    def add(self, name: str) -> bytes:
+    def add(self, name: str, spare: Sequence[bytes] = ()) -> bytes:
         drawn = hashlib.blake2b(name.encode(), person=b"sim key draw")
 
         def draw(count: int) -> bytes:
             drawn.update(b"again")
             return drawn.digest()[:count]
 
-        return self.ring.make(name, draw).mark
+        return self.ring.make(name, draw, spare).mark
 
     def seal(self, _post: Post, session: bytes) -> Post:
         return Encoded(RingSealer(self.ring, self._cluster, session))

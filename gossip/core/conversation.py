@@ -46,7 +46,7 @@ class Ground:
         self.sessions = sessions
         self.readable: Callable[[], tuple[bytes, ...]] = tuple
         """Marks of the keys by which this node can be answered; set by the node, as the next."""
-        self.granted: Callable[[KeyGrant, float], None]
+        self.granted: Callable[[KeyGrant, NodeId, float], None]
         """Takes a key that was handed to this node."""
         self.served = 0
         """Conversations that others opened and that are under way."""
@@ -272,7 +272,7 @@ class Opener(Conversation):
             self.problem = frame.reason
         elif isinstance(frame, KeyGrant):
             # It can be talked to once it knows this key, which has to be put on disk first.
-            self.ground.granted(frame, now)
+            self.ground.granted(frame, self.peer, now)
             self.busy = Busy(KEY_DELAY_MS, ())
             self.problem = "busy"
 

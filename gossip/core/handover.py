@@ -3,27 +3,32 @@
 A caller that does not know the key of now is handed it before anything else, since it could not read the
 rest: but only who is known here from before. Otherwise whoever has found an old key could come in with it.
 
-Before anything else is before bans, too, and whoever has the key hands it on. So with it comes who is not to
-have it: a banned node cannot get it from those that were cut off together with it, however fast it asks them.
+Before anything else is before bans, too, and whoever has the key hands it on. So with it come the authority's
+words on who is banned: such a node cannot get it from those that were cut off together with it, however fast
+it asks them.
+
+A giver may lie. A key is taken only from whom it was asked of, who must be let in here, and one that nobody
+seals with or changes to makes room for the next: no number of invented keys stands in a real one's way.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import msgspec
 
 from gossip.core.context import Context, refusing
-from gossip.core.keys import SHOWN_HEX, Keys
+from gossip.core.keys import SHOWN_HEX, Keys, holds
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import Frame, Hello, KeyAsk, KeyGrant, Turned
+from gossip.core.messages import GRANT_BANS_MAX, Frame, Hello, KeyAsk, KeyGrant, Turned
 from gossip.core.own import Own
-from gossip.core.records import KEY_MARK_BYTES, MemberRecord
+from gossip.core.records import KEY_MARK_BYTES, Ban, MemberRecord
 from gossip.core.sessions import Sessions
-from gossip.core.types import ID_BYTES, NodeId, StreamId
+from gossip.core.types import NodeId, StreamId
 from gossip.errors import LocalProtocolError
 
-__all__ = ["Handover"]
+__all__ = ["Handover", "signed_part"]
 
 ANY = bytes(KEY_MARK_BYTES)
 """Asked for as a mark: the key that the other seals with."""
@@ -31,7 +36,8 @@ ASKS_PER_PERIOD = 4
 IDLE_MAX = 16
 """Periods between questions that what cannot be read gives rise to, when the last ones brought nothing: an
 outsider can send such in any member's name."""
-DENIED_MAX = 4_096
+BANS_BYTES = 48 * 1_024
+"""Of bans that go with a key, the newest: about two hundred. Older ones come with the repair that follows."""
 SIGNATURE_BYTES = 64
 _USE = b"key grant 1\0"
 
@@ -39,11 +45,13 @@ _USE = b"key grant 1\0"
 class Asking:
     """One stream on which a key was asked for."""
 
-    __slots__ = ("_handover", "line", "stream")
+    __slots__ = ("_handover", "line", "mark", "member", "stream")
 
-    def __init__(self, handover: Handover, line: Line) -> None:
+    def __init__(self, handover: Handover, line: Line, member: NodeId, mark: bytes) -> None:
         self._handover = handover
         self.line = line
+        self.member = member
+        self.mark = mark
         self.stream: StreamId = 0
 
     def opened(self, now: float) -> None:
@@ -79,13 +87,15 @@ class Handover:
         self._keys = keys
         self.taken: Callable[[bytes, str, float], None]
         """Told the mark of a key that has come, and from whom."""
+        self.spare: Callable[[float], Sequence[bytes]]
+        """Marks of keys that may be forgotten for one that has come."""
+        self.learn: Callable[[Sequence[bytes], NodeId, float], object]
+        """Given records that a member sent, as if it had gossiped them."""
         self._wanted = Line()
         self._unread = Line()
         """Apart: what outsiders can bring about must not stand in the way of what a change needs."""
         self._idle = 1
         """Periods until the next question about what cannot be read."""
-        self._denied: dict[NodeId, None] = {}
-        """Who is not to have the key that came last, by whoever gave it."""
 
     # -- asking -----------------------------------------------------------------------------
 
@@ -104,7 +114,7 @@ class Handover:
 
     def _call(self, line: Line, member: Member, mark: bytes) -> None:
         me = self._table.me
-        line.asking = asking = Asking(self, line)
+        line.asking = asking = Asking(self, line, member.id, mark)
         asking.stream = self._sessions.dial(member.address, asking, self._ctx.params.period)
         self._sessions.write(asking.stream, KeyAsk(me.id, me.fact.raw, mark))
 
@@ -113,7 +123,7 @@ class Handover:
         self._sessions.close(asking.stream)
         asking.line.asking = None
         if isinstance(frame, KeyGrant):
-            self.granted(frame, now)
+            self.granted(frame, asking.member, now, asked=asking.mark)
         else:
             self._ctx.count("key_not_granted")
 
@@ -122,8 +132,15 @@ class Handover:
         self._sessions.unwatch(asking.stream)
         asking.line.asking = None
 
-    def granted(self, grant: KeyGrant, now: float) -> None:
-        """A key that was asked for, or that a seed found this node to lack."""
+    def granted(self, grant: KeyGrant, giver: NodeId, now: float, *, asked: bytes = ANY) -> None:
+        """A key that was asked for, or that a node that was called found this node to lack.
+
+        Args:
+            grant: what came.
+            giver: who was called; empty if only its address was known.
+            now: seconds.
+            asked: the mark that was asked for.
+        """
         if self._keys.locksmith is None:
             return
         notary = self._ctx.notary
@@ -133,17 +150,25 @@ class Handover:
             if (
                 not isinstance(sender, MemberRecord)
                 or grant.recipient != self._own.id
+                or (giver and sender.owner != giver)
+                or asked not in (ANY, grant.mark)
                 or self._keys.is_excluded(sender.owner)
+                or self._ctx.gate.refuses(sender, now) is not None
                 or not notary.verify(fact, sender.public_key)
-                or not notary.check(sender.public_key, grant.signature, _signed_part(grant))
+                or not notary.check(sender.public_key, grant.signature, signed_part(grant))
             ):
                 self._ctx.count("key_refused")
             elif self._keys.state(grant.mark) is None:
-                self._keys.locksmith.unwrap(grant.box, grant.mark, grant.name, sender)
-                ids = range(0, len(grant.denied), ID_BYTES)
-                self._denied = dict.fromkeys(grant.denied[at : at + ID_BYTES] for at in ids)
-                self._idle = 1
+                bans = [raw for raw in grant.bans if isinstance(notary.parse(raw).body, Ban)]
+                self.learn(bans, sender.owner, now)
+                self._keys.locksmith.unwrap(grant.box, grant.mark, grant.name, sender, self.spare(now))
+                if asked != ANY or self._is_told_of(grant.mark):
+                    self._idle = 1
                 self.taken(grant.mark, sender.name, now)
+
+    def _is_told_of(self, mark: bytes) -> bool:
+        """Whether a member says that it holds this key."""
+        return any(holds(member, mark) for member in self._table if not self._keys.is_excluded(member.id))
 
     # -- being asked ------------------------------------------------------------------------
 
@@ -187,7 +212,6 @@ class Handover:
         node = record.owner
         return (
             self._table.get(node) is not None
-            and node not in self._denied
             and not self._keys.is_excluded(node)
             and self._ctx.gate.refuses(record, now) is None
         )
@@ -206,12 +230,22 @@ class Handover:
             self._keys.name(mark),
             box,
             bytes(SIGNATURE_BYTES),
-            b"".join([*self._table.bans, *self._denied][:DENIED_MAX]),
+            self._newest_bans(),
         )
-        signature = self._ctx.notary.sign(_signed_part(unsigned))
+        signature = self._ctx.notary.sign(signed_part(unsigned))
         self._ctx.count("keys_granted")
         self._sessions.write(stream, msgspec.structs.replace(unsigned, signature=signature))
         self._sessions.close(stream)
+
+    def _newest_bans(self) -> tuple[bytes, ...]:
+        bans: list[bytes] = []
+        room = BANS_BYTES
+        for fact in sorted(self._table.bans.values(), key=lambda fact: -cast("Ban", fact.body).version):
+            room -= len(fact.raw)
+            if room < 0 or len(bans) == GRANT_BANS_MAX:
+                break
+            bans.append(fact.raw)
+        return tuple(bans)
 
     def _turn(self, stream: StreamId, reason: str) -> None:
         self._ctx.count("key_not_granted")
@@ -219,7 +253,8 @@ class Handover:
         self._sessions.close(stream)
 
 
-def _signed_part(grant: KeyGrant) -> bytes:
+def signed_part(grant: KeyGrant) -> bytes:
+    """What the giver signs."""
     return b"".join(
         (
             _USE,
@@ -229,6 +264,5 @@ def _signed_part(grant: KeyGrant) -> bytes:
             b"\0",
             bytes((len(grant.box),)),
             grant.box,
-            grant.denied,
         )
     )

@@ -7,7 +7,7 @@ is: `wire.locksmith` has the real one, the simulator a stand-in.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -45,6 +45,8 @@ class HeldKey(Struct, frozen=True):
     name: str
     mark: bytes
     state: KeyState
+    handed: bool = False
+    """It came from a member, and was not given to this node by its operator."""
 
 
 class Locksmith(Protocol):
@@ -66,8 +68,12 @@ class Locksmith(Protocol):
     def wrap(self, mark: bytes, recipient: MemberRecord) -> bytes:
         """This key, for nobody but the recipient to read."""
 
-    def unwrap(self, box: bytes, mark: bytes, name: str, sender: MemberRecord) -> None:
+    def unwrap(
+        self, box: bytes, mark: bytes, name: str, sender: MemberRecord, spare: Sequence[bytes] = ()
+    ) -> None:
         """Take a key that was wrapped for this node, as a receiving one.
+
+        Where it finds no place, one of the `spare` keys, given by their marks, is forgotten for it.
 
         Raises:
             RemoteProtocolError: `key_refused`, if it is not the key of that mark, or was not wrapped for

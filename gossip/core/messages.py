@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 from gossip.core.records import MAX_KEYS, Host, Id, KeyMark, Port, Short
 
 __all__ = [
+    "GRANT_BANS_MAX",
     "LIFE_MAX",
     "Ack",
     "Busy",
@@ -47,6 +48,7 @@ Raw: TypeAlias = Annotated[bytes, Meta(min_length=65, max_length=1_100)]
 News: TypeAlias = Annotated[tuple[Raw, ...], Meta(max_length=64)]
 Target: TypeAlias = tuple[Host, Port]
 LIFE_MAX = 2**63 - 1
+GRANT_BANS_MAX = 256
 Life: TypeAlias = Annotated[int, Meta(ge=0, le=LIFE_MAX)]
 """The `boot` of whom a message is meant for, as its sender knows it; 0 if it does not. What was recorded
 before a node's present life is told by it: windows say nothing of sessions that were never met."""
@@ -246,7 +248,7 @@ class KeyAsk(Struct, frozen=True, array_like=True, tag=25, gc=False):
 
 
 class KeyGrant(Struct, frozen=True, array_like=True, tag=26, gc=False):
-    """A cluster key, wrapped for one node. Signed over (recipient, mark, name, box, denied)."""
+    """A cluster key, wrapped for one node. Signed over (recipient, mark, name, box)."""
 
     record: Raw
     """The member record of who wrapped it."""
@@ -255,8 +257,8 @@ class KeyGrant(Struct, frozen=True, array_like=True, tag=26, gc=False):
     name: Short
     box: Annotated[bytes, Meta(max_length=128)]
     signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
-    denied: Annotated[bytes, Meta(max_length=65_536)] = b""
-    """Ids, 16 bytes each, of nodes that are banned where this comes from: they are not to have the key."""
+    bans: Annotated[tuple[Raw, ...], Meta(max_length=GRANT_BANS_MAX)] = ()
+    """The authority's words on who is not to have it, each signed by the authority."""
 
 
 class Used(Struct, frozen=True, array_like=True, tag=27, gc=False):

@@ -140,6 +140,7 @@ class Node(Orders, Reads):
         self._rotation = Rotation(
             ctx, table, self._own, keys, self._handover, plan or Plan(), self_.wall_ms / 1_000 - now
         )
+        self._handover.learn = self._intake.take
         self._intake.met_keys = self._met_keys
         self._repair.readable = keys.readable
         self._repair.granted = self._handover.granted

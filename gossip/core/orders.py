@@ -47,6 +47,10 @@ class Orders:
         """Whether this node has still to seal with the key of that change."""
         return self._rotation.is_under_way
 
+    def spare_keys(self, now: float) -> list[bytes]:
+        """See `Rotation.spare`."""
+        return self._rotation.spare(now)
+
     def key_lacking(self) -> list[Member]:
         """See `Rotation.lacking`."""
         return self._rotation.lacking()

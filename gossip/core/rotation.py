@@ -82,6 +82,7 @@ class Rotation:
         self._keys = keys
         self._handover = handover
         handover.taken = self._taken
+        handover.spare = self.spare
         self.plan = plan
         self._wall = wall
         self._look_again_at = float("inf")
@@ -286,6 +287,23 @@ class Rotation:
     def _tell(self, detail: str) -> None:
         me = self._table.me
         self._ctx.notify(Event(EventKind.KEYS_CHANGED, me.id, me.name, detail=detail))
+
+    def spare(self, now: float) -> list[bytes]:
+        """Marks of keys that members handed to this node, and nobody who counts has a use for, oldest first.
+
+        Who lies can hand on keys of its own making, and as many as it likes. What is sealed with, by members
+        that are away too, and what a change is to, is no such key; nor is what the operator added.
+        """
+        needed = {self.plan.target, *(record.target for record in self._larger(now))}
+        for member in self._table:
+            record = None if self._keys.is_excluded(member.id) else keys_of(member)
+            if record is not None:
+                needed.update(mark for mark, state in record.keys if state == KeyState.SENDING)
+        return [
+            key.mark
+            for key in self._keys.held()
+            if key.handed and key.state is KeyState.RECEIVING and key.mark not in needed
+        ]
 
     # -- keys that are not here -------------------------------------------------------------
 

@@ -34,7 +34,6 @@ from gossip.core.messages import (
     Used,
     Verdict,
 )
-from gossip.core.types import ID_BYTES
 from gossip.errors import RemoteProtocolError
 from gossip.wire.bounds import host_problem, is_printable
 
@@ -140,8 +139,6 @@ def _check_busy(busy: Busy) -> None:
 def _check_grant(grant: KeyGrant) -> None:
     if not grant.name or not is_printable(grant.name):
         raise RemoteProtocolError("malformed", "a key without a name that can be shown")
-    if len(grant.denied) % ID_BYTES:
-        raise RemoteProtocolError("malformed", "a list of nodes that ends within one")
 
 
 def _check_turned(turned: Turned) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 from gossip.core.keys import HeldKey, KeyState
@@ -16,7 +17,7 @@ from gossip.core.records import KEY_MARK_BYTES, MAX_KEYS
 from gossip.errors import CryptoError, LimitError, NotFoundError, RefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["SECRET_BYTES", "Key", "KeyRing", "key_id", "mark_of"]
 
@@ -39,10 +40,13 @@ def key_id(secret: bytes) -> int:
 class Key:
     """One key of a ring. Whatever shows it does not show its secret."""
 
-    __slots__ = ("_prk", "_secret", "id", "mark", "name", "state")
+    __slots__ = ("_prk", "_secret", "handed", "id", "mark", "name", "state")
 
-    def __init__(self, name: str, secret: bytes, state: KeyState, mark: bytes = b"") -> None:
+    def __init__(
+        self, name: str, secret: bytes, state: KeyState, mark: bytes = b"", *, handed: bool = False
+    ) -> None:
         self.name = name
+        self.handed = handed
         self.state = state
         self.mark = mark or mark_of(secret)
         self.id = key_id(secret) if secret else 0
@@ -105,7 +109,7 @@ class KeyRing:
 
     def held(self) -> tuple[HeldKey, ...]:
         """All keys without their secrets, oldest first."""
-        return tuple(HeldKey(key.name, key.mark, key.state) for key in self._keys)
+        return tuple(HeldKey(key.name, key.mark, key.state, key.handed) for key in self._keys)
 
     def key(self, mark: bytes) -> Key:
         """The key of this mark; raises `NotFoundError`."""
@@ -131,8 +135,8 @@ class KeyRing:
             raise RefusedError(f"several keys are called {word!r}: give more of the mark")
         return found[0]
 
-    def make(self, name: str, draw: Callable[[int], bytes]) -> Key:
-        """A new key, receiving; `draw` gives so many random bytes.
+    def make(self, name: str, draw: Callable[[int], bytes], spare: Sequence[bytes] = ()) -> Key:
+        """A new key, receiving; `draw` gives so many random bytes, and `spare` is as in `add`.
 
         Raises:
             LimitError, RefusedError: as `add`.
@@ -140,10 +144,25 @@ class KeyRing:
         secret = draw(SECRET_BYTES)
         while key_id(secret) in self._by_id:
             secret = draw(SECRET_BYTES)
-        return self.add(secret, name)
+        return self.add(secret, name, spare=spare)
 
-    def add(self, secret: bytes, name: str = "", state: KeyState = KeyState.RECEIVING) -> Key:
+    def add(
+        self,
+        secret: bytes,
+        name: str = "",
+        state: KeyState = KeyState.RECEIVING,
+        *,
+        handed: bool = False,
+        spare: Sequence[bytes] = (),
+    ) -> Key:
         """Take a key; one that is here already is returned as it is.
+
+        Args:
+            secret: 32 bytes.
+            name: what people call it; of its mark, if empty.
+            state: what it is for.
+            handed: whether it comes from a member. One that the operator gives too is the operator's.
+            spare: marks of keys that are forgotten, the oldest first, where this one finds no place.
 
         Raises:
             LimitError: if there are eight keys that are not retired.
@@ -154,16 +173,21 @@ class KeyRing:
             if key.mark == mark:
                 if key.state is KeyState.RETIRED:
                     raise RefusedError(f"key {key.name} was retired: make another one")
+                key.handed = key.handed and handed
                 return key
         name = name or f"key-{mark.hex()[:_HEX_SHOWN]}"
         if len(name.encode()) > MAX_KEY_NAME or not name.isprintable():
             raise LimitError(f"a key's name is at most {MAX_KEY_NAME} bytes, and printable")
         if any(key.name == name for key in self._keys):
             raise RefusedError(f"there is a key {name!r} already: give this one another name")
-        if key_id(secret) in self._by_id:
+        twin = self._by_id.get(key_id(secret))
+        if twin is None:
+            self._make_room(spare)
+        elif twin.mark in spare:
+            self.remove(twin.mark)
+        else:
             raise RefusedError("its id in headers is that of another key here: make another one")
-        self._make_room()
-        key = Key(name, secret, state)
+        key = Key(name, secret, state, handed=handed)
         self._keys.append(key)
         self._index()
         return key
@@ -201,7 +225,10 @@ class KeyRing:
 
     def saved(self) -> list[list[Any]]:
         """All keys with their secrets, as JSON has it: for the disk, and nothing else."""
-        return [[key.name, key.state.label, key.mark.hex(), key.secret.hex()] for key in self._keys]
+        return [
+            [key.name, key.state.label, key.mark.hex(), key.secret.hex(), *_HANDED[: key.handed]]
+            for key in self._keys
+        ]
 
     @staticmethod
     def load(saved: object, *, accepts_clear: bool = False) -> KeyRing:
@@ -212,8 +239,14 @@ class KeyRing:
         """
         try:
             keys = tuple(
-                Key(str(name), bytes.fromhex(secret), KeyState[state.upper()], bytes.fromhex(mark))
-                for name, state, mark, secret in saved  # type: ignore[attr-defined]
+                Key(
+                    str(name),
+                    bytes.fromhex(secret),
+                    KeyState[state.upper()],
+                    bytes.fromhex(mark),
+                    handed=origin == _HANDED,
+                )
+                for name, state, mark, secret, *origin in saved  # type: ignore[attr-defined]
             )
         except (TypeError, ValueError, KeyError, AttributeError):
             keys = (_NO_KEY,)
@@ -225,7 +258,7 @@ class KeyRing:
 
     def copy(self) -> KeyRing:
         """Another ring of the same keys, to try a change on."""
-        keys = (Key(key.name, key.secret, key.state, key.mark) for key in self._keys)
+        keys = (Key(key.name, key.secret, key.state, key.mark, handed=key.handed) for key in self._keys)
         return KeyRing(tuple(keys), accepts_clear=self.accepts_clear)
 
     def become(self, other: KeyRing) -> None:
@@ -241,14 +274,16 @@ class KeyRing:
             )
         return key
 
-    def _make_room(self) -> None:
-        """A retired key makes room for a new one, the oldest first."""
+    def _make_room(self, spare: Sequence[bytes]) -> None:
+        """A retired key makes room for a new one, the oldest first; or else one of the `spare`."""
         if len(self._keys) < MAX_KEYS:
             return
-        for key in self._keys:
-            if key.state is KeyState.RETIRED:
-                self._keys.remove(key)
-                return
+        retired = (key.mark for key in self._keys if key.state is KeyState.RETIRED)
+        useless = (key.mark for key in self._keys if key.mark in spare and key is not self._sending)
+        mark = next(chain(retired, useless), None)
+        if mark is not None:
+            self.remove(mark)
+            return
         raise LimitError(
             f"there are {MAX_KEYS} keys here, which is the limit: remove one first (gossip keys remove NAME)"
         )
@@ -259,6 +294,8 @@ class KeyRing:
         self._sending = next((key for key in self._keys if key.state is KeyState.SENDING), None)
 
 
+_HANDED: Final = ["handed"]
+"""Behind what is saved of a key that came from a member."""
 _NO_KEY: Final = Key("", b"", KeyState.RECEIVING)
 
 

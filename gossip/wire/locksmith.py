@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from typing import Final
 
 from cryptography.exceptions import InvalidTag
@@ -88,7 +89,9 @@ class RingLocksmith:
         aead = self._aead(agreed, ephemeral, recipient.exchange_key, self._id, recipient.owner)
         return ephemeral + aead.encrypt(_NONCE, self.ring.key(mark).secret, mark)
 
-    def unwrap(self, box: bytes, mark: bytes, name: str, sender: MemberRecord) -> None:
+    def unwrap(
+        self, box: bytes, mark: bytes, name: str, sender: MemberRecord, spare: Sequence[bytes] = ()
+    ) -> None:
         """Take a key that was wrapped for this node; raises as `core.keys.Locksmith.unwrap`."""
         ephemeral, content = box[:_PUBLIC_BYTES], box[_PUBLIC_BYTES:]
         try:
@@ -101,7 +104,7 @@ class RingLocksmith:
             raise RemoteProtocolError("key_refused", "it is not the key of that mark")
         taken = any(key.name == name for key in self.ring.held())
         try:
-            self.ring.add(secret, "" if taken else name)
+            self.ring.add(secret, "" if taken else name, handed=True, spare=spare)
         except GossipError as problem:
             raise RemoteProtocolError("key_refused", str(problem)) from None
 

@@ -13,11 +13,13 @@ from typing import Any
 import msgspec
 
 from gossip.core.effects import Close, Dial, Effect, Send, Write
+from gossip.core.handover import signed_part
 from gossip.core.messages import Ack, Frame, KeyAsk, KeyGrant, NotMe, Packet, Ping, PingRequest, Report
 from gossip.core.node import Node
 from gossip.core.pings import sign_not_me
 from gossip.core.records import MAX_KEYS, Body, Fact, KeyRecord, MemberRecord, Notary
 from gossip.core.types import Address, NodeId, StreamId
+from gossip.wire.locksmith import BOX_BYTES
 from sim.chance import derive, derive_bytes
 from sim.notary import Archive, StandIn
 
@@ -48,7 +50,7 @@ class Rogue(Node):
         self.lies_as_helper = False
         self.lies_of_place = False
         self.lies_of_keys = False
-        """It hands on boxes in which there is no key."""
+        """It hands on keys that nobody else has, and boxes in which there is none."""
         self.is_mute = False
         """It answers no ping."""
 
@@ -142,9 +144,12 @@ class Rogue(Node):
         self._own.publish_keys(KeyRecord(self.id, 1, "", epoch, target, insists, keys))
 
     def grant(self, recipient: NodeId, mark: bytes) -> KeyGrant:
-        """A key for somebody, that is none."""
-        box, denied = self.dice.randbytes(80), recipient + self.dice.randbytes(32)
-        return KeyGrant(self.me.fact.raw, recipient, mark, "k", box, self.dice.randbytes(64), denied)
+        """A key for somebody: one of its own making, or none."""
+        box = (recipient + mark + self.id).ljust(BOX_BYTES, b"\0")
+        if self.dice.random() < 0.3:
+            box = self.dice.randbytes(BOX_BYTES)
+        grant = KeyGrant(self.me.fact.raw, recipient, mark, self.dice.choice("abcdef"), box, bytes(64))
+        return msgspec.structs.replace(grant, signature=self._ctx.notary.sign(signed_part(grant)))
 
     def own(self, **changes: Any) -> Fact:
         """A member record of its own, at any version."""

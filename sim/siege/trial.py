@@ -29,7 +29,7 @@ __all__ = ["Besieged", "Siege", "work"]
 
 STEP_S = 0.1
 """The rogue makes a move at every step."""
-CHECK_STEPS = 20
+CHECK_STEPS = 5
 """So often all that the honest hold is checked: it takes as long as a second of the world."""
 WARM_UP_S = 5.0
 CALM_S = 60.0
@@ -139,7 +139,7 @@ class Field:
             if self.hostile:
                 self._move(dice.choice(list(MOVES)))
             world.run(STEP_S)
-            if step % CHECK_STEPS == 0:
+            if step % CHECK_STEPS == CHECK_STEPS - 1:
                 for inside in insides:
                     tables.check_all(inside)
                     check_bounds(inside, inside.node.params)
@@ -155,7 +155,7 @@ class Field:
         host = self.honest[0]
         safe = host.agent.safe
         assert isinstance(safe, Marks)  # noqa: S101 - the world was made with them
-        added = safe.add(name)
+        added = safe.add(name, host.node.spare_keys(self.world.now))
         host.disk.keys = safe.save()
         try:
             host.do(lambda node, now: node.rotate(added, now))

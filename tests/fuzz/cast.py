@@ -10,7 +10,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
-from gossip.core.handover import _signed_part
+from gossip.core.handover import signed_part
 from gossip.core.keys import KeyState
 from gossip.core.messages import KeyGrant
 from gossip.core.records import KeyRecord, MemberRecord, ServiceRecord, Warrant
@@ -137,7 +137,7 @@ def box(sender: Identity, secret: bytes, mark: bytes) -> bytes:
 def granted(sender: Identity, record: bytes, mark: bytes, name: str, wrapped: bytes) -> KeyGrant:
     """A key handed to the node, signed by who hands it."""
     grant = KeyGrant(record, ME.id, mark, name, wrapped, bytes(64))
-    return msgspec.structs.replace(grant, signature=sender.sign(_signed_part(grant)))
+    return msgspec.structs.replace(grant, signature=sender.sign(signed_part(grant)))
 
 
 USED: Final = ((_INVITES[1].holder, LATE.id),)

@@ -148,8 +148,8 @@ def test_one_input_runs_a_change_of_keys_through() -> None:
 def test_a_key_is_taken_where_the_node_has_asked_and_only_there(rng: random.Random) -> None:
     target = Frames()
     world = target.world(Kind.KEYS)
-    sender, mark = PEERS[1], MARKS[2]
-    record, wrapped = cast.facts_of(sender, ADDRESSES[1])[0], cast.box(sender, cast.SECRETS[2], mark)
+    sender, mark = PEERS[0], MARKS[2]
+    record, wrapped = cast.facts_of(sender, ADDRESSES[0])[0], cast.box(sender, cast.SECRETS[2], mark)
     grant = codec.encode(cast.granted(sender, record, mark, "new", wrapped))
     target.run(scene(Kind.KEYS, [grant], "unreadable", "hear"))
     assert world.node.counters["frame_unexpected"] == 1

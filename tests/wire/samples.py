@@ -175,7 +175,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         name=st.text("key-1", min_size=1, max_size=9),
         box=st.binary(max_size=128),
         signature=st.binary(min_size=64, max_size=64),
-        denied=st.lists(ids, max_size=4).map(b"".join),
+        bans=st.lists(raws, max_size=2).map(tuple),
     ),
     st.builds(
         Used,

@@ -153,3 +153,43 @@ def test_a_copy_is_apart_until_it_takes_the_place() -> None:
     ring.become(copy)
     assert ring.sending is not None
     assert ring.revision > revision
+
+
+def test_what_members_handed_on_makes_room_where_nobody_needs_it() -> None:
+    secrets = distinct(MAX_KEYS + 3)
+    ring = KeyRing()
+    own = ring.add(secrets[0], "own", KeyState.SENDING)
+    handed = [ring.add(each, handed=True) for each in secrets[1:MAX_KEYS]]
+    spare = [key.mark for key in handed[2:]]
+    with pytest.raises(LimitError, match="remove one first"):
+        ring.add(secrets[MAX_KEYS])
+    assert ring.add(secrets[MAX_KEYS], handed=True, spare=spare) in ring._keys
+    assert handed[2].mark not in {key.mark for key in ring.held()}
+    assert {own.mark, handed[0].mark, handed[1].mark} <= {key.mark for key in ring.held()}
+    ring.retire(handed[0].mark)
+    ring.add(secrets[MAX_KEYS + 1], spare=spare)
+    assert handed[3].mark in {key.mark for key in ring.held()}, "a retired one goes first"
+    with pytest.raises(LimitError):
+        ring.add(secrets[MAX_KEYS + 2], spare=[own.mark])
+
+
+def test_a_spare_key_makes_room_for_another_of_its_id() -> None:
+    first, *others = (secret(number) for number in range(1_000))
+    twin = next(each for each in others if key_id(each) == key_id(first))
+    ring = KeyRing()
+    handed = ring.add(first, "handed", handed=True)
+    with pytest.raises(RefusedError, match="id in headers"):
+        ring.add(twin)
+    ring.add(twin, "wanted", spare=[handed.mark])
+    assert [key.name for key in ring.held()] == ["wanted"]
+
+
+def test_it_is_remembered_which_keys_members_handed_on() -> None:
+    one, two = distinct(2)
+    ring = KeyRing()
+    ring.add(one, "one", KeyState.SENDING)
+    ring.add(two, "two", handed=True)
+    for again in (KeyRing.load(ring.saved()), ring.copy()):
+        assert [key.handed for key in again.held()] == [False, True]
+        again.add(two)
+        assert [key.handed for key in again.held()] == [False, False], "the operator gave it too"
