@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gossip.cli.check_options import definitions, naming_options
+from gossip.cli.check_options import definitions
 from gossip.cli.output import Cell, clock, complain, counted, plain, say, say_json, say_table
 from gossip.client.channel import Channel, RawWatch
 from gossip.client.framing import show_endpoint
@@ -29,8 +29,7 @@ def register(options: Namespace) -> int:
     if options.while_connected:
         params["while_connected"] = True
     with Channel(options.socket) as channel:
-        with naming_options():
-            value = channel.call("services.register", params)
+        value = channel.call("services.register", params)
         if options.json:
             say_json(value)
         else:

@@ -218,8 +218,6 @@ def _cluster(me: Me) -> Iterator[Finding]:
             "Look at the interface, the routes and the firewall of this host.",
         )
     for each in failing:
-        if "banned" in me.flags and "the authority has banned it" not in each.problem:
-            continue  # nobody answers the banned: why the seed does not is said
         make = problem if alone else note
         yield make(
             "seed",
@@ -246,11 +244,6 @@ def _seed_advice(trouble: str) -> str:
         )
     if "the authority has banned it" in trouble:
         return ""  # what to do is said of the ban
-    if "another with a copy of its key" in trouble:
-        return (
-            "If another agent runs there, give this one a key of its own: stop it, and move its data directory"
-            " away (or set another --data-dir). If that is this agent, take it out of --join."
-        )
     if "is not let in" in trouble:
         return "Ask who holds the authority's key for an invitation of this node's own ('gossip invite')."
     return "Start an agent there, let UDP and TCP through to it, or correct --join."
