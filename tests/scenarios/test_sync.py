@@ -390,7 +390,7 @@ def test_a_lone_service_of_a_stranger_is_dropped_and_comes_with_its_owner() -> N
 
 
 def test_an_eviction_ends_a_membership_where_it_was_asked_for_and_nowhere_else() -> None:
-    """Scenario 68 again: one holds it dead and evicts it; the others, who reach it, hold it alive all along."""
+    """Scenario 68 again: one holds it dead and evicts it; to the others, who reach it, it stays alive."""
     world = cluster(5, params=replace(LAN, helpers=0))
     victim, one = world.hosts[4], world.hosts[0]
     world.network.cut(one, victim, both=True)
