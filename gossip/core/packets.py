@@ -122,7 +122,7 @@ class Packets:
             if not self._is_stale(frame):
                 self._hear(frame.sender, frame.view, now)
                 self._intake.take(frame.news, frame.sender, now)
-            self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender), by_stream=True))
+            self._sessions.write(stream, self._acked_on_stream(frame, source))
         elif isinstance(frame, Gossip):
             self._gossip(frame, source, now)
         elif isinstance(frame, DialBack):
@@ -156,8 +156,11 @@ class Packets:
             member = self._table.get(ping.sender)
         # Nobody can have this node send more to an address than was sent from there, or claims to be: also
         # not by a record of its own that names it.
-        is_proven = _is_proven(member, source)
-        self._ctx.send(source, self._acked(ping, member) if is_proven else self._pings.small_ack(ping))
+        if member is not None and _is_proven(member, source):
+            # A datagram that a degraded member may never get carries no news, which would count as told.
+            self._ctx.send(source, self._acked(ping, member, has_room=not member.degraded))
+        else:
+            self._ctx.send(source, self._pings.small_ack(ping))
         if member is None:
             self._admission.heard_stranger(source)
         else:
@@ -174,16 +177,23 @@ class Packets:
         """Whoever pinged for another can be reached where that came from."""
         self._ctx.send(source, sign_not_me(self._ctx, ping, self._table.me.fact.raw))
 
-    def _acked(self, ping: Ping, member: Member | None, *, by_stream: bool = False) -> Ack:
-        """The ack: with what is held against the pinger, if anything, and with news for it.
+    def _acked_on_stream(self, ping: Ping, source: Address) -> Ack:
+        """The ack to a ping that came over a stream: with news only where its member is.
 
-        A datagram that a degraded member may never get carries none, which would count as told.
+        Whoever is told counts as told: under names that it makes up, or reads, a caller would use up what is
+        meant for members.
         """
+        member = self._table.get(ping.sender)
+        is_there = member is not None and member.address[0] == source[0]
+        return self._acked(ping, member, has_room=is_there)
+
+    def _acked(self, ping: Ping, member: Member | None, *, has_room: bool) -> Ack:
+        """The ack: with what is held against the pinger, if anything, and if it `has_room` with news."""
         charges: tuple[bytes, ...] = ()
         if member is not None and member.status is not Status.ALIVE:
             charges = self._detector.charges(member)
         ack = self._pings.ack(ping, charges)
-        if not self._spread.has_news or (member is not None and member.degraded and not by_stream):
+        if not has_room or not self._spread.has_news:
             return ack
         room = self._spread.room(member, bare_bytes(ack) + sum(map(news_bytes, charges)))
         news = self._spread.piggyback(ping.sender, room, charges)
