@@ -15,9 +15,10 @@ import trio
 
 from gossip.api import views
 from gossip.config.keyfile import parse_key, read_key_file
+from gossip.config.values import is_loopback, show_address
 from gossip.core.keys import KeyState, holds, keys_of
 from gossip.core.rotation import Plan
-from gossip.errors import CryptoError, RefusedError, StoreError
+from gossip.errors import ConfigError, CryptoError, RefusedError, StoreError
 from gossip.log import note
 from gossip.wire.keyring import Key, KeyRing, mark_of
 
@@ -39,7 +40,7 @@ def open_ring(saved: object, config: Config) -> tuple[KeyRing, Plan]:
 
     Raises:
         StoreError: if what the disk kept is no ring.
-        ConfigError: if the key file cannot be read.
+        ConfigError: if the key file cannot be read, or the agent would speak in clear and was not told so.
     """
     content: Any = saved or {}
     try:
@@ -52,6 +53,8 @@ def open_ring(saved: object, config: Config) -> tuple[KeyRing, Plan]:
         ) from None
     if config.key_file is not None:
         _take_file(ring, config.key_file, accepts_clear=config.accept_clear)
+    if ring.sending is None and not (config.insecure or config.accept_clear):
+        _refuse_exposed(ring, config)
     if config.accept_clear:
         detail = (
             "what comes in clear is taken: nothing is promised of who reads or writes it"
@@ -60,6 +63,29 @@ def open_ring(saved: object, config: Config) -> tuple[KeyRing, Plan]:
         )
         note(logging.WARNING, "accept_clear", detail=detail)
     return ring, plan
+
+
+def _refuse_exposed(ring: KeyRing, config: Config) -> None:
+    """Stop who would speak in clear beyond loopback; there it needs no leave, here a file of keys is none.
+
+    It may have no key in it, or none that is sent with: what `accept_clear` has left, and then was taken out.
+    """
+    exposed = [address for address in config.bind if not is_loopback(address[0])]
+    if not exposed:
+        return
+    names = [key.name for key in ring.held() if key.state is KeyState.RECEIVING]
+    if names:
+        what = (
+            f"has keys to receive by and none to send with ({', '.join(names)}): start it with --accept-clear"
+            f" again, run 'gossip keys rotate {names[0]}' once for the whole cluster (or 'gossip keys use"
+            f" {names[0]}' here, if the others seal by now), and then take --accept-clear out"
+        )
+    else:
+        what = (
+            "has no key, though its data directory has a file for keys: give --key-file FILE, or --insecure"
+            " to run in clear"
+        )
+    raise ConfigError(f"{show_address(exposed[0])} is reached by other machines, and this agent {what}")
 
 
 def _take_file(ring: KeyRing, path: Path, *, accepts_clear: bool) -> None:

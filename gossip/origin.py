@@ -66,7 +66,7 @@ class Origin:
 
         Raises:
             StoreError: something cannot be read or written.
-            ConfigError: the key file or the invitation is of no use.
+            ConfigError: the key file or the invitation is of no use, or clear text was not allowed.
         """
         identity = Identity(store.seed, config.cluster, config.authority)
         warrant = settle_warrant(config, store, identity)

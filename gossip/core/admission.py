@@ -221,7 +221,8 @@ class Admission:
             problem = f"unreachable at {tried}, seen from {seen}: advertise an address that {where} can reach"
         if opener.busy is not None and attempt.busy < BUSY_TRIES:
             attempt.busy += 1
-            attempt.addresses = [opener.address, *attempt.addresses, *opener.busy.others][:ADDRESSES_PER_SEED]
+            others = [other for other in opener.busy.others if _may_name(opener.address, other)]
+            attempt.addresses = [opener.address, *attempt.addresses, *others][:ADDRESSES_PER_SEED]
             attempt.problem = f"{where} is busy"
             self._number += 1
             self._attempts[self._number] = attempt
@@ -422,3 +423,8 @@ class Admission:
         members.sort(key=lambda member: member.record.birth)
         found = dict.fromkeys([*(member.address for member in members), *self._remembered])
         return list(found)[: self._ctx.params.addresses_max]
+
+
+def _may_name(seed: Address, other: Address) -> bool:
+    """Whether a busy seed may name that one instead: at loopback there is this very machine."""
+    return is_loopback(seed[0]) or not is_loopback(other[0])

@@ -306,7 +306,7 @@ class Server(Conversation):
 
     def tell_used(self) -> None:
         """Tell a joiner which invitations are used up, once it knows who tells it, and before members."""
-        used = self.ground.ctx.gate.departed
+        used = self.ground.ctx.gate.to_tell()
         for at in range(0, len(used), USED_PER_FRAME):
             self.write(Used(tuple(used[at : at + USED_PER_FRAME])))
 

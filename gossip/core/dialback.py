@@ -1,19 +1,24 @@
 """Dialling back: a node that wants to know whether others reach it asks one of them to try.
 
 The asker opens a stream and shows its own signed record; what is tried is the address in that record, and
-no other. So a node can be aimed only at what the asker itself advertises, as at a join. Few are tried at a
-time, each address once at a time and once a second, and nobody is sent more than the asker has sent (see
-`trials`).
+no other. A record may say anything, though, and the answer tells what is there. So that is done only for who
+may be a member, and only at an address that is known to be its own: it is held as a member there, or its
+stream comes from that very host. Who is held dead is tried too, as it needs the answer most; who has left is
+not. Few are tried at a time, each address once at a time and once a second, and nobody is sent more than the
+asker has sent (see `trials`).
 """
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from gossip.core.context import Context, refusing
+from gossip.core.members import MemberTable
 from gossip.core.messages import Busy, DialBack, DialledBack, Frame, Turned
 from gossip.core.records import MemberRecord
 from gossip.core.sessions import Sessions
 from gossip.core.trials import Trial, Trials
-from gossip.core.types import Address, Reach, StreamId, is_loopback
+from gossip.core.types import Address, Reach, Status, StreamId, is_loopback
 
 __all__ = ["AT_ONCE", "REST", "DialBacks"]
 
@@ -23,6 +28,10 @@ REST = 1.0
 """Seconds after which an address is tried again."""
 RESTING_MAX = 64
 """Addresses that were tried within `REST`; with so many nobody is tried until one has rested."""
+Ways: TypeAlias = tuple[Reach, Reach, Reach]
+UNREACHABLE: Ways = (Reach.UNREACHABLE, Reach.UNREACHABLE, Reach.UNREACHABLE)
+UNTRIED: Ways = (Reach.UNTRIED, Reach.UNTRIED, Reach.UNTRIED)
+"""The answer to who names an address that is not known to be its own."""
 
 
 class Caller:
@@ -52,8 +61,9 @@ class Caller:
 class DialBacks:
     """What this node tries for others."""
 
-    def __init__(self, ctx: Context, trials: Trials, sessions: Sessions) -> None:
+    def __init__(self, ctx: Context, table: MemberTable, trials: Trials, sessions: Sessions) -> None:
         self._ctx = ctx
+        self._table = table
         self._trials = trials
         self._sessions = sessions
         self._callers: dict[Address, Caller] = {}
@@ -64,18 +74,24 @@ class DialBacks:
         """Somebody asks on a stream to be tried."""
         record = self._record_of(request)
         if record is None:
-            self._sessions.write(stream, Turned("the request carries no record of its sender, or a bad one"))
-            self._sessions.close(stream)
+            self._turn(stream, "the request carries no record of its sender, or a bad one")
+            return
+        refusal = self._ctx.gate.refuses(record, now)
+        if refusal is not None:
+            self._ctx.gate.refused(record, refusal, now)
+            self._turn(stream, f"this node is not let in: {refusal.detail}")
             return
         address = record.address
         if is_loopback(address[0]) and not is_loopback(source[0]):
             # That would be this very machine.
-            self._answer(stream, address, source)
+            self._answer(stream, address, source, UNREACHABLE)
+            return
+        if not self._is_its_own(record, source):
+            self._ctx.count("dial_back_elsewhere")
+            self._answer(stream, address, source, UNTRIED)
             return
         if self._is_full(address, now):
-            self._ctx.count("dial_back_busy")
-            self._sessions.write(stream, Busy(int(REST * 1_000), ()))
-            self._sessions.close(stream)
+            self._put_off(stream)
             return
         self._ctx.count("dial_backs")
         self._tried_at[address] = now
@@ -87,7 +103,11 @@ class DialBacks:
     def done(self, caller: Caller, trial: Trial) -> None:
         """It is known how far the asker can be reached."""
         self._callers.pop(trial.address, None)
-        self._answer(caller.stream, trial.address, caller.seen, trial)
+        if trial.ways == UNTRIED:
+            # This node was not running. It is not to be taken for one that does not try who asks.
+            self._put_off(caller.stream)
+            return
+        self._answer(caller.stream, trial.address, caller.seen, trial.ways, heard=trial.heard)
 
     def gone(self, caller: Caller) -> None:
         """The asker does not wait any longer."""
@@ -96,11 +116,28 @@ class DialBacks:
             self._callers.pop(caller.trial.address, None)
             self._trials.drop(caller.trial)
 
-    def _answer(self, stream: StreamId, address: Address, seen: Address, trial: Trial | None = None) -> None:
-        small, full, by_stream = (Reach.UNREACHABLE,) * 3 if trial is None else trial.ways
-        heard = trial is not None and trial.heard
+    def _answer(
+        self, stream: StreamId, address: Address, seen: Address, ways: Ways, *, heard: bool = False
+    ) -> None:
+        small, full, by_stream = ways
         self._sessions.write(stream, DialledBack(address, seen, int(small), int(full), int(by_stream), heard))
         self._sessions.close(stream)
+
+    def _put_off(self, stream: StreamId) -> None:
+        self._ctx.count("dial_back_busy")
+        self._sessions.write(stream, Busy(int(REST * 1_000), ()))
+        self._sessions.close(stream)
+
+    def _turn(self, stream: StreamId, reason: str) -> None:
+        self._sessions.write(stream, Turned(reason))
+        self._sessions.close(stream)
+
+    def _is_its_own(self, record: MemberRecord, source: Address) -> bool:
+        """Whether the address in a record is known to be its owner's."""
+        if record.host == source[0]:
+            return True
+        member = self._table.get(record.owner)
+        return member is not None and member.status is not Status.LEFT and member.address == record.address
 
     def _record_of(self, request: DialBack) -> MemberRecord | None:
         """The asker's own record, if it is that and signed."""

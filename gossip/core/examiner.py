@@ -79,7 +79,7 @@ class Examiner:
         self._table = table
         self._sessions = sessions
         self._trials = Trials(ctx, pings, sessions)
-        self._dialbacks = DialBacks(ctx, self._trials, sessions)
+        self._dialbacks = DialBacks(ctx, table, self._trials, sessions)
         self.asked = self._dialbacks.asked
         """Somebody asks on a stream to be tried."""
         self.forgive = self._trials.forgive

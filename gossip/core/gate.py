@@ -15,8 +15,14 @@ can be made to tell it truly. So each node keeps whom it met first, with two rul
   name an early birth and drive out the node that has used it. What a joiner is told by its seed counts as
   known for long, for the same reason.
 
+So it is where everybody is let in, too: who comes second is a member there as one without an invitation is,
+and is nobody where invitations count one day.
+
 Who has an invitation is never forgotten, and is kept on disk: a token is used up even when its node is gone.
-A joiner is told by its seed which were used by nodes that are no longer members, since no record tells it.
+A joiner is told by its seed which were used by nodes that are no longer members, since no record tells it,
+and of which two members show a warrant, since no record tells who came first. That is *hearsay*: no signature
+proves it, and a seed may lie. So it is held apart, and in memory only: it gives way to the record of the node
+that it names, is told to those who join through this node, and the next life of this one asks its own seed.
 
 What is left: a token used on both sides of a partition that lasts longer has two holders, each known to its
 side. All name both (`warrant_used`), and a ban of one ends it.
@@ -28,7 +34,7 @@ of others did, a cluster that was stopped as a whole could not start again witho
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from gossip.core.context import Context
 from gossip.core.detector import Detector
@@ -43,7 +49,7 @@ __all__ = ["BANNED", "Gate"]
 BANNED = "banned"
 """The flag of a member, and of a node of itself."""
 HOLDERS_MAX = 65_536
-"""Invitations whose holders are known; beyond it, those that were learnt first are forgotten."""
+"""Invitations whose holders are known; beyond it hearsay is forgotten, then those that were learnt first."""
 TOLD_MAX = 256
 """Nodes of whose refusal watchers were told lately."""
 TOLD_AGAIN = 60.0
@@ -86,6 +92,9 @@ class Gate:
         self._stranger: tuple[NodeId, bytes, Warrant | None] = (b"", b"", None)
         """The same of who was judged last, and is no member yet."""
         self._holders: dict[bytes, Holder] = {}
+        """Of each invitation, whose record has shown it first."""
+        self._hearsay: dict[bytes, NodeId] = {}
+        """Who has which of the others, as seeds said."""
         self._told: dict[NodeId, float] = {}
         self._told_from = float("-inf")
         self._told_now = 0
@@ -94,28 +103,34 @@ class Gate:
         """Take what the disk kept of who has which invitation; this node's own is nobody else's."""
         for holder, node in used:
             self._holders[holder] = Holder(node, 0, float("-inf"))
-        self.entered(me, float("-inf"))
+        self.entered(me, float("-inf"), told=True)
 
     @property
     def used(self) -> list[tuple[bytes, NodeId]]:
         """Which invitations are used, and by whom: what the disk should hold."""
         return [(key, holder.node) for key, holder in self._holders.items()]
 
-    @property
-    def departed(self) -> list[tuple[bytes, NodeId]]:
-        """Those of `used` that no record of a live member tells: what a joiner has to be told."""
-        found = []
+    def to_tell(self) -> list[tuple[bytes, NodeId]]:
+        """Who has which invitation, as far as records of live members do not tell: what a joiner is told."""
+        disputed = {
+            warrant.holder
+            for node, (_, warrant) in self._warrants.items()
+            if warrant is not None and not self._keeps(warrant, node)
+        }
+        found = list(self._hearsay.items())
         for invitation, holder in self._holders.items():
             member = self._table.get(holder.node)
-            if holder.node != self._table.me.id and (member is None or not member.is_live):
+            is_shown = member is not None and member.is_live and invitation not in disputed
+            if holder.node != self._table.me.id and not is_shown:
                 found.append((invitation, holder.node))
         return found
 
     def learn_used(self, holders: Iterable[tuple[bytes, NodeId]]) -> None:
-        """A seed tells a joiner which invitations are used. Of what is known here nobody is talked out."""
+        """A seed tells a joiner who has which invitation. Of what is known here nobody is talked out."""
         for invitation, node in holders:
-            if invitation not in self._holders and len(self._holders) < HOLDERS_MAX:
-                self._holders[invitation] = Holder(node, 0, float("-inf"))
+            is_full = len(self._holders) + len(self._hearsay) >= HOLDERS_MAX
+            if invitation not in self._holders and not is_full:
+                self._hearsay.setdefault(invitation, node)
 
     # -- admission ----------------------------------------------------------------------------
 
@@ -138,24 +153,34 @@ class Gate:
             return Refusal("warrant_name", f"it was invited as {warrant.name!r}, and calls itself otherwise")
         if record.birth > warrant.expires * 1_000:
             return Refusal("warrant_expired", "its invitation had expired before it was used")
-        holder = self._holder_against(warrant, record, now)
-        if holder is not None:
-            return Refusal("warrant_used", f"its invitation was used before, by {self._name(holder.node)}")
+        keeper = self._keeper_against(warrant, record, now)
+        if keeper is not None:
+            source = "" if warrant.holder in self._holders else ", as the seed of this agent has said"
+            return Refusal("warrant_used", f"its invitation was used before, by {self._name(keeper)}{source}")
         return None
 
     def _name(self, node: NodeId) -> str:
         known = self._table.me if node == self._table.me.id else self._table.get(node)
         return node.hex() if known is None else f"{known.name!r} ({node.hex()[:8]})"
 
-    def _holder_against(self, warrant: Warrant, record: MemberRecord, now: float) -> Holder | None:
+    def _keeper_against(self, warrant: Warrant, record: MemberRecord, now: float) -> NodeId | None:
         """Who else has the invitation, and keeps it."""
-        if not warrant.is_invitation:
+        if self._keeps(warrant, record.owner):
             return None
         holder = self._holders.get(warrant.holder)
-        if holder is None or holder.node == record.owner:
-            return None
+        if holder is None:
+            return self._hearsay[warrant.holder]
         is_settled = now - holder.since >= self._ctx.params.invitation_settles
-        return holder if is_settled or (holder.birth, holder.node) <= (record.birth, record.owner) else None
+        is_earlier = (holder.birth, holder.node) <= (record.birth, record.owner)
+        return holder.node if is_settled or is_earlier else None
+
+    def _keeps(self, warrant: Warrant, node: NodeId) -> bool:
+        """Whether nobody else is known to have its invitation; one by id is nobody else's ever."""
+        if not warrant.is_invitation:
+            return True
+        holder = self._holders.get(warrant.holder)
+        keeper = self._hearsay.get(warrant.holder, node) if holder is None else holder.node
+        return keeper == node
 
     def refused(self, record: MemberRecord, refusal: Refusal, now: float) -> None:
         """Count it, and tell watchers unless they have heard of it, or of many."""
@@ -174,10 +199,10 @@ class Gate:
             Event(EventKind.MEMBER_REFUSED, record.owner, record.name, ok=False, detail=refusal.detail)
         )
 
-    def entered(self, record: MemberRecord, now: float) -> None:
+    def entered(self, record: MemberRecord, now: float, *, told: bool = False) -> None:
         """A node has become a member by this record, or a member has restated itself.
 
-        `now` is since when it counts as known: minus infinity if a seed told of it.
+        If it was `told` by a seed, it counts as known for long.
         """
         if not self._ctx.notary.authority:
             return
@@ -185,12 +210,18 @@ class Gate:
         self._warrants[record.owner] = (record.warrant, warrant)
         if warrant is None or not warrant.is_invitation:
             return
+        is_mine = record.owner == self._table.me.id
+        if not is_mine and self._keeper_against(warrant, record, now) is not None:
+            # Everybody is let in here; that makes nobody the first.
+            return
+        self._hearsay.pop(warrant.holder, None)
         holder = self._holders.get(warrant.holder)
         if holder is None or holder.node != record.owner:
             self._holders.pop(warrant.holder, None)
-            self._holders[warrant.holder] = Holder(record.owner, record.birth, now)
-            if len(self._holders) > HOLDERS_MAX:
-                del self._holders[next(iter(self._holders))]
+            self._holders[warrant.holder] = Holder(record.owner, record.birth, float("-inf") if told else now)
+            if len(self._holders) + len(self._hearsay) > HOLDERS_MAX:
+                known: dict[bytes, Any] = self._hearsay or self._holders
+                del known[next(iter(known))]
             if holder is not None:
                 self._displace(holder.node, record, now)
 
@@ -208,8 +239,8 @@ class Gate:
 
     def is_named(self, member: Member) -> bool:
         """Whether the authority itself gave it the name that it has."""
-        known = self._warrants.get(member.id)
-        return known is not None and known[1] is not None and known[1].name == member.name
+        warrant = self._warrants.get(member.id, (b"", None))[1]
+        return warrant is not None and warrant.name == member.name and self._keeps(warrant, member.id)
 
     def _read(self, record: MemberRecord) -> Warrant | None:
         """The record's warrant, if it is sound; the signatures of each are checked once."""

@@ -197,7 +197,7 @@ class Intake:
             healing = self._is_healing(member, now)
             urgent = self._changed(member, fact, action, now) or healing
         # What a joiner is told of is known to all for long.
-        self._ctx.gate.entered(body, float("-inf") if quiet else now)
+        self._ctx.gate.entered(body, now, told=quiet)
         if body.phase == Phase.RESTARTING:
             self._ctx.timers.set(now + self._ctx.params.restart_grace, Timer.RESTARTING, member.id)
         if not quiet:

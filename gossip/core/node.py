@@ -237,8 +237,7 @@ class Node(Orders, Reads):
         """A datagram sent to `address` was refused; the shell has the proof (protocol: refused)."""
         self._now = now
         self._ctx.count("refusals")
-        # The shell has proof that it answers a datagram of this node: it is not cut off.
-        self._packets.heard_at = now
+        self._packets.hear_refusal(address, now)
         self._pings.refused(address, now)
 
     def stream_accepted(self, source: Address, now: float) -> StreamId | None:
@@ -259,8 +258,8 @@ class Node(Orders, Reads):
         self._now = now
         handler = self._sessions.get(stream)
         if handler is not None:
-            self._packets.heard_at = now
             handler.frame(frame, now)
+            self._packets.hear_frame(frame, handler, now)
 
     def stream_closed(self, stream: StreamId, reason: str, now: float) -> None:
         """The stream ended for reasons outside: `refused`, `timeout`, `reset`, `eof`, `malformed`, ..."""

@@ -1,7 +1,7 @@
 """What comes from peers: which part of core answers which message, and who was heard.
 
-Every datagram proves that its sender is running, so it is heard before it is read; what a ping or
-ack carries besides is news like any other.
+Every datagram proves that its sender is running, so it is heard before it is read, if that is a member; what
+a ping or ack carries besides is news like any other.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import msgspec
 
 from gossip.core.admission import Admission
 from gossip.core.context import Context
+from gossip.core.conversation import Conversation
 from gossip.core.detector import Detector
 from gossip.core.events import Event, EventKind
 from gossip.core.examiner import Examiner
@@ -39,7 +40,7 @@ from gossip.core.pings import Pings, sign_not_me
 from gossip.core.probe import Prober
 from gossip.core.repair import Repair
 from gossip.core.requests import Requests
-from gossip.core.sessions import Sessions
+from gossip.core.sessions import Handler, Sessions
 from gossip.core.sizes import bare_bytes, news_bytes
 from gossip.core.spread import Spread
 from gossip.core.types import Address, Kind, NodeId, Status, StreamId
@@ -86,7 +87,7 @@ class Packets:
         self._examiner = examiner
         self._handover = handover
         self.heard_at = float("-inf")
-        """When anybody was last heard."""
+        """When a member was last heard, or a host that refused where one should be."""
         self._handlers: dict[type, Callable[..., None]] = {
             Ping: self._ping,
             FullPing: self._ping,
@@ -122,7 +123,7 @@ class Packets:
             if not self._is_stale(frame):
                 self._hear(frame.sender, frame.view, now)
                 self._intake.take(frame.news, frame.sender, now)
-            self._sessions.write(stream, self._acked(frame, self._table.get(frame.sender), by_stream=True))
+            self._sessions.write(stream, self._acked_on_stream(frame, source))
         elif isinstance(frame, Gossip):
             self._gossip(frame, source, now)
         elif isinstance(frame, DialBack):
@@ -156,8 +157,11 @@ class Packets:
             member = self._table.get(ping.sender)
         # Nobody can have this node send more to an address than was sent from there, or claims to be: also
         # not by a record of its own that names it.
-        is_proven = _is_proven(member, source)
-        self._ctx.send(source, self._acked(ping, member) if is_proven else self._pings.small_ack(ping))
+        if member is not None and _is_proven(member, source):
+            # A datagram that a degraded member may never get carries no news, which would count as told.
+            self._ctx.send(source, self._acked(ping, member, has_room=not member.degraded))
+        else:
+            self._ctx.send(source, self._pings.small_ack(ping))
         if member is None:
             self._admission.heard_stranger(source)
         else:
@@ -174,16 +178,23 @@ class Packets:
         """Whoever pinged for another can be reached where that came from."""
         self._ctx.send(source, sign_not_me(self._ctx, ping, self._table.me.fact.raw))
 
-    def _acked(self, ping: Ping, member: Member | None, *, by_stream: bool = False) -> Ack:
-        """The ack: with what is held against the pinger, if anything, and with news for it.
+    def _acked_on_stream(self, ping: Ping, source: Address) -> Ack:
+        """The ack to a ping that came over a stream: with news only where its member is.
 
-        A datagram that a degraded member may never get carries none, which would count as told.
+        Whoever is told counts as told: under names that it makes up, or reads, a caller would use up what is
+        meant for members.
         """
+        member = self._table.get(ping.sender)
+        is_there = member is not None and member.address[0] == source[0]
+        return self._acked(ping, member, has_room=is_there)
+
+    def _acked(self, ping: Ping, member: Member | None, *, has_room: bool) -> Ack:
+        """The ack: with what is held against the pinger, if anything, and if it `has_room` with news."""
         charges: tuple[bytes, ...] = ()
         if member is not None and member.status is not Status.ALIVE:
             charges = self._detector.charges(member)
         ack = self._pings.ack(ping, charges)
-        if not self._spread.has_news or (member is not None and member.degraded and not by_stream):
+        if not has_room or not self._spread.has_news:
             return ack
         room = self._spread.room(member, bare_bytes(ack) + sum(map(news_bytes, charges)))
         news = self._spread.piggyback(ping.sender, room, charges)
@@ -239,14 +250,27 @@ class Packets:
     def _not_me(self, message: NotMe, _source: Address, now: float) -> None:
         self._pings.received_not_me(message, now)
 
+    def hear_frame(self, frame: Frame, handler: Handler, now: float) -> None:
+        """A frame came: it counts by the sender that it names, or by whom the conversation is with."""
+        peer = handler.peer if isinstance(handler, Conversation) else b""
+        if _is_company(self._table.get(getattr(frame, "sender", peer))):
+            self.heard_at = now
+
+    def hear_refusal(self, address: Address, now: float) -> None:
+        """A host refuses; the shell has proof that it answers a datagram of this node: it is not cut off."""
+        if self._table.at(address) or _is_company(self._table.anybody_at(address)):
+            self.heard_at = now
+
     def _hear(self, sender: NodeId, view: bytes | None, now: float) -> None:
-        self.heard_at = now
-        if self._detector.isolated:
-            self._detector.reconnect(now)
-            self._ctx.notify(Event(EventKind.RECONNECTED, self._table.me.id, self._table.me.name))
         member = self._table.get(sender)
         if member is None:
+            # Strangers are no company: any of them could keep this node from seeing that it is cut off.
             return
+        if _is_company(member):
+            self.heard_at = now
+            if self._detector.isolated:
+                self._detector.reconnect(now)
+                self._ctx.notify(Event(EventKind.RECONNECTED, self._table.me.id, self._table.me.name))
         self._prober.heard(sender, now)
         self._health.heard(sender)
         if view is not None:
@@ -255,6 +279,11 @@ class Packets:
             if agreed:
                 # Who holds my view has my record as I wrote it: a newer one is no former life's.
                 self._own.settled = True
+
+
+def _is_company(member: Member | None) -> bool:
+    """Whether to hear it shows that this node is not cut off. Who is refused or banned later has left."""
+    return member is not None and member.status is not Status.LEFT
 
 
 def _is_proven(member: Member | None, source: Address) -> bool:

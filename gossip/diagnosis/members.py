@@ -274,4 +274,8 @@ _INWARD_OF_ONE = {
         "{peer} cannot reach this agent at {me}, and sees it come from elsewhere.",
         "Set --advertise to an address that all can reach.",
     ),
+    "unshown": (
+        "{peer} holds no such member at {me}, sees this agent come from elsewhere and did not try it.",
+        "Set --advertise to an address that all can reach.",
+    ),
 }

@@ -25,7 +25,11 @@ ALL = 2
 def fault_here(me: Me, peer: Peer) -> str:
     """The word for how this member fails to reach the agent; empty if it does, or it is not known."""
     back = peer.back
-    if back is None or "untried" in (back.small, back.stream):
+    if back is None:
+        return ""
+    if (back.small, back.full, back.stream) == ("untried",) * 3 and host_of(back.seen) != me.host:
+        return "unshown"
+    if "untried" in (back.small, back.stream):
         return ""
     udp, tcp = back.small == "acked", back.stream == "acked"
     if udp and tcp:
@@ -46,7 +50,7 @@ def own_paths(me: Me, peers: tuple[Peer, ...]) -> Iterator[tuple[Finding, frozen
     """Faults of the agent's own, each with the words of those that it makes needless to tell of members."""
     asked = [peer for peer in peers if peer.back is not None]
     inward = {fault_here(me, peer) for peer in asked}
-    certain = inward & {"advertise", "not_me_here", "port_here"}
+    certain = inward & {"advertise", "unshown", "not_me_here", "port_here"}
     if len(inward) == 1 and (len(asked) >= ALL or certain):
         (word,) = inward
         if word:

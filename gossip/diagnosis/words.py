@@ -62,6 +62,13 @@ INWARD: Final = {
         ),
         "Set --advertise to an address that others reach, and have NAT forward UDP and TCP of that port.",
     ),
+    "unshown": (
+        (
+            "{who} did not try to reach this agent at {where}, which it advertises: no such member is known"
+            " there, and its connections come from {seen}. It is behind NAT, or advertises a wrong address."
+        ),
+        "Set --advertise to an address that others reach, and have NAT forward UDP and TCP of that port.",
+    ),
 }
 """How nobody who was asked reaches the agent."""
 

@@ -106,7 +106,7 @@ class Inside:
             "event floors": len(self._floors),
             "bans": len(self.table.bans),
             "warrants": len(self._gate._warrants),
-            "holders": len(self._gate._holders),
+            "holders": len(self._gate._holders) + len(self._gate._hearsay),
             "refusals told": len(self._gate._told),
             "given": len(self.queue._given),
             "coordinates": len(self._coordinates._samples),

@@ -14,10 +14,13 @@ import trio
 
 from gossip import log
 from gossip.agent import Agent
-from gossip.config import Config
+from gossip.config import Config, load
 from gossip.config.keyfile import show_key
 from gossip.core.types import show_address
-from gossip.errors import CryptoError, LimitError, NotFoundError, RefusedError, StoreError
+from gossip.errors import ConfigError, CryptoError, LimitError, NotFoundError, RefusedError, StoreError
+from gossip.keeping import content_of
+from gossip.origin import Origin
+from gossip.store import Store
 from gossip.store.files import replace
 from gossip.store.files import sealed as line
 from gossip.wire.keyring import mark_of
@@ -226,6 +229,48 @@ async def test_from_clear_to_sealed_one_agent_at_a_time(tmp_path: Path, lines: i
         async with Agent(sealed(tmp_path, "n2", join=seeds)) as two:
             await until("it is back", lambda: one.node.members.n == two.node.members.n == 2)
             assert two.info().sealing == f"sealed with key-{MARK[:8]}"
+
+
+def start(folder: Path, *, host: str = "192.0.2.1", **flags: object) -> Origin:
+    """What an agent begins with; it binds nothing."""
+    where = f"{host}:7946"
+    given = {"name": "n", "data_dir": str(folder / "n"), "bind": where, "advertise": where, **flags}
+    store = Store.open(folder / "n", "machine")
+    try:
+        return Origin.of(load(flags=given, env={}), store, (host, 7946), 0.0)
+    finally:
+        store.close()
+
+
+def speaks_in_clear(origin: Origin) -> bool:
+    said = b"what nobody else should read"
+    return said in origin.sealer.seal(said) or said in origin.sealer.stream().seal(said)
+
+
+def test_whoever_forgot_to_change_to_the_key_is_stopped_and_told_what_to_do(tmp_path: Path) -> None:
+    """README's way from clear to sealed, without its second step."""
+    flags = {"key_file": str(key_file(tmp_path))}
+    name = f"key-{MARK[:8]}"
+    assert speaks_in_clear(start(tmp_path, accept_clear=True, **flags)), "as it was told"
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=f"--accept-clear again, run 'gossip keys rotate {name}'"):
+            start(tmp_path, **flags)
+    assert speaks_in_clear(start(tmp_path, accept_clear=True, **flags)), "and so it goes on"
+    origin = start(tmp_path, accept_clear=True, **flags)
+    origin.ring.use(mark_of(KEY))
+    replace(tmp_path / "n", "keys", line(content_of(origin.ring, origin.node.plan)))
+    assert not speaks_in_clear(start(tmp_path, **flags))
+
+
+def test_a_file_of_no_keys_is_no_leave_to_speak_in_clear(tmp_path: Path) -> None:
+    """A life that accepted clear text and had no key leaves one."""
+    assert speaks_in_clear(start(tmp_path, insecure=True, accept_clear=True))
+    assert (tmp_path / "n" / "keys").exists()
+    with pytest.raises(ConfigError, match=r"has no key, .*give --key-file FILE, or --insecure"):
+        start(tmp_path)
+    for told in ({"insecure": True}, {"accept_clear": True}, {"host": "127.0.0.1"}):
+        assert speaks_in_clear(start(tmp_path, **told)), "on loopback nobody has to be told"
+    assert not speaks_in_clear(start(tmp_path, key_file=str(key_file(tmp_path))))
 
 
 async def test_damaged_keys_end_the_start(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gossip.core.effects import Effect, Send
-from gossip.core.messages import Ack, Gossip, NotMe, Packet, Ping, PingRequest, Report
+from gossip.core.effects import Dial, Effect, Send
+from gossip.core.messages import Ack, Gossip, Hello, NotMe, Packet, Ping, PingRequest, Report
 from gossip.core.types import Address
 from gossip.wire import codec
 from tests.core.rig import HOME, Peer, Rig
@@ -88,6 +88,24 @@ def test_nor_where_a_member_only_says_that_it_is(what: str, is_new: bool) -> Non
     question = asking(rig, peer, liar.id)[what]
     answers = sent_to(rig.feed(question, VICTIM), VICTIM)
     assert sum(map(size, answers)) <= size(question)
+
+
+@pytest.mark.parametrize("is_let_in", [True, False])
+def test_a_hello_aims_one_short_datagram_and_one_connection_and_none_of_who_is_not_let_in(
+    is_let_in: bool,
+) -> None:
+    """A joiner has to be tried where it says that it is; whose word counts for nothing has nobody tried."""
+    rig = Rig(invited_only=not is_let_in)
+    liar = rig.peer(address=VICTIM)
+    liar.acks = False
+    stream = rig.node.stream_accepted(("198.51.100.1", 4_000), rig.now)
+    assert stream is not None
+    hello = Hello(liar.id, liar.current.raw, True, rig.view, bytes(2_048))
+    effects = rig.frame(stream, hello) + rig.run(10)
+    sent = sent_to(effects, VICTIM)
+    assert len(sent) == is_let_in
+    assert sum(map(size, sent)) < len(codec.encode(hello)) / 10
+    assert [each.address for each in effects if isinstance(each, Dial)] == [VICTIM] * is_let_in
 
 
 def test_who_lives_here_now_is_proven_to_a_stranger_once_it_has_answered() -> None:

@@ -10,7 +10,7 @@ from gossip.core.messages import Gossip, Hello, Listing, NotMe, Ping, Turned, Us
 from gossip.core.params import LAN
 from gossip.core.pings import not_me_bytes
 from gossip.core.records import Fact
-from gossip.core.types import Kind, Status
+from gossip.core.types import Kind, NodeId, Status
 from gossip.errors import RefusedError
 from tests.core.rig import HOME, INCARNATION, Peer, Rig
 
@@ -125,9 +125,8 @@ def test_nothing_is_exchanged_with_who_is_no_member() -> None:
     rig.do(lambda now: rig.node.resolved("seed", [impostor.address], "", now))
     stream = rig.dialled(impostor.address)
     before = len(rig.frames(stream))
-    used = rig.node.used_invitations
     rig.frame(stream, Used(((b"i" * 32, impostor.id),)))
-    assert rig.node.used_invitations == used
+    assert rig.node._gate.to_tell() == []
     listing = Listing(impostor.id, impostor.current.raw, rig.view, ((0, b"x" * 8, b""),), ())
     rig.frame(stream, listing)
     assert len(rig.frames(stream)) == before
@@ -230,6 +229,121 @@ def test_the_node_s_own_invitation_is_nobody_elses() -> None:
     assert reasons(own) == [f"its invitation was used before, by 'me' ({mine.id.hex()[:8]})"]
 
 
+def told(rig: Rig, *used: tuple[bytes, NodeId]) -> None:
+    """Join by an invited seed, which says so of invitations."""
+    seed = rig.peer()
+    seed.fields["warrant"] = rig.authority.vouch(seed.id)
+    seed.say()
+    rig.do(lambda now: rig.node.join(["seed"], now))
+    rig.do(lambda now: rig.node.resolved("seed", [seed.address], "", now))
+    stream = rig.dialled(seed.address)
+    rig.frame(stream, Listing(seed.id, seed.current.raw, rig.view, ((0, b"y" * 8, b""),), ()))
+    rig.frame(stream, Used(used))
+
+
+def invitation(rig: Rig, peer: Peer) -> bytes:
+    warrant = rig.notary.warrant(peer.current.body)  # type: ignore[arg-type]
+    assert warrant is not None
+    return warrant.holder
+
+
+def test_what_a_seed_says_of_invitations_is_not_kept_on_disk() -> None:
+    """It may lie; who joins by another in its next life, knows no more of it."""
+    rig = Rig(invited_only=True)
+    victim = invited(rig, rig.peer())
+    told(rig, (invitation(rig, victim), b"x" * 16))
+    rig.introduce(victim)
+    assert rig.status(victim) is None, "as long as this life lasts"
+    assert reasons(rig) == [
+        f"its invitation was used before, by {b'x'.hex() * 16}, as the seed of this agent has said"
+    ]
+    assert rig.node.used_invitations == []
+    later = Rig(invited_only=True, used=rig.node.used_invitations, archive=rig.archive)
+    later.introduce(victim)
+    assert later.status(victim) is Status.ALIVE
+
+
+def test_what_a_seed_says_keeps_the_second_user_out_and_lets_the_first_in() -> None:
+    """And once its record shows it, it is known, and the disk keeps it."""
+    rig = Rig(invited_only=True)
+    first, second = two(rig)
+    told(rig, (invitation(rig, first), first.id))
+    rig.introduce(second)
+    assert rig.status(second) is None
+    rig.introduce(first)
+    assert rig.status(first) is Status.ALIVE
+    assert rig.node.used_invitations == [(invitation(rig, first), first.id)]
+    assert rig.node._gate.to_tell() == []
+
+
+def test_a_seed_talks_nobody_out_of_an_invitation_that_is_known() -> None:
+    rig = Rig(invited_only=True)
+    first, second = two(rig)
+    rig.introduce(first)
+    told(rig, (invitation(rig, first), second.id))
+    rig.run(LAN.invitation_settles + 1)
+    rig.introduce(second)
+    assert (rig.status(first), rig.status(second)) == (Status.ALIVE, None)
+    assert rig.node.used_invitations == [(invitation(rig, first), first.id)]
+
+
+def test_what_seeds_say_has_a_bound_and_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gossip.core.gate.HOLDERS_MAX", 3)
+    rig = Rig(invited_only=True)
+    told(rig, *((bytes([at]) * 32, b"x" * 16) for at in range(9)))
+    assert len(rig.node._gate.to_tell()) == 3
+    peers = [invited(rig, rig.peer(), bytes([9 + at]) * 32) for at in range(4)]
+    for peer in peers:
+        rig.introduce(peer)
+    assert [node for _, node in rig.node.used_invitations] == [peer.id for peer in peers[1:]]
+    assert rig.node._gate.to_tell() == []
+
+
+def test_where_everybody_is_let_in_the_first_keeps_its_invitation_too() -> None:
+    """Who comes second is a member as one without an invitation is, and is none where they count."""
+    rig = Rig(invited_only=False)
+    victim, thief = two(rig, (500, 1))
+    rig.introduce(victim)
+    rig.run(LAN.invitation_settles + 1)
+    rig.introduce(thief)
+    for peer in (victim, thief):
+        rig.hear(peer, peer.again())
+    assert (rig.status(victim), rig.status(thief)) == (Status.ALIVE, Status.ALIVE)
+    assert rig.node.used_invitations == [(invitation(rig, victim), victim.id)]
+    later = Rig(invited_only=True, used=rig.node.used_invitations, archive=rig.archive)
+    for peer in (thief, victim):
+        later.introduce(peer)
+    assert (later.status(victim), later.status(thief)) == (Status.ALIVE, None)
+
+
+def test_of_two_at_one_time_all_keep_the_same_where_everybody_is_let_in() -> None:
+    for order in ((0, 1), (1, 0)):
+        rig = Rig(invited_only=False)
+        peers = two(rig)
+        for number in order:
+            rig.introduce(peers[number])
+        assert [node for _, node in rig.node.used_invitations] == [peers[0].id]
+
+
+def test_a_joiner_is_told_who_of_two_members_has_an_invitation() -> None:
+    """Their records come in any order, and say nothing of who was first."""
+    rig = Rig(invited_only=False)
+    victim, thief = two(rig, (500, 1))
+    rig.introduce(victim)
+    assert rig.node._gate.to_tell() == [], "its own record says it"
+    rig.run(LAN.invitation_settles + 1)
+    rig.introduce(thief)
+    said = rig.node._gate.to_tell()
+    assert said == [(invitation(rig, victim), victim.id)]
+    newcomer = Rig(invited_only=False, archive=rig.archive)
+    the_same = two(newcomer, (500, 1))
+    assert [peer.id for peer in the_same] == [victim.id, thief.id]
+    told(newcomer, *said)
+    for peer in reversed(the_same):
+        newcomer.introduce(peer)
+    assert newcomer.node.used_invitations == said
+
+
 # -- names -----------------------------------------------------------------------------------------
 
 
@@ -243,6 +357,16 @@ def test_a_name_that_the_authority_gave_is_its_nodes_everywhere() -> None:
     assert rig.node.find("db").id == owner.id
     rig.hear(owner, owner.again(phase=1))
     assert rig.node.find("db").id == owner.id, "even while it is away"
+
+
+def test_a_stolen_invitation_gives_no_name_where_everybody_is_let_in() -> None:
+    rig = Rig(invited_only=False)
+    owner, thief = rig.peer(name="db"), rig.peer(name="db")
+    owner.fields["birth"], thief.fields["birth"] = 900, 1
+    rig.introduce(invited(rig, owner, name="db"))
+    rig.run(LAN.invitation_settles + 1)
+    rig.introduce(invited(rig, thief, name="db"))
+    assert rig.node.find("db").id == owner.id
 
 
 # -- bans ------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from gossip.core.messages import (
     Turned,
 )
 from gossip.core.params import LAN, PACKET_OVERHEAD_BYTES
-from gossip.core.types import Address, Outcome, Reach, StreamId
+from gossip.core.types import Address, Outcome, Phase, Reach, Status, StreamId
 from gossip.errors import LimitError, RefusedError
 from gossip.wire.codec import encode
 from tests.core.rig import HOME, RTT, Peer, Rig
@@ -250,7 +250,7 @@ def test_who_asks_is_tried_at_its_advertised_address_and_told_where_it_was_seen(
     rig = Rig()
     peer = rig.peer()
     peer.stream = True
-    seen = ("10.77.0.1", 55_555)
+    seen = (peer.address[0], 55_555)
     stream, _ = call(rig, seen, ask(peer))
     rig.run(10 * RTT)
     assert answers(rig, stream) == [DialledBack(peer.address, seen, 0, 0, 0, heard=True)]
@@ -300,6 +300,72 @@ def test_nobody_can_aim_it_at_another() -> None:
         assert not any(isinstance(effect, Dial) for effect in effects)
     assert victim.heard == []
     assert peer.heard == []
+
+
+@pytest.mark.parametrize("held", ["not at all", "elsewhere", "as one that has left"])
+def test_a_record_of_ones_own_aims_it_at_no_other_host(held: str) -> None:
+    """Anybody may sign a record that names anything; the answer would tell what is there."""
+    rig = Rig()
+    peer = rig.peer()
+    at_home = peer.address
+    victim = {"host": "203.0.113.7", "port": 22}
+    if held == "elsewhere":
+        rig.introduce(peer)
+        peer.again(**victim)
+    elif held == "as one that has left":
+        peer.say(**victim)
+        rig.introduce(peer)
+        rig.hear(peer, peer.again(**victim, phase=Phase.LEAVING))
+        assert rig.status(peer) is Status.LEFT
+    else:
+        peer.say(**victim)
+    stream, effects = call(rig, at_home, ask(peer))
+    effects += rig.run(PATIENCE)
+    assert answers(rig, stream) == [DialledBack(peer.address, at_home, 8, 8, 8, heard=False)]
+    assert is_closed(rig, stream)
+    assert not any(isinstance(each, Dial) and each.address == peer.address for each in effects)
+    assert rig.node.counters["dial_back_elsewhere"] == 1
+    assert rig.node.counters["dial_backs"] == 0
+
+
+def test_nobody_is_tried_who_would_not_be_let_in() -> None:
+    rig = Rig(invited_only=True)
+    peer = rig.peer()
+    stream, effects = call(rig, peer.address, ask(peer))
+    (answer,) = answers(rig, stream)
+    assert isinstance(answer, Turned)
+    assert answer.reason.startswith("this node is not let in: it has no invitation")
+    assert rig.node.counters["unwarranted"] == 1
+    assert peer.heard == []
+    assert not any(isinstance(effect, Dial) for effect in effects)
+
+
+@pytest.mark.parametrize("is_dead", [False, True])
+def test_a_member_is_tried_where_it_is_held_wherever_it_comes_from(is_dead: bool) -> None:
+    """As behind NAT; who is held dead needs it most."""
+    rig = Rig()
+    (peer,) = rig.members(1)
+    if is_dead:
+        peer.acks = False
+        rig.run_until(lambda: rig.status(peer) is Status.DEAD)
+    stream, effects = call(rig, ("203.0.113.5", 40_000), ask(peer))
+    dialled(effects, peer.address)
+    rig.run(PATIENCE)
+    (answer,) = answers(rig, stream)
+    assert isinstance(answer, DialledBack)
+    assert Reach(answer.small) is (Reach.SILENT if is_dead else Reach.ACKED)
+
+
+def test_who_was_not_running_meanwhile_asks_to_be_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it met in no way is not told like what it does not try."""
+    rig = Rig()
+    monkeypatch.setattr(rig, "_dialled", lambda _effect: None)
+    peer = rig.peer()
+    peer.acks = False
+    stream, _ = call(rig, peer.address, ask(peer))
+    rig.do(lambda now: rig.node.pulse(1.0, 0.0, True, now))
+    rig.run(PATIENCE)
+    assert [type(answer) for answer in answers(rig, stream)] == [Busy]
 
 
 def test_loopback_is_tried_only_for_who_comes_from_there() -> None:

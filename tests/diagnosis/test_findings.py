@@ -231,6 +231,11 @@ def test_what_is_said_of_the_agent(facts: dict[str, Any], severity: str, code: s
         ),
         (back(seen="203.0.113.5:40000"), "", ""),
         (back("untried", "untried", "untried"), "", ""),
+        (
+            back("untried", "untried", "untried", seen="203.0.113.5:40000"),
+            "unshown",
+            "b and c did not try to reach this agent at 10.0.0.1:7946, which it advertises: no such member",
+        ),
     ],
 )
 def test_how_nobody_reaches_the_agent_is_told_once(came: Back, code: str, words: str) -> None:
@@ -247,6 +252,8 @@ def test_what_one_of_two_cannot_reach_lies_between_them() -> None:
     assert (found.code, found.member) == ("tcp_in", "b"), "one alone may itself be at fault"
     found = one(me(), peer("b", back=back("silent", "untried", "silent", seen="203.0.113.5:1")))
     assert (found.code, found.member) == ("advertise", ""), "but not for where this agent comes from"
+    found = one(me(), peer("b", back=back(*["untried"] * 3, seen="203.0.113.5:1")), peer("c"))
+    assert (found.code, found.member) == ("unshown", "b")
 
 
 def test_ipv6_addresses_are_compared_by_host() -> None:

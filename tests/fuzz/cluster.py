@@ -252,7 +252,10 @@ class World:
             wrapped = cast.box(sender, secret, mark)
             if rng.random() < 0.1:
                 wrapped = bend.blind(wrapped, rng)[:128]
-            return cast.granted(sender, record, mark, name, wrapped)
+            grant = cast.granted(sender, record, mark, name, wrapped)
+            banned = rng.choice((PEERS[3], *NEW))
+            bans = (cast.AUTHORITY.ban(banned.id, "p5", "", NOW).raw,) if rng.random() < 0.3 else made.bans
+            return msgspec.structs.replace(grant, bans=bans)
         changes: dict[str, object] = {"sender": sender.id, "record": record}
         if isinstance(made, KeyAsk):
             changes["mark"] = self.mark(rng)

@@ -387,3 +387,17 @@ def test_a_lone_service_of_a_stranger_is_dropped_and_comes_with_its_owner() -> N
     assert d.lookup("web") == [a.name]
     assert none_sees(world, b, Status.DEAD)
     assert all_see(world, d, Status.ALIVE)
+
+
+def test_an_eviction_ends_a_membership_where_it_was_asked_for_and_nowhere_else() -> None:
+    """Scenario 68 again: one holds it dead and evicts it; to the others, who reach it, it stays alive."""
+    world = cluster(5, params=replace(LAN, helpers=0))
+    victim, one = world.hosts[4], world.hosts[0]
+    world.network.cut(one, victim, both=True)
+    world.run_until(lambda: one.sees(victim) is Status.DEAD, limit=120)
+    one.do(lambda node, now: node.evict(victim.id, now))
+    assert one.sees(victim) is Status.LEFT
+    world.run(60)
+    for host in world.hosts[1:4]:
+        assert host.sees(victim) is Status.ALIVE
+        assert not {EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT} & set(about(host, victim))

@@ -48,7 +48,8 @@ REFUSED: Final = (
     *("accusation_future", "coordinate_refused", "refusal_unproven", "refusal_lied", "icmp_other"),
     *("members_full", "services_full", "streams_full", "stream_limit", "stream_backlog"),
     *("unwarranted", "warrant_name", "warrant_expired", "warrant_used"),
-    *("banned", "ban_unauthorised", "bans_full", "dial_back_busy", "stream_share", "own_beyond"),
+    *("banned", "ban_unauthorised", "bans_full", "stream_share", "own_beyond"),
+    *("dial_back_busy", "dial_back_elsewhere"),
 )
 """Counters of what came from others and was not taken."""
 PLAIN: Final = {

@@ -1,0 +1,145 @@
+"""Whoever is no member here is no company, and uses up nothing that is meant for members."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from gossip.core.effects import Dial
+from gossip.core.events import EventKind
+from gossip.core.messages import Ack, Busy, Gossip, Hello, Ping, PingRequest, Report
+from gossip.core.types import Address, Status
+from tests.core.rig import HOME, Peer, Rig
+
+SOON = 30
+FOREIGN: Address = ("10.9.9.9", 4_000)
+SEED: Address = ("10.0.7.7", 7_946)
+
+
+# -- who is heard
+
+
+def on_stream(rig: Rig, frame: Ping | Gossip | Hello) -> None:
+    stream = rig.node.stream_accepted(FOREIGN, rig.now)
+    assert stream is not None
+    rig.frame(stream, frame)
+
+
+NOISE: dict[str, Callable[[Rig, Peer], object]] = {
+    "gossip": lambda rig, who: rig.feed(Gossip(who.id, ()), who),
+    "ping": lambda rig, who: rig.feed(who.ping(), who),
+    "ack": lambda rig, who: rig.feed(Ack(1, who.id, HOME, rig.view, b"", ()), who),
+    "request": lambda rig, who: rig.feed(PingRequest(1, who.id, bytes(16), HOME, 500), who),
+    "report": lambda rig, who: rig.feed(Report(1, who.id, 0), who),
+    "ping on a stream": lambda rig, who: on_stream(rig, who.ping()),
+    "gossip on a stream": lambda rig, who: on_stream(rig, Gossip(who.id, ())),
+    "hello": lambda rig, who: on_stream(rig, Hello(who.id, who.current.raw, True, rig.view, bytes(2_048))),
+    "refusal": lambda rig, who: rig.do(lambda now: rig.node.refused(who.address, now)),
+}
+
+
+def deaf() -> tuple[Rig, list[Peer]]:
+    """A node where one is let in only by invitation, and whose members answer nothing any more."""
+    rig = Rig(invited_only=True)
+    peers = [rig.peer() for _ in range(4)]
+    for peer in peers:
+        peer.fields["warrant"] = rig.authority.vouch(peer.id)
+        peer.say()
+        rig.introduce(peer)
+        peer.acks, peer.helps = False, None
+    rig.quieten()
+    return rig, peers
+
+
+@pytest.mark.parametrize("what", NOISE)
+def test_a_stranger_does_not_keep_a_node_from_seeing_that_it_is_cut_off(what: str) -> None:
+    rig, _ = deaf()
+    stranger = rig.peer()
+    for _ in range(SOON):
+        NOISE[what](rig, stranger)
+        rig.run(1)
+    assert rig.told(EventKind.ISOLATED) == [rig.node.name]
+    NOISE[what](rig, stranger)
+    assert rig.node.is_isolated
+    assert rig.told(EventKind.RECONNECTED) == []
+
+
+def test_nor_does_who_was_a_member_and_is_banned() -> None:
+    rig, peers = deaf()
+    rig.hear(peers[0], rig.authority.ban(peers[1].id, version=5))
+    assert rig.status(peers[1]) is Status.LEFT
+    for _ in range(SOON):
+        for noise in NOISE.values():
+            noise(rig, peers[1])
+        rig.run(1)
+    assert rig.node.is_isolated
+
+
+@pytest.mark.parametrize("what", NOISE)
+def test_a_member_does_by_whatever_it_says(what: str) -> None:
+    rig, (member, *_) = deaf()
+    for _ in range(SOON):
+        NOISE[what](rig, member)
+        rig.run(1)
+    assert rig.told(EventKind.ISOLATED) == []
+
+
+# -- what is used up
+
+
+def with_news() -> tuple[Rig, list[Peer], bytes]:
+    rig = Rig()
+    peers = rig.members(30)
+    fact = rig.node.prepare_service("web", "web", "", 80, (), {}, 1)
+    rig.do(lambda now: rig.node.publish(fact, now))
+    return rig, peers, fact.raw
+
+
+def sends(rig: Rig) -> list[int]:
+    return [item.sends for item in rig.node._spread.queue.items.values()]
+
+
+def pinged(rig: Rig, source: Address, *senders: bytes) -> list[Ack]:
+    """One stream's pings under these names; the acks."""
+    stream = rig.node.stream_accepted(source, rig.now)
+    assert stream is not None
+    for number, sender in enumerate(senders, 1):
+        rig.frame(stream, Ping(number, sender, rig.id, HOME, rig.view, b"", ()))
+    return [frame for frame in rig.frames(stream) if isinstance(frame, Ack)]
+
+
+@pytest.mark.parametrize("names", ["made up", "of members"])
+def test_pings_on_a_stream_under_other_names_use_up_no_news(names: str) -> None:
+    rig, peers, _ = with_news()
+    before = sends(rig)
+    senders = [bytes([n]) * 16 for n in range(40)] if names == "made up" else [peer.id for peer in peers]
+    acks = pinged(rig, FOREIGN, *senders)
+    assert len(acks) == len(senders)
+    assert not any(ack.news for ack in acks)
+    assert sends(rig) == before
+
+
+def test_a_member_is_told_on_its_own_stream() -> None:
+    rig, peers, fact = with_news()
+    untold = next(peer for peer in peers if fact not in peer.got_news())
+    before = sum(sends(rig))
+    (ack,) = pinged(rig, (untold.address[0], 50_000), untold.id)
+    assert fact in ack.news
+    assert sum(sends(rig)) > before
+
+
+# -- whom a joiner asks
+
+
+@pytest.mark.parametrize(("seed", "is_asked"), [(SEED, False), (("127.0.0.1", 7_947), True)])
+def test_a_busy_seed_sends_nobody_to_the_joiners_own_machine(seed: Address, is_asked: bool) -> None:
+    rig = Rig()
+    other: Address = ("127.0.0.1", 6_379)
+    rig.do(lambda now: rig.node.join(["seed"], now))
+    rig.do(lambda now: rig.node.resolved("seed", [seed], "", now))
+    rig.frame(rig.dialled(seed), Busy(100, (("10.0.7.8", 7_946), other)))
+    rig.run(60)
+    asked = {each.address for each in rig.effects if isinstance(each, Dial)}
+    assert ("10.0.7.8", 7_946) in asked
+    assert (other in asked) == is_asked
