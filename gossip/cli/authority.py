@@ -77,9 +77,21 @@ def ban(options: Namespace, channel: Channel) -> int:
     say(f"banned {plain(name or node)}: no agent listens to it any more, and it keeps what it knows")
     if info["sealing"].startswith("clear"):
         say("it can still read all that the agents say, which is in clear: see 'gossip keygen'")
+        return 0
+    say("it can still read what is sealed with the keys it has, until they are changed")
+    if options.rotate or _says_yes("change the cluster's keys now? [y/N] "):
+        key = channel.call("keys.rotate")["name"]
+        say(f"changing to key {plain(key)}, which it is not given: 'gossip keys list' shows how far that is")
     else:
-        say("it can still read what is sealed with the keys it has: change them with 'gossip keys rotate'")
+        say("change them with 'gossip keys rotate'")
     return 0
+
+
+def _says_yes(question: str) -> bool:
+    """Whether who sits at a terminal says so; nobody else is asked."""
+    import sys
+
+    return sys.stdin.isatty() and sys.stdout.isatty() and input(question).strip().lower() in ("y", "yes")
 
 
 def _subject(member: str, channel: Channel, info: Message) -> tuple[str, str]:

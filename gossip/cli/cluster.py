@@ -183,8 +183,8 @@ def reload(options: Namespace) -> int:
 
 def evict(options: Namespace) -> int:
     """Removes a member that is dead; with `--ban` any, for ever."""
-    if not options.ban and (options.key is not None or options.reason):
-        options.parser.error("--key and --reason go with --ban")
+    if not options.ban and (options.key is not None or options.reason or options.rotate):
+        options.parser.error("--key, --reason and --rotate go with --ban")
     with Channel(options.socket) as channel:
         if options.ban:
             from gossip.cli.authority import ban

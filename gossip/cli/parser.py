@@ -216,6 +216,9 @@ def _add_cluster(commands: argparse._SubParsersAction[Parser]) -> None:
     evict.add_argument("--ban", action="store_true", help="never let this identity in again, alive or not")
     evict.add_argument("--key", metavar="FILE", help=f"for --ban: {KEY_HELP}")
     evict.add_argument("--reason", default="", metavar="TEXT", help="for --ban: told to every agent's log")
+    evict.add_argument(
+        "--rotate", action="store_true", help="for --ban: change the cluster's keys too, without asking"
+    )
     _add_authority(commands)
     rtt = add_command(
         commands,

@@ -57,13 +57,6 @@ SETTINGS: Final = (
 )
 """Every setting of this release, in the order of the manual."""
 
-LATER: Final = {
-    "key_file": "sealing is not in this release: remove it, so that nothing runs in clear that was asked"
-    " to be sealed",
-    "http_list_self_as": "Consul's HTTP API is not in this release: remove it",
-    "dns": "DNS is not in this release: remove it",
-    "invite": "invitations are not in this release: remove it",
-}
 TABLES: Final = ("service", "check", "proxy")
 """Arrays of tables, which are no settings."""
 _SINGULARS = {"tag": "tags", "recursor": "recursors", "dns_domain": "dns_domains"}

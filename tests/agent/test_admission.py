@@ -9,6 +9,7 @@ import pytest
 
 from gossip.ca import init, invite
 from gossip.cli.program import main
+from gossip.config.keyfile import show_key
 from tests.agent.processes import Process, until
 
 if TYPE_CHECKING:
@@ -123,3 +124,20 @@ def test_no_secret_of_an_invitation_is_shown(place: Place) -> None:
     with place.agent("a", "--invite", token, "--log-level", "debug") as agent:
         assert token[-30:] not in json.dumps(info(agent))
         assert token[-30:] not in agent.log.read_text()
+
+
+def test_a_ban_ends_with_a_change_of_keys_if_that_is_wanted(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where nobody sits at a terminal, nobody is asked."""
+    file = place.folder / "cluster.key"
+    file.touch(0o600)
+    file.write_text(f"{show_key(bytes(range(32)))}\n")
+    with place.agent("a", "--invite", place.token("a"), "--key-file", str(file)) as a:
+        command = ["--key", str(place.key), "--socket", str(a.socket)]
+        assert main(["evict", "ab" * 16, "--ban", *command]) == 0
+        assert "change them with 'gossip keys rotate'" in capsys.readouterr().out
+        assert main(["evict", "cd" * 16, "--ban", "--rotate", *command]) == 0
+        assert "changing to key" in capsys.readouterr().out
+        with a.ask() as ask:
+            assert len(ask.call("keys.list")["keys"]) == 2
