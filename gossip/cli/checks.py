@@ -32,7 +32,8 @@ def check(options: Namespace) -> int:
 def checks(options: Namespace) -> int:
     """Lists this node's checks with what they said last."""
     with Channel(options.socket) as channel:
-        found = channel.call("checks.list")["checks"]
+        answer = channel.call("checks.list")
+    found = [*_maintained(answer), *answer["checks"]]
     if options.json:
         say_json(found)
     elif found:
@@ -49,14 +50,33 @@ def checks(options: Namespace) -> int:
     return 1
 
 
+def _maintained(answer: Message) -> list[Message]:
+    """What is in maintenance, in the shape of checks: these too decide what lookups give."""
+    return [
+        {
+            "id": f"_service_maintenance:{id}" if id else "_node_maintenance",
+            "name": "maintenance",
+            "service": "",
+            "service_id": id,
+            "kind": "maintenance",
+            "status": "maintenance",
+            "output": reason,
+            "note": "",
+            "since": None,
+            "next_s": None,
+        }
+        for id, reason in answer.get("maintenance", {}).items()
+    ]
+
+
 def _row(each: Message, now: float) -> list[Cell]:
-    next_s = each["next_s"]
+    next_s, since = each["next_s"], each["since"]
     return [
         Cell(each["id"]),
         Cell(each["service_id"] or "-"),
         Cell(each["kind"]),
         Cell.status(each["status"]),
-        Cell(age(now - _wall(each["since"]))),
+        Cell("-" if since is None else age(now - _wall(since))),
         Cell("-" if next_s is None else age(next_s)),
         Cell(" ".join(each["output"].split()) or "-"),
     ]

@@ -49,6 +49,13 @@ def own_findings(me: Me) -> Iterator[Finding]:
     yield from _reputation(me)
     yield from _strangers(me)
     yield from _cluster(me)
+    if me.maintenance is not None:
+        why = f" ({me.maintenance})" if me.maintenance else ""
+        yield note(
+            "maintenance",
+            f"This node is in maintenance{why}: lookups give none of its services.",
+            "When that is over: gossip maintenance off.",
+        )
 
 
 def _identity(me: Me) -> Iterator[Finding]:

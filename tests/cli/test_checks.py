@@ -104,6 +104,19 @@ def test_checks_are_listed_with_what_they_said(agent: ScriptedAgent, gossip: Run
     assert json.loads(gossip("checks", "--json").out) == [a_check(), bad]
 
 
+def test_what_is_in_maintenance_is_listed_among_the_checks(agent: ScriptedAgent, gossip: Run) -> None:
+    value = {"checks": [], "index": 3, "maintenance": {"": "new disks", "web-1": ""}}
+    agent.script["checks.list"] = Reply(value)
+    ran = gossip("checks")
+    assert ran.status == 0
+    lines = [line.split(None, 6) for line in ran.out.splitlines()[1:]]
+    assert [(words[0], words[1], words[3], words[6]) for words in lines] == [
+        ("_node_maintenance", "-", "maintenance", "new disks"),
+        ("_service_maintenance:web-1", "web-1", "maintenance", "-"),
+    ]
+    assert [each["id"] for each in json.loads(gossip("checks", "--json").out)] == [line[0] for line in lines]
+
+
 def test_a_node_without_checks_says_so(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["checks.list"] = Reply({"checks": [], "index": 0})
     ran = gossip("checks")

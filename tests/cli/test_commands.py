@@ -148,6 +148,16 @@ def test_info_of_a_node_in_doubt(agent: ScriptedAgent, gossip: Run) -> None:
     assert "flags        isolated\n" in out
 
 
+def test_info_of_a_node_in_maintenance(agent: ScriptedAgent, gossip: Run) -> None:
+    agent.script["agent.info"] = Reply(an_info() | {"maintenance": "new disks"})
+    says = "maintenance  of the whole node (new disks): lookups give none of its services\n"
+    assert says in gossip("info").out
+    agent.script["agent.info"] = Reply(an_info() | {"maintenance": ""})
+    assert "maintenance  of the whole node: lookups give none of its services\n" in gossip("info").out
+    agent.script["agent.info"] = Reply(an_info() | {"maintenance": None})
+    assert "maintenance" not in gossip("info").out
+
+
 def test_info_for_programs(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["agent.info"] = Reply(an_info())
     assert json.loads(gossip("info", "--json").out) == an_info()

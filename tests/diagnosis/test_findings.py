@@ -77,6 +77,8 @@ def test_the_summary_claims_only_what_was_tried() -> None:
         ({"flags": ("isolated",)}, "problem", "isolated", "hears nobody"),
         ({"flags": ("view_disagrees",)}, "problem", "view_disagrees", "changed nothing"),
         ({"flags": ("ephemeral",)}, "", "", ""),
+        ({"maintenance": "new disks"}, "note", "maintenance", "in maintenance (new disks): lookups give none"),
+        ({"maintenance": ""}, "note", "maintenance", "This node is in maintenance: lookups give none"),
         (
             {"same_name": (Other("ab" * 16, "me", "10.0.0.7:7946"),)},
             "problem",
