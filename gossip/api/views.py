@@ -50,6 +50,7 @@ __all__ = [
     "service",
     "services",
     "tally",
+    "version_of",
 ]
 
 MAX_PLACES = 16_384
@@ -379,6 +380,12 @@ def services(node: Reads) -> Services:
     """Every service that some live member offers."""
     rows = [service(node, name) for name in node.catalog.names()]
     return Services([row for row in rows if row is not None], node.catalog.index)
+
+
+def version_of(node: Reads, key: str) -> int | None:
+    """The version of the own service of that id; None if there is none."""
+    fact = node.members.me.services.get((2, key))
+    return fact.body.version if fact is not None and isinstance(fact.body, ServiceRecord) else None
 
 
 def places(node: Reads) -> Places:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "checks", "maintenance"]
 
+OTHERWISE_COLUMNS = 160
+"""Of a line that goes to no terminal: an output may be a whole page, which `--json` gives."""
+
 _STATUS = {"pass": "passing", "warn": "warning", "fail": "critical"}
 
 
@@ -41,8 +44,9 @@ def checks(options: Namespace) -> int:
 
         now = time.time()
         say_table(
-            ("CHECK", "SERVICE", "KIND", "STATUS", "FOR", "NEXT", "OUTPUT"),
+            ("CHECK", "NAME", "SERVICE", "KIND", "STATUS", "FOR", "NEXT", "OUTPUT"),
             (_row(each, now) for each in found),
+            OTHERWISE_COLUMNS,
         )
     if found:
         return 0
@@ -73,6 +77,8 @@ def _row(each: Message, now: float) -> list[Cell]:
     next_s, since = each["next_s"], each["since"]
     return [
         Cell(each["id"]),
+        # A check without a name is called by its kind.
+        Cell("-" if each["name"] == each["kind"] else each["name"]),
         Cell(each["service_id"] or "-"),
         Cell(each["kind"]),
         Cell.status(each["status"]),

@@ -115,7 +115,7 @@ def info(options: Namespace) -> int:
         ("uptime", age(value["uptime_s"])),
         ("incarnation", str(value["incarnation"])),
         ("members", ", ".join(f"{count} {status}" for status, count in value["members"].items())),
-        ("services", str(value["services"])),
+        ("services", f"{counted(value['services'], 'instance')} in lookups"),
         *(("flags", flag) for flag in value.get("flags", ())),
         *_maintenance(value),
         *((key, value[key]) for key in ("sealing", "authority", "admission") if value.get(key)),

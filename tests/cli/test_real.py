@@ -110,6 +110,14 @@ def test_maintenance_takes_it_out_and_puts_it_back(real: Callable[..., Any]) -> 
     assert real("lookup", "kept")[0] == 0
 
 
+def test_a_registration_that_replaces_another_says_so(real: Callable[..., Any]) -> None:
+    assert "replaced" not in real("register", "twice", "--port", "9004")[1]
+    assert "replaced" not in real("register", "twice", "--port", "9004")[1]
+    assert real("register", "twice", "--port", "9005")[1]["replaced"] is True
+    real("maintenance", "off", "twice")
+    assert "replaced" not in real("register", "twice", "--port", "9005")[1]
+
+
 def test_maintenance_of_the_whole_node_is_seen_everywhere(real: Callable[..., Any]) -> None:
     assert real("info")[1]["maintenance"] is None
     real("maintenance", "on", "--reason", "new disks")
