@@ -132,6 +132,7 @@ class Answers:
             authority=wrap(AUTHORITY, config.authority) if config.authority else "",
             admission=config.admission,
             bans=len(node.bans),
+            maintenance=views.maintenance(node.members.me),
         )
 
     def _http_address(self) -> str | None:

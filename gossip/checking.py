@@ -236,12 +236,16 @@ class Checking:
             raise
 
     def listed(self) -> object:
-        """The answer of `checks.list`: this node's checks, with what only it knows of them."""
+        """The answer of `checks.list`: this node's checks, with what only it knows of them.
+
+        `maintenance` has the reason by service id; under the empty id, that of the whole node.
+        """
         wall = time.time()
         rows = self.monitor.rows()
         for row in rows:
             row["since"] = rfc3339(wall - row.pop("since_s"))
-        return {"checks": rows, "index": self._node.catalog.index}
+        maintenance = dict(sorted(self.monitor.maintenance.items()))
+        return {"checks": rows, "index": self._node.catalog.index, "maintenance": maintenance}
 
     def _has(self, key: str) -> bool:
         fact = self._node.members.me.services.get((2, key))

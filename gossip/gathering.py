@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from gossip.api.views import milliseconds, tally
+from gossip.api.views import maintenance, milliseconds, tally
 from gossip.core.records import Accusation
 from gossip.core.types import Kind, show_address
 from gossip.diagnosis.facts import (
@@ -87,6 +87,7 @@ def _me(node: Node, senses: Senses, cluster: str, now: float) -> Me:
             for each in senses.strangers.since(now - LATELY)
         ),
         seeds=tuple(Seed(seed, problem) for seed, problem in node.seed_problems().items()),
+        maintenance=maintenance(me),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from gossip.config.access import ANYBODY, Allowed, Scope
 from gossip.errors import DeniedError
 
-__all__ = ["SCOPES", "Caller", "caller_of"]
+__all__ = ["SCOPES", "Caller", "caller_of", "deed"]
 
 SCOPES: Final = {
     "agent.ban": Scope.ADMIN,
@@ -46,10 +46,33 @@ SCOPES: Final = {
 }
 """Every method; one that is not here asks for ADMIN. Some ask for more than this by what they are given."""
 
+_DEEDS: Final = {
+    "agent.ban": "ban members",
+    "agent.doctor": "have the cluster examined",
+    "agent.evict": "evict members",
+    "agent.join": "have the agent join others",
+    "agent.leave": "have the agent leave",
+    "agent.reload": "have the agent read its files again",
+    "checks.update": "report checks",
+    "events.send": "send events",
+    "keys.list": "see the cluster's keys",
+    "logs.watch": "read the agent's log",
+    "maintenance.set": "change maintenance",
+    "services.deregister": "change services",
+    "services.register": "change services",
+}
+
 SO_PEERGROUPS: Final = 59
 """Linux's, which Python has no name for: the supplementary groups of who connected, at that moment."""
 GROUPS_BYTES: Final = (256, 1_024)
 """Room for 64 of them, then for as many as Python asks for."""
+
+
+def deed(method: str) -> str:
+    """What a method is for, in words: as after `may not`."""
+    if SCOPES.get(method) is Scope.READ or method in _DEEDS:
+        return f"{_DEEDS.get(method, 'ask this agent')} ({method})"
+    return f"change the cluster's keys ({method})" if method.startswith("keys.") else f"call {method}"
 
 
 class Caller(NamedTuple):
@@ -68,8 +91,9 @@ class Caller(NamedTuple):
         if self.scope < scope:
             setting = self.allowed.setting(scope)
             raise DeniedError(
+                # No name: to look it up may take as long as another host takes to answer.
                 f"user {self.user} may not {what}: the setting {setting} says who may, besides root and the"
-                " agent's own user"
+                f' agent\'s own user; to be allowed, have "user:{self.user}" added to it'
             )
 
 

@@ -13,7 +13,7 @@ import msgspec
 import trio
 from msgspec import UNSET, Raw
 
-from gossip.api.access import SCOPES, Caller
+from gossip.api.access import SCOPES, Caller, deed
 from gossip.api.jsonrpc import (
     FAILED,
     INVALID_REQUEST,
@@ -127,7 +127,7 @@ class Calls:
             scope = SCOPES.get(name, Scope.ADMIN)
             if self.caller.scope < scope and is_method(name):
                 self._agent.denied()
-                self.caller.need(scope, f"call {name}")
+                self.caller.need(scope, deed(name))
             if (read := READS.get(name)) is not None:
                 result = _encode(read(self._agent, request.params))
             elif (watch := WATCHES.get(name)) is not None:

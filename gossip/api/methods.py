@@ -315,13 +315,16 @@ async def _leave(call: Call, _: _Nothing) -> object:
 async def _register(call: Call, params: Registration) -> object:
     if any(isinstance(check, dict) and "command" in check for check in params.checks):
         call.session.need(Scope.ADMIN, "have the agent run commands, as its user")
+    before = views.version_of(call.agent.node, params.id or params.name)
     with call.session.claim(params.id or params.name):
         key, version = await call.agent.register(params)
         if params.is_held:
             call.session.hold(key)
         else:
             call.session.free(key)
-    return {"id": key, "version": version}
+    # Said only where it is so: the same words again replace nothing.
+    replaced = {} if before in (None, version) else {"replaced": True}
+    return {"id": key, "version": version, **replaced}
 
 
 async def _set_maintenance(call: Call, params: _Maintenance) -> object:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
-from gossip.core.catalog import ZONE
-from gossip.core.records import MAX_NAME_BYTES, ServiceRecord
+from gossip.core.catalog import NODE, ZONE, status_key
+from gossip.core.records import MAX_NAME_BYTES, ServiceRecord, StatusRecord
 from gossip.core.types import Status, show_address
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ __all__ = [
     "instance",
     "instances",
     "itself",
+    "maintenance",
     "member",
     "members",
     "milliseconds",
@@ -49,6 +50,7 @@ __all__ = [
     "service",
     "services",
     "tally",
+    "version_of",
 ]
 
 MAX_PLACES = 16_384
@@ -233,6 +235,8 @@ class Info(Struct, frozen=True):
     admission: str = "open"
     """`invited` if only whom it has invited is let in."""
     bans: int = 0
+    maintenance: str | None = None
+    """Why lookups give none of the node's services (maybe empty); null while its operator wants calls."""
 
 
 class KeyView(Struct, frozen=True):
@@ -289,6 +293,18 @@ def milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds * 1000, 3)
 
 
+def maintenance(each: Member) -> str | None:
+    """Why the whole node is in maintenance, as far as it says; None: it is not."""
+    fact = each.services.get(status_key(NODE))
+    if fact is None or not isinstance(fact.body, StatusRecord) or not fact.body.maintenance:
+        return None
+    return fact.body.note
+
+
+def _flags(each: Member) -> tuple[str, ...]:
+    return each.flags if maintenance(each) is None else (*each.flags, "maintenance")
+
+
 def member(each: Member, now: float, wall: float) -> MemberView:
     """`now` and `wall` are the same moment, of the monotonic clock that `since` is in and of the calendar."""
     record = each.record
@@ -301,7 +317,7 @@ def member(each: Member, now: float, wall: float) -> MemberView:
         record.tags,
         rfc3339(wall - (now - each.since)),
         milliseconds(each.rtt),
-        each.flags,
+        _flags(each),
         sum(isinstance(fact.body, ServiceRecord) for fact in each.services.values()),
     )
 
@@ -309,7 +325,7 @@ def member(each: Member, now: float, wall: float) -> MemberView:
 def itself(node: Reads, now: float, wall: float) -> MemberView:
     """The node that is asked is a member too; the flag `self` says which."""
     row = member(node.members.me, now, wall)
-    return msgspec.structs.replace(row, flags=tuple(dict.fromkeys(("self", *node.flags))))
+    return msgspec.structs.replace(row, flags=tuple(dict.fromkeys(("self", *node.flags, *row.flags))))
 
 
 def members(node: Reads, now: float, wall: float) -> Members:
@@ -364,6 +380,12 @@ def services(node: Reads) -> Services:
     """Every service that some live member offers."""
     rows = [service(node, name) for name in node.catalog.names()]
     return Services([row for row in rows if row is not None], node.catalog.index)
+
+
+def version_of(node: Reads, key: str) -> int | None:
+    """The version of the own service of that id; None if there is none."""
+    fact = node.members.me.services.get((2, key))
+    return fact.body.version if fact is not None and isinstance(fact.body, ServiceRecord) else None
 
 
 def places(node: Reads) -> Places:

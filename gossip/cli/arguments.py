@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Parser",
     "add_command",
+    "any_port",
     "count",
     "duration",
+    "filled",
+    "host",
     "listen",
     "natural",
     "pair",
@@ -116,6 +119,42 @@ def port(text: str) -> int:
     if not 1 <= int(text) <= 65_535:
         raise ValueError(text)
     return int(text)
+
+
+@_typed("a port, 1 to 65535, or 0 for none")
+def any_port(text: str) -> int:
+    """A port of a service, which may have none."""
+    if not 0 <= int(text) <= 65_535:
+        raise ValueError(text)
+    return int(text)
+
+
+def filled(text: str) -> str:
+    """A text that is not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty")
+    return text
+
+
+@_typed("an IP address or a host name")
+def host(text: str) -> str:
+    """What an instance may be reached at; empty stands for the agent's own."""
+    from ipaddress import ip_address
+
+    labels = text.removesuffix(".").split(".")
+    # A name that ends in a number is an address that was meant, and no resolver takes it for a name.
+    if text and (labels[-1].isdecimal() or not all(map(_is_label, labels))):
+        ip_address(text)
+    return text
+
+
+def _is_label(text: str) -> bool:
+    return (
+        1 <= len(text) <= 63
+        and not text.startswith("-")
+        and not text.endswith("-")
+        and text.replace("-", "a").replace("_", "a").isalnum()
+    )
 
 
 @_typed("a whole number, 0 or more")

@@ -7,20 +7,23 @@ to be wrong without an agent is refused here, with the option's name.
 from __future__ import annotations
 
 import argparse
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from gossip.cli.arguments import span
+from gossip.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gossip.client.framing import Message
 
-__all__ = ["MAX_CHECKS", "add_check_options", "definitions"]
+__all__ = ["MAX_CHECKS", "add_check_options", "definitions", "naming_options"]
 
 MAX_CHECKS = 16
 """Checks of one service: what its status record has room for."""
 
+_KINDS = ("http", "tcp", "grpc", "command", "ttl", "alias", "container")
 _RUN = ("http", "tcp", "grpc", "command", "container")
 """The kinds that the agent carries out: these have an interval and a timeout."""
 
@@ -70,6 +73,20 @@ def definitions(options: argparse.Namespace) -> list[Message]:
         wrong("--interval and --timeout are for checks that the agent carries out, and it waits for these")
     end = {} if options.deregister_after is None else {"deregister_after": options.deregister_after}
     return [check | (run if any(kind in check for kind in _RUN) else {}) | end for check in options.checks]
+
+
+@contextmanager
+def naming_options() -> Iterator[None]:
+    """Has what the agent refuses of a check named by the option that gave it, not by its place in a list."""
+    try:
+        yield
+    except ConfigError as problem:
+        place, colon, reason = str(problem).partition(": ")
+        check, dot, key = place.partition(".")
+        if not (check.startswith("checks[") and dot and colon):
+            raise
+        option = "check-cmd" if key == "command" else f"check-{key}" if key in _KINDS else key
+        raise ConfigError(f"--{option.replace('_', '-')}: {reason}") from None
 
 
 def _http(text: str) -> Message:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "checks", "maintenance"]
 
+OTHERWISE_COLUMNS = 160
+"""Of a line that goes to no terminal: an output may be a whole page, which `--json` gives."""
+
 _STATUS = {"pass": "passing", "warn": "warning", "fail": "critical"}
 
 
@@ -32,7 +35,8 @@ def check(options: Namespace) -> int:
 def checks(options: Namespace) -> int:
     """Lists this node's checks with what they said last."""
     with Channel(options.socket) as channel:
-        found = channel.call("checks.list")["checks"]
+        answer = channel.call("checks.list")
+    found = [*_maintained(answer), *answer["checks"]]
     if options.json:
         say_json(found)
     elif found:
@@ -40,8 +44,9 @@ def checks(options: Namespace) -> int:
 
         now = time.time()
         say_table(
-            ("CHECK", "SERVICE", "KIND", "STATUS", "FOR", "NEXT", "OUTPUT"),
+            ("CHECK", "NAME", "SERVICE", "KIND", "STATUS", "FOR", "NEXT", "OUTPUT"),
             (_row(each, now) for each in found),
+            OTHERWISE_COLUMNS,
         )
     if found:
         return 0
@@ -49,14 +54,35 @@ def checks(options: Namespace) -> int:
     return 1
 
 
+def _maintained(answer: Message) -> list[Message]:
+    """What is in maintenance, in the shape of checks: these too decide what lookups give."""
+    return [
+        {
+            "id": f"_service_maintenance:{id}" if id else "_node_maintenance",
+            "name": "maintenance",
+            "service": "",
+            "service_id": id,
+            "kind": "maintenance",
+            "status": "maintenance",
+            "output": reason,
+            "note": "",
+            "since": None,
+            "next_s": None,
+        }
+        for id, reason in answer.get("maintenance", {}).items()
+    ]
+
+
 def _row(each: Message, now: float) -> list[Cell]:
-    next_s = each["next_s"]
+    next_s, since = each["next_s"], each["since"]
     return [
         Cell(each["id"]),
+        # A check without a name is called by its kind.
+        Cell("-" if each["name"] == each["kind"] else each["name"]),
         Cell(each["service_id"] or "-"),
         Cell(each["kind"]),
         Cell.status(each["status"]),
-        Cell(age(now - _wall(each["since"]))),
+        Cell("-" if since is None else age(now - _wall(since))),
         Cell("-" if next_s is None else age(next_s)),
         Cell(" ".join(each["output"].split()) or "-"),
     ]

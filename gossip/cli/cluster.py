@@ -115,8 +115,9 @@ def info(options: Namespace) -> int:
         ("uptime", age(value["uptime_s"])),
         ("incarnation", str(value["incarnation"])),
         ("members", ", ".join(f"{count} {status}" for status, count in value["members"].items())),
-        ("services", str(value["services"])),
+        ("services", f"{counted(value['services'], 'instance')} in lookups"),
         *(("flags", flag) for flag in value.get("flags", ())),
+        *_maintenance(value),
         *((key, value[key]) for key in ("sealing", "authority", "admission") if value.get(key)),
         ("health", "well" if value["health"] == 0 else f"doubts itself ({value['health']})"),
         ("view", str(view["fingerprint"])),
@@ -126,6 +127,14 @@ def info(options: Namespace) -> int:
     ]
     say_pairs([(name, str(shown)) for name, shown in pairs])
     return 0
+
+
+def _maintenance(value: Message) -> list[tuple[str, str]]:
+    reason = value.get("maintenance")
+    if reason is None:
+        return []
+    why = f" ({reason})" if reason else ""
+    return [("maintenance", f"of the whole node{why}: lookups give none of its services")]
 
 
 def join(options: Namespace) -> int:

@@ -6,6 +6,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from gossip.cli.check_options import naming_options
 from gossip.cli.output import complain
 from gossip.client.channel import Channel
 from gossip.errors import GossipError, UnreachableError
@@ -67,7 +68,8 @@ class Holding:
             if self._channel is None:
                 self.connect()
             assert self._channel is not None  # noqa: S101 - just connected
-            value = self._channel.call("services.register", self._params)
+            with naming_options():
+                value = self._channel.call("services.register", self._params)
         except UnreachableError as problem:
             self._lose(problem)
         except GossipError as problem:

@@ -40,7 +40,7 @@ def keygen(options: Namespace) -> int:
         with os.fdopen(descriptor, "w") as file:
             file.write(f"{text}\n")
     except FileExistsError:
-        complain(f"{plain(options.out)} is there already, and a key that is lost is lost: give another name")
+        complain(f"{plain(options.out)} exists and is not overwritten: give another name")
         return 1
     except OSError as problem:
         complain(f"{plain(options.out)}: {problem.strerror or problem}")

@@ -93,12 +93,12 @@ def _coloured(stream: TextIO | None) -> bool:
     )
 
 
-def say_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-    """Aligned columns under a header. On a terminal the last column is cut to what fits."""
+def say_table(header: Sequence[str], rows: Iterable[Sequence[Cell]], otherwise: int = sys.maxsize) -> None:
+    """Aligned columns under a header. The last is cut to what fits the terminal, or `otherwise` columns."""
     lines = [[Cell(name, "bold") for name in header]]
     lines += [[Cell(plain(cell.text), cell.colour) for cell in row] for row in rows]
     widths = [max(width_of(line[column].text) for line in lines) for column in range(len(header))]
-    room = _terminal_width() - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
+    room = _terminal_width(otherwise) - sum(widths[:-1]) - len(GAP) * (len(widths) - 1)
     for line in lines:
         shown = [
             paint(cell.text, cell.colour) + " " * (width - width_of(cell.text))
@@ -138,12 +138,12 @@ def _cut(text: str, room: int) -> str:
     return text + "…"
 
 
-def _terminal_width() -> int:
-    """Columns of the terminal; without bound when the output goes elsewhere."""
+def _terminal_width(otherwise: int) -> int:
+    """Columns of the terminal; `otherwise` when the output goes elsewhere."""
     try:
-        return os.get_terminal_size(sys.stdout.fileno()).columns or sys.maxsize
+        return os.get_terminal_size(sys.stdout.fileno()).columns or otherwise
     except (OSError, ValueError, AttributeError):  # closed, or there is none
-        return sys.maxsize
+        return otherwise
 
 
 def age(seconds: float) -> str:

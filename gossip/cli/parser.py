@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from gossip.cli.arguments import Parser, add_command, duration, pair, patience
@@ -17,6 +18,7 @@ __all__ = ["build_parser", "parse", "subparsers"]
 STATUSES = ("alive", "suspect", "dead", "left")
 AUTHORITY_KEY = "gossip-authority.key"
 KEY_HELP = f"the authority's private key (default: {AUTHORITY_KEY})"
+_BEFORE_COMMANDS = ("-h", "--help", "--version")
 LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -28,7 +30,11 @@ def build_parser() -> Parser:
         epilog="example:\n  gossip agent --dev &\n  gossip register web --port 8080\n  gossip lookup web",
     )
     top.add_argument(
-        "--version", action="store_const", const="version:version", dest="run", help=argparse.SUPPRESS
+        "--version",
+        action="store_const",
+        const="version:version",
+        dest="run",
+        help="show this program's version",
     )
     commands = top.add_subparsers(metavar="COMMAND", title="commands", parser_class=Parser)
     _add_agent(commands)
@@ -359,7 +365,10 @@ def _add_views(commands: argparse._SubParsersAction[Parser]) -> None:
         "top:top",
         "watch members, services and checks on a live screen",
         example="gossip top",
+        json=False,
     )
+    # Not shown: who tries it is told what to use instead.
+    top.add_argument("--json", action="store_true", help=argparse.SUPPRESS)
     top.add_argument("--once", action="store_true", help="print the screen once and end")
 
 
@@ -388,7 +397,16 @@ def _add_program(commands: argparse._SubParsersAction[Parser]) -> None:
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     """Reads `argv` (None: the process's own); when it is wrong, ends with status 2 and one line."""
     parser = build_parser()
-    options, unknown = parser.parse_known_args(argv)
+    words = sys.argv[1:] if argv is None else [*argv]
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
+    if words and words[0].startswith("-") and words[0] not in _BEFORE_COMMANDS:
+        option = words[0].partition("=")[0]
+        parser.error(
+            f"unrecognized option {option} before the command: options follow it,"
+            f" as in 'gossip members {option}'"
+        )
+    options, unknown = parser.parse_known_args(words)
     if unknown:
         # By the parser of the command, so that the line points at the command's own help.
         getattr(options, "parser", parser).error(f"unrecognized arguments: {' '.join(unknown)}")

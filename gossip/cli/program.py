@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, cast
 
 from gossip.cli.parser import parse
-from gossip.errors import ConfigError, GossipError, UnreachableError
+from gossip.errors import ConfigError, DeniedError, GossipError, UnreachableError
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -51,7 +51,19 @@ def _function(options: Namespace) -> Callable[[Namespace], int]:
 def _failed(problem: GossipError) -> int:
     from gossip.cli.output import complain
 
-    complain(str(problem))
+    complain(_with_name(str(problem)) if isinstance(problem, DeniedError) else str(problem))
     if isinstance(problem, UnreachableError):
         return NO_AGENT
     return USAGE if isinstance(problem, ConfigError) else FAILED
+
+
+def _with_name(text: str) -> str:
+    """What the agent refuses to a user, whom it knows by his number: with his name."""
+    import pwd
+
+    user = os.geteuid()
+    try:
+        name = pwd.getpwuid(user).pw_name
+    except KeyError:
+        return text
+    return text.replace(f"user {user} may not", f"user {name} ({user}) may not", 1)

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gossip.cli.arguments import add_command, count, duration, listen, natural, pair, port, service
+from gossip.cli.arguments import (
+    add_command,
+    any_port,
+    count,
+    duration,
+    filled,
+    host,
+    listen,
+    natural,
+    pair,
+    service,
+)
 from gossip.cli.check_options import add_check_options
 
 if TYPE_CHECKING:
@@ -141,13 +152,15 @@ def _add_register(commands: argparse._SubParsersAction[Parser]) -> None:
         "register an instance of a service on this node",
         example="gossip register web --port 8080 --tag v2 --meta commit=1f0c",
     )
-    register.add_argument("name", metavar="NAME", help="the service")
-    register.add_argument("--port", type=port, required=True, help="where the instance listens")
-    _add_instance(register, id="the agent's choice")
+    register.add_argument("name", type=filled, metavar="NAME", help="the service")
+    register.add_argument(
+        "--port", type=any_port, required=True, help="where the instance listens; 0 for none"
+    )
+    _add_instance(register, id="the service's name")
     register.add_argument(
         "--while-connected",
         action="store_true",
-        help="stay, and take it back at Ctrl-C or the end of the input",
+        help="stay, and take it back at Ctrl-C or the end of the input, if that is a terminal or a pipe",
     )
     add_check_options(register)
 
@@ -155,7 +168,7 @@ def _add_register(commands: argparse._SubParsersAction[Parser]) -> None:
 def _add_instance(parser: Parser, *, id: str) -> None:
     parser.add_argument("--id", help=f"tells this registration from others on this node (default: {id})")
     parser.add_argument(
-        "--address", metavar="A", help="where the instance listens (default: the agent's address)"
+        "--address", type=host, metavar="A", help="where the instance listens (default: the agent's address)"
     )
     parser.add_argument("--tag", action="append", default=[], metavar="T", help="a tag; again for more")
     parser.add_argument(

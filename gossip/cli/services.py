@@ -6,7 +6,7 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from gossip.cli.check_options import definitions
+from gossip.cli.check_options import definitions, naming_options
 from gossip.cli.output import Cell, clock, complain, counted, plain, say, say_json, say_table
 from gossip.client.channel import Channel, RawWatch
 from gossip.client.framing import show_endpoint
@@ -29,11 +29,17 @@ def register(options: Namespace) -> int:
     if options.while_connected:
         params["while_connected"] = True
     with Channel(options.socket) as channel:
-        value = channel.call("services.register", params)
+        with naming_options():
+            value = channel.call("services.register", params)
         if options.json:
             say_json(value)
         else:
             say(plain(value["id"]))
+        if value.get("replaced"):
+            complain(
+                f"this replaces what was registered as {value['id']!r} on this node:"
+                " to have both, give each an --id"
+            )
         if options.while_connected:
             _hold(channel)
     return 0
@@ -46,6 +52,10 @@ def _hold(channel: Channel) -> None:
     waiting: list[Channel | int] = [channel]
     if _input_can_end():
         waiting.append(sys.stdin.fileno())
+    else:
+        complain(
+            "standard input is no terminal or pipe, so its end means nothing: Ctrl-C or SIGTERM ends this"
+        )
     while True:
         ready, _, _ = select.select(waiting, [], [])
         if channel in ready:
@@ -129,7 +139,8 @@ def lookup(options: Namespace) -> int:
         say_json(found)
     else:
         for each in found:
-            say(plain(show_endpoint(each["address"], each["port"])))
+            where = plain(show_endpoint(each["address"], each["port"]))
+            say(f"{where}  {plain(each['status'])}" if options.any else where)
     if found:
         return 0
     within = "" if options.wait is None else f" after {options.wait:g} s"
@@ -163,14 +174,15 @@ def _await_instances(channel: Channel, asked: Message, patience: float) -> list[
             return found
 
 
-def _prefer_zone(options: Namespace, found: list[Message]) -> list[Message]:
-    """The instances with the weights that a caller in this agent's zone gives them."""
+def _prefer_zone(options: Namespace, found: list[Message]) -> list[float]:
+    """The weights that a caller in this agent's zone gives the instances."""
+    own: list[float] = [each["weight"] for each in found]
     weights: dict[str, float] = {}
     for each in found:
         zone = each.get("zone", "")
         weights[zone] = weights.get(zone, 0.0) + each["weight"]
     if len(weights) < 2 or not any(weights.values()):
-        return found
+        return own
     from gossip.calling.zones import shares
     from gossip.errors import GossipError, UnreachableError
 
@@ -180,12 +192,12 @@ def _prefer_zone(options: Namespace, found: list[Message]) -> list[Message]:
     except UnreachableError:
         raise
     except GossipError:
-        return found  # the agent is older than the question
+        return own  # the agent is older than the question
     if not weights.get(places["zone"]):
-        return found
+        return own
     parts = shares(places["zone"], places["zones"], weights)
     return [
-        each | {"weight": each["weight"] * parts.get(zone, 0.0) / (weights[zone] or 1.0)}
+        each["weight"] * parts.get(zone, 0.0) / (weights[zone] or 1.0)
         for each, zone in ((each, each.get("zone", "")) for each in found)
     ]
 
@@ -194,6 +206,6 @@ def _pick(options: Namespace, found: list[Message]) -> Message:
     """One by weight and zone, of those that are best."""
     import random
 
-    best = _prefer_zone(options, [each for each in found if each["status"] == "passing"] or found)
-    weights = [each["weight"] for each in best]
+    best = [each for each in found if each["status"] == "passing"] or found
+    weights = _prefer_zone(options, best)
     return random.choices(best, weights if any(weights) else None)[0]  # noqa: S311 - balancing, no secret

@@ -18,12 +18,19 @@ __all__ = ["Facts", "Finding", "diagnose", "summary"]
 def diagnose(facts: Facts) -> list[Finding]:
     """What is wrong or worth knowing: problems first, and what is the agent's own first of these."""
     found = list(own_findings(facts.me))
+    if "banned" not in facts.me.flags:
+        # Nobody answers the banned, whatever the ways are like.
+        found += _of_others(facts)
+    return sorted(found, key=lambda finding: finding.severity != "problem")
+
+
+def _of_others(facts: Facts) -> list[Finding]:
+    found: list[Finding] = []
     told: frozenset[str] = frozenset()
     for finding, words in own_paths(facts.me, facts.peers):
         found.append(finding)
         told |= words
-    found += member_findings(facts, told)
-    return sorted(found, key=lambda finding: finding.severity != "problem")
+    return [*found, *member_findings(facts, told)]
 
 
 def summary(facts: Facts, findings: list[Finding]) -> str:

@@ -150,6 +150,8 @@ class Me(Struct, frozen=True):
     same_address: tuple[Other, ...] = ()
     refused: tuple[Refused, ...] = ()
     seeds: tuple[Seed, ...] = ()
+    maintenance: str | None = None
+    """Why its operator has all its services out of lookups (maybe empty); None: they are in."""
 
     @property
     def host(self) -> str:

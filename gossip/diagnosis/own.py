@@ -49,6 +49,13 @@ def own_findings(me: Me) -> Iterator[Finding]:
     yield from _reputation(me)
     yield from _strangers(me)
     yield from _cluster(me)
+    if me.maintenance is not None:
+        why = f" ({me.maintenance})" if me.maintenance else ""
+        yield note(
+            "maintenance",
+            f"This node is in maintenance{why}: lookups give none of its services.",
+            "When that is over: gossip maintenance off.",
+        )
 
 
 def _identity(me: Me) -> Iterator[Finding]:
@@ -209,6 +216,8 @@ def _where(refused: Refused) -> str:
 
 def _cluster(me: Me) -> Iterator[Finding]:
     live = me.members.get("alive", 1) + me.members.get("suspect", 0)
+    if "banned" in me.flags:
+        return  # nobody answers the banned: that is said, and all of it
     failing = [each for each in me.seeds if each.problem]
     alone = live <= 1
     if "isolated" in me.flags:
@@ -244,6 +253,12 @@ def _seed_advice(trouble: str) -> str:
         )
     if "the authority has banned it" in trouble:
         return ""  # what to do is said of the ban
+    if "another with a copy of its key" in trouble:
+        return (
+            "If another agent runs there, one has a copy of the other's data directory: stop this one, move"
+            " node.key out of its own, and it takes a key of its own when it starts. If that is this very"
+            " agent, take it out of --join."
+        )
     if "is not let in" in trouble:
         return "Ask who holds the authority's key for an invitation of this node's own ('gossip invite')."
     return "Start an agent there, let UDP and TCP through to it, or correct --join."

@@ -50,7 +50,11 @@ def add(commands: Any) -> None:
         help=f"of virtual time, ten moves in each (default: {SECONDS})",
     )
     parser.add_argument(
-        "--loss", type=percent, default=0.0, metavar="PERCENT", help="of all datagrams, 0 to 100 (default: 0)"
+        "--loss",
+        type=percent,
+        default=0.0,
+        metavar="P",
+        help="of all datagrams, in percent: 2 or 2%%; below 1 without a sign, as a share: 0.02 (default: 0)",
     )
     parser.add_argument(
         "--admission",
@@ -64,11 +68,12 @@ def add(commands: Any) -> None:
 
 
 def percent(text: str) -> float:
-    """A number from 0 to 100."""
+    """From 0 to 100, of `2`, `2%` or `0.02`: below 1 and without a sign it is a share of one."""
     with contextlib.suppress(ValueError):
-        if 0.0 <= (found := float(text)) <= 100.0:
-            return found
-    raise argparse.ArgumentTypeError(f"{text!r} is no share of a hundred: write a number from 0 to 100")
+        found = float(text.removesuffix("%"))
+        if 0.0 <= found <= 100.0:
+            return round(found * 100.0, 9) if found < 1.0 and not text.endswith("%") else found
+    raise argparse.ArgumentTypeError(f"{text!r} is no share of a hundred: write 2, 2% or 0.02")
 
 
 def siege(options: argparse.Namespace) -> int:

@@ -257,7 +257,7 @@ async def test_a_service_that_stays_critical_is_deregistered(tmp_path: Path) -> 
         await one.register(web({"tcp": "127.0.0.1:1", "deregister_after": "1s"}))
         await wait("it is known", lambda: status(two))
         await wait("it is gone", lambda: status(two) is None)
-        assert one.checks() == {"checks": [], "index": one.node.catalog.index}
+        assert one.checks() == {"checks": [], "index": one.node.catalog.index, "maintenance": {}}
 
 
 async def test_an_owner_that_is_cut_off_while_a_ttl_lapses(

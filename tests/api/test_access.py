@@ -18,7 +18,7 @@ from trio.testing import MockClock
 
 from gossip.api import access, connection
 from gossip.api import socket as local_socket
-from gossip.api.access import SCOPES, Caller
+from gossip.api.access import SCOPES, Caller, deed
 from gossip.api.methods import CHANGES, READS, WATCHES
 from gossip.api.socket import listen
 from gossip.config.access import Allowed, Principals, Scope
@@ -94,8 +94,9 @@ async def test_each_method_is_for_its_scope_and_above(tmp_path: Path, as_scope: 
             else:
                 assert answer["error"]["data"]["kind"] == "denied"
                 assert (
-                    f"user {NOBODY} may not call {method}: the setting allow_" in answer["error"]["message"]
+                    f"user {NOBODY} may not {deed(method)}: the setting allow_" in answer["error"]["message"]
                 )
+                assert f"({method})" in deed(method)
                 assert here.agent.refusals == 1
 
 
@@ -146,6 +147,20 @@ async def test_some_calls_ask_for_more_by_what_they_are_given(tmp_path: Path, as
                 "services.register", name="web", port=80, checks=[{"tcp": "a:1"}]
             )
             assert "result" in await client.ask("maintenance.set", on=True, id="web")
+
+
+def test_a_refusal_says_what_was_wanted_and_how_to_be_allowed() -> None:
+    only = Principals(users=frozenset({1}))
+    with pytest.raises(DeniedError) as refused:
+        Caller(9, Scope.NONE, Allowed(only)).need(Scope.WRITE, deed("services.register"))
+    assert str(refused.value) == (
+        "user 9 may not change services (services.register): the setting allow_read says who may, besides"
+        ' root and the agent\'s own user; to be allowed, have "user:9" added to it'
+    )
+    assert (deed("keys.rotate"), deed("services.lookup")) == (
+        "change the cluster's keys (keys.rotate)",
+        "ask this agent (services.lookup)",
+    )
 
 
 def test_a_refusal_names_the_setting_that_decides() -> None:

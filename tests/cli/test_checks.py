@@ -92,16 +92,60 @@ def test_a_check_that_is_not_there_is_the_agents_word(agent: ScriptedAgent, goss
 
 
 def test_checks_are_listed_with_what_they_said(agent: ScriptedAgent, gossip: Run) -> None:
-    bad = a_check("node:disk", service_id="", status="critical", output="full\n\x1b[2J", next_s=None)
+    bad = a_check(
+        "node:1", name="disk", service_id="", status="critical", output="full\n\x1b[2J", next_s=None
+    )
     agent.script["checks.list"] = Reply({"checks": [a_check(), bad], "index": 3})
     ran = gossip("checks")
     assert ran.status == 0
     assert ran.out == (
-        "CHECK      SERVICE  KIND  STATUS    FOR    NEXT  OUTPUT\n"
-        "web:http   web-1    http  passing   3m19s  7s    200 OK\n"
-        "node:disk  -        http  critical  3m19s  -     full \\x1b[2J\n"
+        "CHECK     NAME  SERVICE  KIND  STATUS    FOR    NEXT  OUTPUT\n"
+        "web:http  -     web-1    http  passing   3m19s  7s    200 OK\n"
+        "node:1    disk  -        http  critical  3m19s  -     full \\x1b[2J\n"
     )
     assert json.loads(gossip("checks", "--json").out) == [a_check(), bad]
+
+
+def test_a_page_as_output_is_one_line_of_text_and_whole_for_programs(
+    agent: ScriptedAgent, gossip: Run
+) -> None:
+    page = "<html>" + "x" * 4_000
+    agent.script["checks.list"] = Reply({"checks": [a_check(output=page)], "index": 3})
+    line = gossip("checks").out.splitlines()[1]
+    assert len(line) == 160
+    assert line.endswith("x…")
+    assert json.loads(gossip("checks", "--json").out)[0]["output"] == page
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("checks[0].interval: it is too short", "--interval: it is too short"),
+        ("checks[1].deregister_after: no", "--deregister-after: no"),
+        ("checks[0].http: no", "--check-http: no"),
+        ("checks[0].command: no", "--check-cmd: no"),
+        ("name: checks[0].x", "name: checks[0].x"),
+    ],
+)
+def test_what_is_refused_of_a_check_is_named_by_its_option(
+    agent: ScriptedAgent, gossip: Run, said: str, shown: str
+) -> None:
+    agent.script["services.register"] = Reply(error=ConfigError(said))
+    ran = gossip("register", "web", "--port", "1", "--check-tcp", "h:1", "--interval", "0s")
+    assert (ran.status, ran.err) == (2, f"gossip: {shown}\n")
+
+
+def test_what_is_in_maintenance_is_listed_among_the_checks(agent: ScriptedAgent, gossip: Run) -> None:
+    value = {"checks": [], "index": 3, "maintenance": {"": "new disks", "web-1": ""}}
+    agent.script["checks.list"] = Reply(value)
+    ran = gossip("checks")
+    assert ran.status == 0
+    lines = [line.split(None, 7) for line in ran.out.splitlines()[1:]]
+    assert [(words[0], words[2], words[4], words[7]) for words in lines] == [
+        ("_node_maintenance", "-", "maintenance", "new disks"),
+        ("_service_maintenance:web-1", "web-1", "maintenance", "-"),
+    ]
+    assert [each["id"] for each in json.loads(gossip("checks", "--json").out)] == [line[0] for line in lines]
 
 
 def test_a_node_without_checks_says_so(agent: ScriptedAgent, gossip: Run) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from gossip import __version__
 from gossip.cli import main
-from gossip.errors import LimitError, NotFoundError, RefusedError
+from gossip.errors import DeniedError, LimitError, NotFoundError, RefusedError
 from tests.client.scripted import ID_A, ID_B, Reply, ScriptedAgent, a_member, an_instance
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def test_info_for_people(agent: ScriptedAgent, gossip: Run) -> None:
         "uptime       1h\n"
         "incarnation  17\n"
         "members      3 alive, 0 suspect, 1 dead, 0 left\n"
-        "services     2\n"
+        "services     2 instances in lookups\n"
         "health       well\n"
         "view         00ff\n"
         "agreement    50% of the peers hold this view\n"
@@ -135,7 +136,10 @@ def test_info_for_people(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["agent.info"] = Reply(
         {**an_info(), "sealing": "clear", "authority": "", "admission": "open"}
     )
-    assert "services     2\nsealing      clear\nadmission    open\nhealth       well\n" in gossip("info").out
+    assert (
+        "services     2 instances in lookups\nsealing      clear\nadmission    open\nhealth       well\n"
+        in gossip("info").out
+    )
 
 
 def test_info_of_a_node_in_doubt(agent: ScriptedAgent, gossip: Run) -> None:
@@ -146,6 +150,16 @@ def test_info_of_a_node_in_doubt(agent: ScriptedAgent, gossip: Run) -> None:
     assert "health       doubts itself (2)\n" in out
     assert "agreement    unknown\n" in out
     assert "flags        isolated\n" in out
+
+
+def test_info_of_a_node_in_maintenance(agent: ScriptedAgent, gossip: Run) -> None:
+    agent.script["agent.info"] = Reply(an_info() | {"maintenance": "new disks"})
+    says = "maintenance  of the whole node (new disks): lookups give none of its services\n"
+    assert says in gossip("info").out
+    agent.script["agent.info"] = Reply(an_info() | {"maintenance": ""})
+    assert "maintenance  of the whole node: lookups give none of its services\n" in gossip("info").out
+    agent.script["agent.info"] = Reply(an_info() | {"maintenance": None})
+    assert "maintenance" not in gossip("info").out
 
 
 def test_info_for_programs(agent: ScriptedAgent, gossip: Run) -> None:
@@ -228,6 +242,42 @@ def test_register_prints_the_id(agent: ScriptedAgent, gossip: Run) -> None:
     assert json.loads(gossip("register", "web", "--port", "1", "--json").out) == {"id": "web-1", "version": 3}
 
 
+def test_a_service_may_have_no_port(agent: ScriptedAgent, gossip: Run) -> None:
+    agent.script["services.register"] = Reply({"id": "web", "version": 3})
+    assert gossip("register", "web", "--port", "0").status == 0
+    assert agent.asked[0][1]["port"] == 0
+
+
+def test_a_service_without_a_name_is_refused_by_that_word(agent: ScriptedAgent, gossip: Run) -> None:
+    ran = gossip("register", "", "--port", "1")
+    assert (ran.status, agent.asked) == (2, [])
+    assert "argument NAME: it is empty" in ran.err
+
+
+def test_register_says_that_it_replaced_another(agent: ScriptedAgent, gossip: Run) -> None:
+    agent.script["services.register"] = Reply({"id": "web", "version": 3, "replaced": True})
+    ran = gossip("register", "web", "--port", "1")
+    assert (ran.status, ran.out) == (0, "web\n")
+    assert ran.err == (
+        "gossip: this replaces what was registered as 'web' on this node: to have both, give each an --id\n"
+    )
+
+
+@pytest.mark.parametrize(
+    "address", ["10.0.0.1", "fd00::1", "fe80::1%eth0", "db-3", "db.example.com.", "a_b.c1", "bücher.de", ""]
+)
+def test_what_an_address_may_be(agent: ScriptedAgent, gossip: Run, address: str) -> None:
+    agent.script["services.register"] = Reply({"id": "web", "version": 3})
+    assert gossip("register", "web", "--port", "1", "--address", address).status == 0
+
+
+@pytest.mark.parametrize("address", ["no such", " 10.0.0.1", "999.1.1.1", "a.9", "[fd00::1]", "a" * 64])
+def test_what_an_address_may_not_be(agent: ScriptedAgent, gossip: Run, address: str) -> None:
+    ran = gossip("register", "web", "--port", "1", "--address", address)
+    assert (ran.status, agent.asked) == (2, [])
+    assert "is not an IP address or a host name" in ran.err
+
+
 def test_deregister(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["services.deregister"] = Reply({"id": "web"})
     assert gossip("deregister", "web").out == "deregistered web\n"
@@ -261,6 +311,12 @@ def test_lookup_prints_host_and_port(agent: ScriptedAgent, gossip: Run) -> None:
     ran = gossip("lookup", "web")
     assert (ran.status, ran.out, ran.err) == (0, "127.0.0.1:8080\n[fd00::1]:80\n", "")
     assert json.loads(gossip("lookup", "web", "--json").out) == found
+
+
+def test_lookup_of_any_says_how_each_is(agent: ScriptedAgent, gossip: Run) -> None:
+    found = [an_instance("a"), an_instance("b", port=80, status="critical")]
+    agent.script["services.lookup"] = Reply({"instances": found, "index": 1})
+    assert gossip("lookup", "web", "--any").out == "127.0.0.1:8080  passing\n127.0.0.1:80  critical\n"
 
 
 def test_lookup_says_that_the_agent_is_isolated(agent: ScriptedAgent, gossip: Run) -> None:
@@ -323,6 +379,8 @@ def test_one_is_of_the_agents_zone_as_far_as_that_can_answer(
     agent.script["services.lookup"] = Reply({"instances": found, "index": 1})
     agent.script["members.places"] = Reply({"zone": "a", "zones": {"a": 2, "b": 2}, "rtt_ms": {}})
     assert {gossip("lookup", "web", "--one").out for _ in range(10)} == {"127.0.0.1:1\n"}
+    # The instance as the agent says it, not with the weight that it has from here.
+    assert '"weight":1,' in gossip("lookup", "web", "--one", "--json").out
     agent.script["members.places"] = Reply({"zone": "a", "zones": {"a": 7}, "rtt_ms": {}})
     random.seed(seed)
     # Half of the weight for all of the members: 0.5 / 0.8 of the calls stay.
@@ -389,6 +447,14 @@ def test_what_the_agent_refuses_is_one_line_and_status_1(
         ran = gossip(*arguments)
         assert (ran.status, ran.out) == (1, "")
         assert ran.err == f"gossip: {str(error).replace(chr(10), chr(92) + 'n')}\n"
+
+
+def test_who_is_refused_is_told_his_name(
+    agent: ScriptedAgent, gossip: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    agent.script["agent.info"] = Reply(error=DeniedError("user 0 may not ask this agent: user 0"))
+    assert gossip("info").err == "gossip: user root (0) may not ask this agent: user 0\n"
 
 
 @pytest.mark.parametrize(("method", "arguments"), ASKING, ids=[" ".join(words) for _, words in ASKING])

@@ -139,6 +139,6 @@ def test_keygen_prints_or_writes_a_key(gossip: Run, tmp_path: Path) -> None:
     assert parse_key(written) != parse_key(ran.out)
     again = gossip("keygen", "--out", str(file))
     assert again.status == 1
-    assert "is there already" in again.err
+    assert "exists and is not overwritten: give another name" in again.err
     assert file.read_text() == written
     assert gossip("keygen", "--out", str(tmp_path / "no" / "k")).status == 1

@@ -110,6 +110,30 @@ def test_maintenance_takes_it_out_and_puts_it_back(real: Callable[..., Any]) -> 
     assert real("lookup", "kept")[0] == 0
 
 
+def test_a_registration_that_replaces_another_says_so(real: Callable[..., Any]) -> None:
+    assert "replaced" not in real("register", "twice", "--port", "9004")[1]
+    assert "replaced" not in real("register", "twice", "--port", "9004")[1]
+    assert real("register", "twice", "--port", "9005")[1]["replaced"] is True
+    real("maintenance", "off", "twice")
+    assert "replaced" not in real("register", "twice", "--port", "9005")[1]
+
+
+def test_maintenance_of_the_whole_node_is_seen_everywhere(real: Callable[..., Any]) -> None:
+    assert real("info")[1]["maintenance"] is None
+    real("maintenance", "on", "--reason", "new disks")
+    try:
+        assert real("info")[1]["maintenance"] == "new disks"
+        assert real("members")[1][0]["flags"] == ["self", "maintenance"]
+        listed = {each["id"]: each for each in real("checks")[1]}
+        assert listed["_node_maintenance"]["output"] == "new disks"
+        status, diagnosis = real("doctor", "--timeout", "1s")
+        assert status == 0
+        assert "maintenance" in {each["code"] for each in diagnosis["findings"]}
+    finally:
+        real("maintenance", "off")
+    assert real("members")[1][0]["flags"] == ["self"]
+
+
 def test_reload_takes_over_what_the_file_says_now(real: Callable[..., Any], folder: Path) -> None:
     (folder / "gossip.toml").write_text(
         '[[service]]\nname = "filed"\nport = 9004\n[[service]]\nname = "new"\nport = 9005\n'

@@ -21,6 +21,8 @@ COMMANDS = subparsers(build_parser())
 WRONG = [
     ("", "say what to do"),
     ("--json", "unrecognized"),
+    ("--socket x members", "unrecognized option --socket before the command: options follow it"),
+    ("--socket=x members", "options follow it, as in 'gossip members --socket'"),
     ("frobnicate", "there is no command 'frobnicate'"),
     ("agent --profile fast", "invalid choice"),
     ("agent extra", "unrecognized arguments: extra"),
@@ -60,7 +62,12 @@ WRONG = [
     ("rtt a b c", "unrecognized arguments: c"),
     ("register --port 1", "required: NAME"),
     ("register web", "required: --port"),
-    ("register web --port 0", "'0' is not a port, 1 to 65535"),
+    ("register web --port=-1", "'-1' is not a port, 1 to 65535, or 0 for none"),
+    ("register web --port 1 --address 999.1.1.1", "'999.1.1.1' is not an IP address or a host name"),
+    ("register web --port 1 --address no/such", "'no/such' is not an IP address or a host name"),
+    ("register web --port 1 --address a..b", "is not an IP address or a host name"),
+    ("register web --port 1 --address -a", "argument --address"),
+    ("run --service web:80 --address 10.0.0 -- true", "'10.0.0' is not an IP address or a host name"),
     ("register web --port 65536", "is not a port"),
     ("register web --port http", "is not a port"),
     ("register web --port 1 --weight -1", "argument --weight"),
@@ -148,6 +155,19 @@ def test_help_is_there_with_an_example(gossip: Run, name: str) -> None:
     ran = gossip(*name.split(), "--help")
     assert (ran.status, ran.err) == (0, "")
     assert f"example:\n  gossip {name}".strip() in ran.out or f"$(gossip {name}" in ran.out
+
+
+def test_help_is_also_a_word(gossip: Run) -> None:
+    assert gossip("help").out == gossip("--help").out
+    assert gossip("help", "top").out == gossip("top", "--help").out
+
+
+def test_help_lists_what_works_and_nothing_else(gossip: Run) -> None:
+    assert "--version " in gossip("--help").out
+    assert "--json" not in gossip("top", "--help").out
+    said = " ".join(gossip("register", "--help").out.split())
+    assert "0 for none" in said
+    assert "(default: the service's name)" in said
 
 
 def test_help_lists_every_command(gossip: Run) -> None:

@@ -76,7 +76,26 @@ def test_the_summary_claims_only_what_was_tried() -> None:
         ({"flags": ("banned",)}, "problem", "banned", "no other agent listens to it"),
         ({"flags": ("isolated",)}, "problem", "isolated", "hears nobody"),
         ({"flags": ("view_disagrees",)}, "problem", "view_disagrees", "changed nothing"),
+        (
+            {"flags": ("banned", "isolated"), "members": {"alive": 1}, "seeds": (Seed("s:1", "no answer"),)},
+            "problem",
+            "banned",
+            "another --data-dir",
+        ),
+        (
+            {"seeds": (Seed("s:1", "that is this agent itself, or another with a copy of its key"),)},
+            "note",
+            "seed",
+            "move node.key out of its own",
+        ),
         ({"flags": ("ephemeral",)}, "", "", ""),
+        (
+            {"maintenance": "new disks"},
+            "note",
+            "maintenance",
+            "in maintenance (new disks): lookups give none",
+        ),
+        ({"maintenance": ""}, "note", "maintenance", "This node is in maintenance: lookups give none"),
         (
             {"same_name": (Other("ab" * 16, "me", "10.0.0.7:7946"),)},
             "problem",
@@ -204,6 +223,12 @@ def test_what_is_said_of_the_agent(facts: dict[str, Any], severity: str, code: s
     if code:
         assert words in f"{findings[0].text} {findings[0].advice}"
         assert findings[0].member == ""
+
+
+def test_of_who_is_banned_nothing_else_is_told() -> None:
+    hung_up = peer("b", small="silent", full="silent", stream="hung_up", heard=False, back=None)
+    assert [each.code for each in said(me(flags=("banned",)), hung_up)] == ["banned"]
+    assert [each.code for each in said(me(), hung_up)] == ["foreign"]
 
 
 # -- of the way in
