@@ -52,10 +52,6 @@ def _hold(channel: Channel) -> None:
     waiting: list[Channel | int] = [channel]
     if _input_can_end():
         waiting.append(sys.stdin.fileno())
-    else:
-        complain(
-            "standard input is no terminal or pipe, so its end means nothing: Ctrl-C or SIGTERM ends this"
-        )
     while True:
         ready, _, _ = select.select(waiting, [], [])
         if channel in ready:
