@@ -9,7 +9,7 @@ from __future__ import annotations
 from gossip.core.members import Member
 from gossip.core.records import Accusation, Deletion, MemberRecord, ServiceRecord, StatusRecord, key_of
 from gossip.core.types import NodeId, Status
-from sim.hunt.errors import demand
+from sim.hunt.errors import BrokenRuleError, demand
 from sim.hunt.inside import Inside
 from sim.hunt.rules import Rule
 
@@ -146,15 +146,17 @@ def check_catalog(inside: Inside) -> None:
     offered: set[str] = set()
     for member in inside.node:
         demand(isinstance(member.fact.body, MemberRecord), Rule.INDEXES, f"{member.name} is no member")
+        said = statuses(member)
         for key, fact in member.services.items():
             body = fact.body
-            demand(key_of(body) == key, Rule.CATALOG, f"{body} stands at {key}")  # type: ignore[arg-type]
+            if key_of(body) != key:  # type: ignore[arg-type]
+                raise BrokenRuleError(Rule.CATALOG, f"{body} stands at {key}")
             if isinstance(body, ServiceRecord):
                 what = (member.id, body.key, body.port)
                 expected.setdefault(body.name, set()).add(what)
                 if member.is_live:
                     offered.add(body.name)
-                if member.is_live and is_callable(member, body):
+                if member.is_live and is_callable(body, said):
                     visible.setdefault(body.name, set()).add(what)
     catalog = inside.catalog
     demand(set(inside.names) == set(expected), Rule.CATALOG, f"names {sorted(inside.names)}")
@@ -168,11 +170,15 @@ def check_catalog(inside: Inside) -> None:
         demand(shown == right, Rule.CATALOG, f"a lookup of {name} finds {shown ^ right} wrongly")
 
 
-def is_callable(member: Member, service: ServiceRecord) -> bool:
-    """Whether nothing that its owner says of it, or of all that it offers, keeps callers away."""
-    said = {
+def statuses(member: Member) -> dict[str, StatusRecord]:
+    """What a member says of its services, by their keys; of all of them, by the empty one."""
+    return {
         fact.body.key: fact.body for fact in member.services.values() if isinstance(fact.body, StatusRecord)
     }
+
+
+def is_callable(service: ServiceRecord, said: dict[str, StatusRecord]) -> bool:
+    """Whether nothing that its owner says of it, or of all that it offers, keeps callers away."""
     about = [said[key] for key in (service.key, "") if key in said]
     if service.checked and service.key not in said:
         return False
