@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from gossip.core.events import Event, EventKind
@@ -18,9 +18,16 @@ from sim.refusals import Refusals
 if TYPE_CHECKING:
     from sim.process import Process
 
-__all__ = ["Disk", "Host"]
+__all__ = ["Disk", "Everywhere", "Host"]
 
 _Result = TypeVar("_Result")
+
+
+class Everywhere:
+    """All addresses."""
+
+    def __contains__(self, _address: object) -> bool:
+        return True
 
 
 class Disk:
@@ -97,11 +104,11 @@ class Host:
         "received",
         "refusals",
         "seeds",
-        "sends_fail",
         "sent",
         "slowness",
         "suspended_us",
         "tags",
+        "unsent",
         "up",
         "wall_shift_us",
         "zone",
@@ -135,8 +142,8 @@ class Host:
         """Nothing that it sends gets out."""
         self.deaf = False
         """Nothing that is sent to it gets in."""
-        self.sends_fail = False
-        """Its own kernel refuses what the agent sends, and says so: `World.fail_sends`."""
+        self.unsent: Container[Address] | None = None
+        """To these its own kernel refuses what the agent sends, and says so: `World.fail_sends`."""
         self.receive_buffer: int | None = None
         """Bytes that its UDP socket holds, overhead included; None: the world's `receive_buffer`."""
         self.slowness = 1

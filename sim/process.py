@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from gossip.core.effects import Close, Dial, Effect, Notify, Resolve, SaveCounter, SaveKeys, Send, Write
 from gossip.core.events import EventKind
 from gossip.core.node import Node
+from gossip.core.outlet import Outlet
 from gossip.core.types import Address, StreamId
 from gossip.errors import RemoteProtocolError
 from sim.clock import SECOND
@@ -55,10 +56,10 @@ class Process:
         "_has_news",
         "_is_direct",
         "_leaving",
+        "_outlet",
         "_overflow",
         "_processor",
         "_rng",
-        "_sends_failed",
         "doubt_bound",
         "ended",
         "ends",
@@ -92,7 +93,7 @@ class Process:
         """The deadline that the alarm was last set by."""
         self._gap_us = 0
         self._overflow = False
-        self._sends_failed = False
+        self._outlet = Outlet(world.params.period)
         self._has_news = False
         """The next pulse has something to say."""
         self._leaving = False
@@ -293,13 +294,13 @@ class Process:
         """Tell the core how late it is woken, and what happened meanwhile to clocks, buffer and sends."""
         gap, self._gap_us = self._gap_us / SECOND, 0
         overflow, self._overflow = self._overflow, False
-        mute, self._sends_failed = self._sends_failed, False
+        unsent = self._outlet.unsent(now)
         self._has_news = False
         if overflow:
             self.node.count("receive_overflow")
         if late > self.doubt_bound or gap > self.doubt_bound:
             self.post.renew(self._rng.randbytes(SESSION_BYTES))
-        self.node.pulse(late, gap, overflow or mute, now)
+        self.node.pulse(late, gap, overflow, unsent, now)
 
     def _arm(self, due: float) -> None:
         self._due = due
@@ -339,10 +340,13 @@ class Process:
     def _send(self, effect: Send) -> None:
         message = effect.message
         world, host = self.world, self.host
-        if host.sends_fail:
+        if host.unsent is not None and effect.address in host.unsent:
             self.node.count("send_failed")
-            self._sends_failed = self._has_news = True
+            self._outlet.failed("send_failed", effect.address, self.now)
+            self._has_news = True
             return
+        if self._outlet.failing:
+            self._outlet.left()
         payload, size = self.post.pack(message)
         kind = type(message).__name__
         host.sent.add(kind, size)
@@ -351,7 +355,7 @@ class Process:
         world.network.send(self, effect.address, payload, size)
 
     def _dial(self, effect: Dial) -> None:
-        if self.host.sends_fail:
+        if self.host.unsent is not None and effect.address in self.host.unsent:
             self.world.clock.after(0, self._undialled, effect.stream)
             return
         self.world.streams.dial(self, effect.stream, effect.address, effect.timeout)

@@ -19,7 +19,7 @@ from gossip.wire.seal import ClearSealer
 from sim.birth import bear
 from sim.chance import derive, derive_bytes, threshold
 from sim.clock import SECOND, Clock, MachineClock, microseconds
-from sim.host import Disk, Host
+from sim.host import Disk, Everywhere, Host
 from sim.journal import Journal, Teller
 from sim.keys import SafeMaker
 from sim.latency import Constant, Latency
@@ -344,7 +344,13 @@ class World:
     def fail_sends(self, host: Host, on: bool = True) -> None:
         """Nothing that it sends gets out, as with `Host.mute`, but its agent is told so by each send."""
         self._say(host, "cannot send" if on else "can send")
-        host.mute = host.sends_fail = on
+        host.mute = on
+        host.unsent = Everywhere() if on else None
+
+    def withdraw_route(self, host: Host, *targets: Host) -> None:
+        """Nothing that it sends to these gets out, as its agent is told; with none, all routes are back."""
+        self._say(host, f"has no route to {', '.join(each.name for each in targets) or 'nobody'}")
+        host.unsent = {each.address for each in targets} or None
 
     def partition(self, groups: Sequence[Iterable[Host]]) -> None:
         """Let nothing pass between the groups; hosts in none of them are one more group."""

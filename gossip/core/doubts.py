@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 __all__ = ["DOUBTS_MAX", "Doubt", "Doubts"]
@@ -30,14 +30,10 @@ class Doubts:
 
     def __init__(self) -> None:
         self._kept: deque[Doubt] = deque(maxlen=DOUBTS_MAX)
-        self._overflows = 0
 
-    def note(self, late: float, gap: float, failed: bool, counters: Mapping[str, int], now: float) -> None:
-        """A doubt begins or is renewed. `failed`: the buffer overflowed (counters tell), or sends failed."""
-        overflows = counters.get("receive_overflow", 0)
-        overflow = overflows > self._overflows
-        self._overflows = overflows
-        self._kept.append(Doubt(now, late, gap, failed and overflow, failed and not overflow))
+    def note(self, doubt: Doubt) -> None:
+        """A doubt begins or is renewed."""
+        self._kept.append(doubt)
 
     def __iter__(self) -> Iterator[Doubt]:
         return iter(self._kept)

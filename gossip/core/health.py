@@ -19,6 +19,9 @@ ACCUSERS_MAX = 192
 DOUBT_GOOD_PERIODS = 2
 DOUBT_MAX_PERIODS = 10
 """A doubt that had no end would let one dead member mute this node for ever."""
+REST_PERIODS = 10
+"""After one of that length this node judges as ever for so long, whatever is lost on the way to it: whoever
+floods it would have it judge nobody, ever."""
 
 
 class Health:
@@ -32,6 +35,7 @@ class Health:
         "_periods",
         "_refuted_at",
         "_refuted_by",
+        "_rest",
         "doubting",
         "score",
     )
@@ -42,6 +46,7 @@ class Health:
         self.doubting = False
         self._good = 0
         self._periods = 0
+        self._rest = 0
         self._heard: dict[NodeId, None] = {}
         self._last_heard: dict[NodeId, None] = {}
         self._refuted_at = float("-inf")
@@ -81,6 +86,11 @@ class Health:
         if len(self._heard) < 2:
             self._heard[who] = None
 
+    @property
+    def resting(self) -> bool:
+        """Whether lost datagrams are no reason to doubt: the last such doubt had to be ended."""
+        return self._rest > 0
+
     def start_doubt(self) -> None:
         if not self.doubting:
             # A doubt renewed is the same doubt: it ends with the first one's time.
@@ -94,10 +104,12 @@ class Health:
         enough = len(self._heard) >= (1 if n <= 2 else 2)
         self._last_heard, self._heard = self._heard, {}
         if not self.doubting:
+            self._rest = max(0, self._rest - 1)
             return False
         self._periods += 1
         self._good = self._good + 1 if enough else 0
         if self._good >= DOUBT_GOOD_PERIODS or self._periods >= DOUBT_MAX_PERIODS:
             self.doubting = False
+            self._rest = 0 if self._good >= DOUBT_GOOD_PERIODS else REST_PERIODS
             return True
         return False

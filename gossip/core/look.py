@@ -128,6 +128,15 @@ class LastLooks:
             return False
         return self._judge.credible(member, now) <= enough
 
+    def refused(self, look: Look, now: float) -> None:
+        """Its host says that nothing listens there. Where one accuses, the path may say so instead."""
+        if look.request is not None and look.request.missing:
+            return
+        if self._is_doubtful(look.member) and not look.is_thorough and look.request is None:
+            self.wait_over(look.member.id, now)
+        else:
+            self.fail(look, now)
+
     def fail(self, look: Look, now: float) -> None:
         self.drop(look.member.id)
         self._judge.look_failed(look.member, now)
@@ -228,8 +237,10 @@ class Look:
         self._looks.acked(self, now)
 
     def evidence(self, kind: Kind, now: float) -> None:
-        if kind is Kind.NOT_ME or self.member.believes_refusals(now):
+        if kind is Kind.NOT_ME:
             self._looks.fail(self, now)
+        elif self.member.believes_refusals(now):
+            self._looks.refused(self, now)
 
     def opened(self, now: float) -> None:
         """The ping was written when the stream was dialled."""

@@ -62,6 +62,11 @@ class MemberTable:
         return len(self._live) + 1
 
     @property
+    def lasting(self) -> int:
+        """Members besides this node that are not known to have left."""
+        return self.counts[Status.ALIVE] + self.counts[Status.SUSPECT] + self.counts[Status.DEAD]
+
+    @property
     def live(self) -> list[NodeId]:
         """Ids of alive and suspect members, in no order that means anything. Not to be changed."""
         return self._live

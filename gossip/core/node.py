@@ -19,7 +19,7 @@ from gossip.core.catalog import Catalog
 from gossip.core.context import Context
 from gossip.core.coordinates import Coordinates
 from gossip.core.detector import Detector
-from gossip.core.doubts import Doubts
+from gossip.core.doubts import Doubt, Doubts
 from gossip.core.effects import Effect
 from gossip.core.events import Event, EventKind
 from gossip.core.examiner import Examiner
@@ -36,6 +36,7 @@ from gossip.core.messages import (
     Packet,
 )
 from gossip.core.orders import Orders
+from gossip.core.outlet import ENOUGH
 from gossip.core.own import Own, Self
 from gossip.core.packets import Packets
 from gossip.core.params import Params
@@ -273,21 +274,23 @@ class Node(Orders, Reads):
         self._now = now
         self._admission.resolved(seed, addresses, problem)
 
-    def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None:
+    def pulse(self, late: float, gap: float, overflow: bool, unsent: int, now: float) -> None:
         """Whether this node was running: called on every wake-up, before anything else.
 
         Args:
             late: how late the wake-up came, by the monotonic clock, seconds.
             gap: how far the boot-time or wall clock moved against the monotonic one, seconds.
             overflow: whether the receive buffer overflowed.
+            unsent: to how many addresses in a row nothing could be sent, by `Outlet`.
             now: seconds.
         """
         self._now = now
         lost = max(late, gap)
-        if lost <= self.params.doubt_bound and not overflow:
+        mute = unsent > 0 and unsent >= min(ENOUGH, self._table.lasting)
+        if lost <= self.params.doubt_bound and not mute and (not overflow or self._health.resting):
             return
         self._ctx.count("doubts")
-        self._doubts.note(late, gap, overflow, self._ctx.counters, now)
+        self._doubts.note(Doubt(now, late, gap, overflow, mute))
         if not self._health.doubting:
             self._ctx.notify(
                 Event(EventKind.DOUBT, self.id, self.name, detail=f"not running for {lost:.3f} s")

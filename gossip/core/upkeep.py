@@ -74,6 +74,10 @@ class Upkeep:
         if n > 1 and not self._detector.isolated and silence > DEAF_PERIODS * self._ctx.params.period:
             self._detector.isolate(now)
             self._ctx.notify(Event(EventKind.ISOLATED, self._table.me.id, self._table.me.name, ok=False))
+        elif self._detector.isolated and not self._table.lasting:
+            self._detector.reconnect(now)
+            me, why = self._table.me, "whoever was to be heard has been evicted or forgotten"
+            self._ctx.notify(Event(EventKind.RECONNECTED, me.id, me.name, detail=why))
         self._prober.next_round(now)
         self._repair.consider(now, self._drain_time)
         self._admission.consider(now)

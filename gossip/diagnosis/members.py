@@ -12,7 +12,7 @@ from gossip.diagnosis.paths import fault_here, path_to
 __all__ = ["member_findings"]
 
 HEARD = 10.0
-"""Seconds: a member that said something within them is running."""
+"""Seconds: a member that said something within them may well be running."""
 
 
 def member_findings(facts: Facts, told: frozenset[str]) -> Iterator[Finding]:
@@ -161,9 +161,15 @@ def _gone(peer: Peer) -> str:
 
 
 def _closed(peer: Peer) -> tuple[str, str]:
-    ways = [name for name, way in (("UDP", peer.small), ("TCP", peer.stream)) if way == "refused"]
+    ways = " and ".join(name for name, way in (("UDP", peer.small), ("TCP", peer.stream)) if way == "refused")
+    ago = 0.0 if peer.heard else peer.heard_ago_s
+    if ago is not None and ago < HEARD:
+        what = f"its host refuses {ways} at {peer.address}, though it was heard {span(ago)} ago"
+        firewall = f"A firewall there rejects what comes to port {_port(peer)}: let UDP and TCP through."
+        ended = f"Or its agent has just ended: start it again; {_gone(peer)}."
+        return f"{state_of(peer)}: {what}", f"{firewall} {ended}"
     return (
-        f"{state_of(peer)}: nothing listens at {peer.address}, its host refuses {' and '.join(ways)}",
+        f"{state_of(peer)}: nothing listens at {peer.address}, its host refuses {ways}",
         f"Start its agent again; {_gone(peer)}.",
     )
 

@@ -30,11 +30,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 import trio
 
 from gossip.core import effects
+from gossip.core.outlet import OUTLET_PROBLEMS, Outlet
 from gossip.errors import RemoteProtocolError
 from gossip.net.addresses import is_same
 from gossip.net.clock import GapClock
 from gossip.net.lag import Lag
-from gossip.net.outlet import Outlet
 from gossip.net.resolve import DEFAULT_PORT, literal, resolve
 from gossip.net.sent import SentLog
 from gossip.net.strangers import Strangers
@@ -78,7 +78,7 @@ class Core(Protocol):
     def stream_received(self, stream: StreamId, frame: Frame, now: float) -> None: ...
     def stream_closed(self, stream: StreamId, reason: str, now: float) -> None: ...
     def resolved(self, seed: str, addresses: Sequence[Address], problem: str, now: float) -> None: ...
-    def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None: ...
+    def pulse(self, late: float, gap: float, overflow: bool, unsent: int, now: float) -> None: ...
     def tick(self, now: float) -> None: ...
     def next_deadline(self) -> float: ...
     def unreadable(self, source: Address, now: float) -> None: ...
@@ -273,11 +273,11 @@ class Driver:
             if port.overflowed():
                 overflow = True
                 node.count("receive_overflow")
-        mute = self.outlet.is_mute(now)
+        unsent = self.outlet.unsent(now)
         if max(late, gap) > bound:
             # Perhaps this is a copy of a machine whose original runs on: never a number twice.
             self._sealer.renew(os.urandom(SESSION_BYTES))
-        node.pulse(late, gap, overflow or mute, now)
+        node.pulse(late, gap, overflow, unsent, now)
         for port in self._ports:
             self._hand_in(port)
         now = self.now()
@@ -345,10 +345,12 @@ class Driver:
             return
         datagram = self._sealer.seal(codec.encode(message))
         problem = port.send(datagram, address)
-        self.outlet.tried(problem)
         if problem:
             self.node.count(problem)
+            if problem in OUTLET_PROBLEMS:
+                self.outlet.failed(problem, address, self.now())
             return
+        self.outlet.left()
         mark = self._sealer.mark(datagram)
         if mark is not None:
             self._sent.note(mark, address, self.now())

@@ -9,6 +9,7 @@ of them at most, so that a peer which connects and says nothing keeps no other o
 
 from __future__ import annotations
 
+import errno
 import logging
 import socket
 from collections import Counter
@@ -255,4 +256,6 @@ def _why(exc: OSError) -> str:
     """What a failed connect says of the peer."""
     if isinstance(exc, ConnectionRefusedError | ConnectionResetError):
         return "refused"
-    return "timeout" if isinstance(exc, TimeoutError) else "unreachable"
+    # EHOSTUNREACH, too, is how a silent host of one's own subnet looks: nobody answers for its address.
+    is_silence = isinstance(exc, TimeoutError) or exc.errno == errno.EHOSTUNREACH
+    return "timeout" if is_silence else "unreachable"

@@ -176,7 +176,7 @@ class Peer:
     def refused(self, address: Address, now: float) -> None:
         """The papers make nothing of refusals."""
 
-    def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None:
+    def pulse(self, late: float, gap: float, overflow: bool, unsent: int, now: float) -> None:
         """Nor of having been late."""
 
     def tick(self, now: float) -> None:

@@ -185,7 +185,7 @@ class RapidPeer:
     def resolved(self, seed: str, addresses: Sequence[Address], problem: str, now: float) -> None:
         """It asks for no names."""
 
-    def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None:
+    def pulse(self, late: float, gap: float, overflow: bool, unsent: int, now: float) -> None:
         """It does not ask whether it was late."""
 
     def count(self, reason: str) -> None:

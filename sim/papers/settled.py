@@ -91,7 +91,7 @@ class Gated(Settled):
         if gate.overflowed > self._told:
             # The socket counts what it threw away, and the agent reads that when it reads the socket.
             self._told = gate.overflowed
-            super().pulse(0.0, 0.0, True, now)
+            super().pulse(0.0, 0.0, True, 0, now)
         if gate.inbox:
             self._take_at = now + gate.pace
 

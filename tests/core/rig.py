@@ -311,7 +311,7 @@ class Rig:
 
     def do(self, action: Callable[[float], Any]) -> list[Effect]:
         """Call an input of the node with the time, and carry out what it asks for: that is returned."""
-        self.node.pulse(0.0, 0.0, False, self.now)
+        self.node.pulse(0.0, 0.0, False, 0, self.now)
         action(self.now)
         return self.settle()
 

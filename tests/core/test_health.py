@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from gossip.core.health import DOUBT_MAX_PERIODS, Health
+from gossip.core.health import DOUBT_MAX_PERIODS, REST_PERIODS, Health
 from gossip.core.params import LAN
 
 A, B, C = b"a" * 16, b"b" * 16, b"c" * 16
@@ -115,3 +115,27 @@ def test_a_doubt_has_an_end_even_if_nobody_is_heard() -> None:
         health.period_ended(5)
         lasted += 1
     assert lasted == DOUBT_MAX_PERIODS == 10
+
+
+def test_after_a_doubt_that_had_to_be_ended_there_is_a_time_of_none() -> None:
+    health = Health(LAN)
+    health.start_doubt()
+    while health.doubting:
+        assert not health.resting
+        health.start_doubt()
+        health.period_ended(5)
+    lasted = 0
+    while health.resting:
+        health.period_ended(5)
+        lasted += 1
+    assert lasted == REST_PERIODS == 10
+
+
+def test_after_one_that_ended_well_there_is_none() -> None:
+    health = Health(LAN)
+    health.start_doubt()
+    while health.doubting:
+        health.heard(A)
+        health.heard(B)
+        health.period_ended(5)
+    assert not health.resting

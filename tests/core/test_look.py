@@ -113,10 +113,30 @@ def test_an_ack_of_any_of_them_ends_it(answered: int) -> None:
 
 
 def test_a_refusal_ends_it_at_once() -> None:
-    rig, x, since = looked_at(1)
+    rig, x, since = looked_at(2, itself=True)
     rig.do(lambda now: rig.node.refused(x.address, now))
     assert rig.status(x) is Status.DEAD
     assert rig.now == since
+
+
+def test_where_one_accuses_a_refusal_says_no_more_than_silence() -> None:
+    """A box on the way to this node may have sent it: helpers are asked, without waiting."""
+    rig, x, since = looked_at(1, helps=Outcome.ACKED)
+    x.refuses = True
+    rig.do(lambda now: rig.node.refused(x.address, now))
+    rig.run_until(lambda: rig.status(x) is Status.ALIVE, 10)
+    assert rig.now - since < ROUND
+    rig.run(5)
+    assert not rig.node._requests
+    assert not rig.node._pings._expected
+
+
+def test_who_is_refused_everywhere_is_dead_without_a_wait() -> None:
+    rig, x, since = looked_at(1, helps=Outcome.REFUSED)
+    x.refuses = True
+    rig.do(lambda now: rig.node.refused(x.address, now))
+    rig.run_until(lambda: rig.status(x) is Status.DEAD, 10)
+    assert rig.now - since < ROUND
 
 
 def test_on_evidence_of_two_the_look_is_taken_at_once() -> None:

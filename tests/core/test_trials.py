@@ -363,7 +363,7 @@ def test_who_was_not_running_meanwhile_asks_to_be_asked_again(monkeypatch: pytes
     peer = rig.peer()
     peer.acks = False
     stream, _ = call(rig, peer.address, ask(peer))
-    rig.do(lambda now: rig.node.pulse(1.0, 0.0, True, now))
+    rig.do(lambda now: rig.node.pulse(1.0, 0.0, True, 0, now))
     rig.run(PATIENCE)
     assert [type(answer) for answer in answers(rig, stream)] == [Busy]
 

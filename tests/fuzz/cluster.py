@@ -164,7 +164,7 @@ class World:
         """Let timers run. What the node wants to be on disk is there by then."""
         self.saved()
         self.now += seconds
-        self.node.pulse(0.0, 0.0, False, self.now)
+        self.node.pulse(0.0, 0.0, False, 0, self.now)
         for _ in range(50):
             if self.node.next_deadline() > self.now:
                 break

@@ -105,7 +105,7 @@ def play(world: World, deeds: bytes, hear: Callable[[bool], None]) -> None:
 
 def _doubt(world: World) -> None:
     world.now += 3.0
-    world.node.pulse(3.0, 0.0, True, world.now)
+    world.node.pulse(3.0, 0.0, True, 0, world.now)
 
 
 def _hang_up(world: World) -> None:

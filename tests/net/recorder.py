@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import trio
 
 from gossip.core.messages import Gossip
+from gossip.core.outlet import ENOUGH
 from gossip.core.params import Params
 from gossip.net.bind import bind
 from gossip.net.driver import Driver
@@ -102,8 +103,8 @@ class Recorder:
     def resolved(self, seed: str, addresses: Sequence[Address], problem: str, now: float) -> None:
         self._note("resolved", seed, list(addresses), problem)
 
-    def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None:
-        self._note("pulse", late, gap, overflow)
+    def pulse(self, late: float, gap: float, overflow: bool, unsent: int, now: float) -> None:
+        self._note("pulse", late, gap, overflow or unsent >= ENOUGH)
 
     def unreadable(self, source: Address, now: float) -> None:
         self._note("unreadable", source)

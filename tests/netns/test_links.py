@@ -1,4 +1,4 @@
-"""A host whose interface is down: what it sends fails at once, and it knows that the fault is its own."""
+"""Who cannot send knows that the fault is its own; whom nobody can send to is no fault of others."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.netns.hosts import Network, until
+from tests.netns.hosts import Network, ip, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,3 +41,18 @@ def test_a_host_without_its_interface_accuses_nobody(network: Build, count: int)
     net.wait_for_agreement(*net.hosts)
     assert lost.told("member_failed") == lost.told("member_suspected") == []
     assert {line["name"] for host in others for line in host.told("member_failed")} == {lost.name}
+
+
+def test_a_host_whose_route_went_with_it_is_dead_to_who_cannot_send_to_it(network: Build) -> None:
+    """As with routes that are announced by the hosts they lead to: no fault of who finds none."""
+    net = network(4)
+    *others, gone = net.hosts
+    net.start(*net.hosts)
+    net.wait_for_agreement(*net.hosts)
+
+    gone.link(up=False)
+    for host in others:
+        ip("-n", host.namespace, "route", "add", "unreachable", f"{gone.address}/32")
+    until("others hold it dead", lambda: all(host.sees()[gone.name] == "dead" for host in others))
+    assert not any("doubting" in host.flags(host) for host in others)
+    assert {line["name"] for host in others for line in host.told("member_failed")} == {gone.name}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from msgspec.structs import replace
 
@@ -40,6 +42,18 @@ def test_but_not_for_ever() -> None:
     rig, peers = deaf(2)
     rig.run_until(lambda: all(rig.status(peer) is Status.DEAD for peer in peers), LAN.isolation + 300)
     assert rig.node.is_isolated
+
+
+def test_who_knows_of_nobody_any_more_is_alone_and_not_isolated() -> None:
+    """Its operator has evicted those that will not return."""
+    rig, peers = deaf(2)
+    rig.run_until(lambda: all(rig.status(peer) is Status.DEAD for peer in peers), LAN.isolation + 300)
+    for peer in peers:
+        assert rig.node.is_isolated
+        rig.do(partial(rig.node.evict, peer.id))
+    rig.run(2 * LAN.period)
+    assert not rig.node.is_isolated
+    assert rig.told(EventKind.RECONNECTED) == [rig.node.name]
 
 
 def test_of_two_the_other_may_well_be_dead() -> None:

@@ -531,7 +531,7 @@ def test_a_node_that_was_not_woken_blames_nobody_and_recovers() -> None:
     ping = pinged(rig, x)
     rig._due.clear()
     rig.now += 5.0
-    rig.node.pulse(5.0, 0.0, False, rig.now)
+    rig.node.pulse(5.0, 0.0, False, 0, rig.now)
     rig.feed(x.ack(ping), x)
     effects = rig.do(rig.node.tick)
     assert accusations(rig, effects) == []
@@ -555,7 +555,7 @@ def test_while_it_doubts_itself_a_node_accuses_and_buries_nobody() -> None:
     assert accused == 1, "its own word has joined: 14 s in all"
     for peer in others:
         peer.acks, peer.helps = False, None
-    rig.node.pulse(0.0, 0.3, False, rig.now)
+    rig.node.pulse(0.0, 0.3, False, 0, rig.now)
     took = rig.run_until(lambda: not rig.node.is_doubting)
     assert 10 * PERIOD < took < 10 * 9 * PERIOD, "ten periods, which its score stretches"
     assert rig.node.counters["accused"] == accused

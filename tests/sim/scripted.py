@@ -76,9 +76,9 @@ class Script:
     def resolved(self, seed: str, addresses: Sequence[Address], problem: str, now: float) -> None:
         self._note("resolved", (seed, list(addresses), problem), now)
 
-    def pulse(self, late: float, gap: float, overflow: bool, now: float) -> None:
-        if late or gap or overflow:
-            self._note("pulse", (round(late, 6), round(gap, 6), overflow), now)
+    def pulse(self, late: float, gap: float, overflow: bool, unsent: int, now: float) -> None:
+        if late or gap or overflow or unsent:
+            self._note("pulse", (round(late, 6), round(gap, 6), overflow or unsent > 0), now)
 
     def tick(self, now: float) -> None:
         self.due = math.inf

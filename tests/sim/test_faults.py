@@ -499,6 +499,45 @@ def test_a_node_whose_sends_fail_accuses_nobody() -> None:
     world.run_until(world.converged, 60)
 
 
+def test_a_dead_host_whose_route_is_gone_is_buried_as_soon_as_a_silent_one() -> None:
+    """That nothing can be sent to it is no sign that nothing leaves."""
+    world = cluster(8, seed=4)
+    gone, *others = world.hosts
+    world.run(10)
+    world.crash(gone, machine=True)
+    for host in others:
+        world.withdraw_route(host, gone)
+    world.run_until(lambda: all(host.sees(gone) is Status.DEAD for host in others), 20)
+    assert not any(host.told(EventKind.DOUBT) for host in others)
+
+
+def test_who_alone_has_no_route_to_a_member_judges_the_others_as_ever() -> None:
+    world = cluster(8, seed=5)
+    lame, unseen, dead, *others = world.hosts
+    world.run(10)
+    world.withdraw_route(lame, unseen)
+    world.run(60)
+    assert not lame.told(EventKind.DOUBT)
+    world.crash(dead, machine=True)
+    world.run_until(lambda: lame.sees(dead) is Status.DEAD, 20)
+    world.withdraw_route(lame)
+    world.run_until(world.converged, 60)
+    assert all(host.sees(unseen) is Status.ALIVE for host in (lame, *others))
+    assert not any(host.told(EventKind.MEMBER_FAILED, unseen.name) for host in world.running())
+
+
+def test_of_two_whoever_cannot_send_doubts_itself_and_buries_nobody() -> None:
+    world = cluster(2, seed=6)
+    lame, other = world.hosts
+    world.fail_sends(lame)
+    world.run(60)
+    assert lame.told(EventKind.DOUBT)
+    assert not lame.told(EventKind.MEMBER_SUSPECTED)
+    world.fail_sends(lame, False)
+    world.run_until(world.converged, 60)
+    assert other.sees(lame) is Status.ALIVE
+
+
 @pytest.mark.parametrize("fault", ["mute", "deaf"])
 def test_a_machine_that_only_sends_or_only_hears_is_held_dead_and_comes_back(fault: str) -> None:
     world = cluster(6, seed=6)
