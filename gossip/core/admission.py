@@ -128,7 +128,8 @@ class Admission:
         self._under_way = UnderWay()
         self._introductions: dict[int, Introduction] = {}
         self._number = 0
-        self._remembered: dict[Address, None] = dict.fromkeys(remembered[: ctx.params.addresses_max])
+        self._remembered: dict[Address, bool] = dict.fromkeys(remembered[: ctx.params.addresses_max], True)
+        """Each with whether it is worth keeping for the next life, too."""
         self._seeds_at = float("-inf")
         self._lonely_wait = LONELY_FIRST
         self._lonely_since = now
@@ -410,18 +411,20 @@ class Admission:
     def heard_stranger(self, source: Address) -> None:
         """Somebody unknown pings this node, or who was here before: a former life knew them. So join."""
         if self._table.n == 1 and source not in self._remembered and len(self._remembered) < 16:
-            self._remembered[source] = None
+            # Anybody can have written it: not for the disk, unless a member turns out to be there.
+            self._remembered[source] = False
 
     def remember(self, address: Address) -> None:
         """Keep the address of a member that is forgotten without having left."""
         if len(self._remembered) < self._ctx.params.addresses_max:
-            self._remembered[address] = None
+            self._remembered[address] = True
 
     def remembered(self) -> list[Address]:
         """Addresses worth keeping for the next life: longest-lived members first."""
         members = [m for m in self._table if m.status is not Status.LEFT and not m.record.ephemeral]
         members.sort(key=lambda member: member.record.birth)
-        found = dict.fromkeys([*(member.address for member in members), *self._remembered])
+        before = [address for address, is_kept in self._remembered.items() if is_kept]
+        found = dict.fromkeys([*(member.address for member in members), *before])
         return list(found)[: self._ctx.params.addresses_max]
 
 

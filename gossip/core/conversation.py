@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 
 from gossip.core.context import Context
 from gossip.core.detector import Detector
+from gossip.core.gate import used_bytes
 from gossip.core.intake import Intake
 from gossip.core.members import MemberTable
 from gossip.core.messages import Busy, Frame, Hello, KeyGrant, Listing, Offer, Page, Turned, Used, Verdict
@@ -247,9 +248,7 @@ class Opener(Conversation):
         elif isinstance(frame, Page):
             self.answer_page(frame, now)
         elif isinstance(frame, Used):
-            # Not before a listing has told who says it, and that is one who is let in.
-            if self.joining and self.peer:
-                self.ground.ctx.gate.learn_used(frame.holders)
+            self._learn_used(frame)
             return
         elif isinstance(frame, Verdict) and frame.reached:
             self.verdict = frame
@@ -259,6 +258,19 @@ class Opener(Conversation):
         if self.awaited <= 0 or self.problem:
             self.ground.sessions.close(self.stream)
             self._done(self, self.problem, now)
+
+    def _learn_used(self, used: Used) -> None:
+        """Not before a listing has told who says it, one who is let in, and with its signature."""
+        ctx = self.ground.ctx
+        giver = self.ground.table.get(self.peer) if self.joining else None
+        if giver is None or used.recipient != ctx.notary.id:
+            ctx.count("frame_unexpected")
+        elif not ctx.notary.check(
+            giver.record.public_key, used.signature, used_bytes(used.recipient, used.holders)
+        ):
+            ctx.count("signature")
+        else:
+            ctx.gate.learn_used(used.holders)
 
     def _turned_away(self, frame: Frame, now: float) -> None:
         """What keeps the two from talking, if that is what it says."""
@@ -308,7 +320,9 @@ class Server(Conversation):
         """Tell a joiner which invitations are used up, once it knows who tells it, and before members."""
         used = self.ground.ctx.gate.to_tell()
         for at in range(0, len(used), USED_PER_FRAME):
-            self.write(Used(tuple(used[at : at + USED_PER_FRAME])))
+            holders = tuple(used[at : at + USED_PER_FRAME])
+            signature = self.ground.ctx.notary.sign(used_bytes(self.peer, holders))
+            self.write(Used(self.peer, holders, signature))
 
     def opened(self, now: float) -> None:
         """It was open from the start."""

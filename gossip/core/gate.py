@@ -44,7 +44,9 @@ from gossip.core.records import Ban, Fact, MemberRecord, Warrant
 from gossip.core.roster import Roster
 from gossip.core.types import NodeId, Status
 
-__all__ = ["BANNED", "Gate"]
+__all__ = ["BANNED", "Gate", "used_bytes"]
+
+_USED = b"used invitations 1\0"
 
 BANNED = "banned"
 """The flag of a member, and of a node of itself."""
@@ -73,6 +75,14 @@ class Refusal(NamedTuple):
     """The counter's name."""
     detail: str
     """For people."""
+
+
+def used_bytes(recipient: NodeId, holders: Iterable[tuple[bytes, NodeId]]) -> bytes:
+    """What is signed of a `Used`."""
+    parts = [_USED, recipient]
+    for invitation, node in holders:
+        parts += (bytes((len(invitation),)), invitation, node)
+    return b"".join(parts)
 
 
 class Gate:

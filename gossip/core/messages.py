@@ -262,12 +262,17 @@ class KeyGrant(Struct, frozen=True, array_like=True, tag=26, gc=False):
 
 
 class Used(Struct, frozen=True, array_like=True, tag=27, gc=False):
-    """To a joiner: invitations that are used up by nodes that it will not hear of any more."""
+    """To a joiner: invitations that are used up by nodes that it will not hear of any more.
 
+    Signed over (recipient, holders) by who is called: a recorded record makes nobody that member.
+    """
+
+    recipient: Id
     holders: Annotated[
         tuple[tuple[Annotated[bytes, Meta(min_length=17, max_length=32)], Id], ...], Meta(max_length=8_192)
     ]
     """The holder of each, as its warrant names it, and the node that used it."""
+    signature: Annotated[bytes, Meta(min_length=64, max_length=64)]
 
 
 Packet: TypeAlias = Ping | Ack | PingRequest | Report | NotMe | Gossip

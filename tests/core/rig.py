@@ -398,11 +398,13 @@ class Rig:
         """What it wrote on a stream."""
         return [each.frame for each in self.effects if isinstance(each, Write) and each.stream == stream]
 
+    def dials(self, address: Address) -> list[StreamId]:
+        """The streams that it opened to there."""
+        return [each.stream for each in self.effects if isinstance(each, Dial) and each.address == address]
+
     def dialled(self, address: Address) -> StreamId:
-        """The stream that it opened last to there."""
-        return [each.stream for each in self.effects if isinstance(each, Dial) and each.address == address][
-            -1
-        ]
+        """The last of them."""
+        return self.dials(address)[-1]
 
     def told(self, kind: EventKind) -> list[str]:
         """The names in the events of that kind, in order."""

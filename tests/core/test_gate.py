@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gossip.core.events import EventKind
-from gossip.core.gate import TOLD_BURST
+from gossip.core.gate import TOLD_BURST, used_bytes
 from gossip.core.messages import Gossip, Hello, Listing, NotMe, Ping, Turned, Used
 from gossip.core.params import LAN
 from gossip.core.pings import not_me_bytes
@@ -125,7 +125,7 @@ def test_nothing_is_exchanged_with_who_is_no_member() -> None:
     rig.do(lambda now: rig.node.resolved("seed", [impostor.address], "", now))
     stream = rig.dialled(impostor.address)
     before = len(rig.frames(stream))
-    rig.frame(stream, Used(((b"i" * 32, impostor.id),)))
+    rig.frame(stream, used(rig, impostor, (b"i" * 32, impostor.id)))
     assert rig.node._gate.to_tell() == []
     listing = Listing(impostor.id, impostor.current.raw, rig.view, ((0, b"x" * 8, b""),), ())
     rig.frame(stream, listing)
@@ -229,7 +229,12 @@ def test_the_node_s_own_invitation_is_nobody_elses() -> None:
     assert reasons(own) == [f"its invitation was used before, by 'me' ({mine.id.hex()[:8]})"]
 
 
-def told(rig: Rig, *used: tuple[bytes, NodeId]) -> None:
+def used(rig: Rig, giver: Peer, *holders: tuple[bytes, NodeId]) -> Used:
+    """As that peer says it to this node."""
+    return Used(rig.notary.id, holders, giver.notary.sign(used_bytes(rig.notary.id, holders)))
+
+
+def told(rig: Rig, *said: tuple[bytes, NodeId]) -> None:
     """Join by an invited seed, which says so of invitations."""
     seed = rig.peer()
     seed.fields["warrant"] = rig.authority.vouch(seed.id)
@@ -238,7 +243,32 @@ def told(rig: Rig, *used: tuple[bytes, NodeId]) -> None:
     rig.do(lambda now: rig.node.resolved("seed", [seed.address], "", now))
     stream = rig.dialled(seed.address)
     rig.frame(stream, Listing(seed.id, seed.current.raw, rig.view, ((0, b"y" * 8, b""),), ()))
-    rig.frame(stream, Used(used))
+    rig.frame(stream, used(rig, seed, *said))
+
+
+@pytest.mark.parametrize("wrong", ["signer", "recipient", "words"])
+def test_a_recorded_record_lets_nobody_speak_of_invitations(wrong: str) -> None:
+    """Who has the key and no invitation shows a member's record and lies in its name."""
+    rig = Rig(invited_only=True)
+    seed, other = vouched(rig, 2)
+    victim = invited(rig, rig.peer())
+    said = used(rig, seed, (invitation(rig, victim), b"x" * 16))
+    if wrong == "signer":
+        said = used(rig, other, *said.holders)
+    elif wrong == "recipient":
+        data = used_bytes(other.id, said.holders)
+        said = Used(other.id, said.holders, seed.notary.sign(data))
+    else:
+        said = Used(said.recipient, (*said.holders, (b"y" * 32, b"y" * 16)), said.signature)
+    lonely = Rig(invited_only=True, archive=rig.archive)
+    lonely.do(lambda now: lonely.node.join(["seed"], now))
+    lonely.do(lambda now: lonely.node.resolved("seed", [seed.address], "", now))
+    stream = lonely.dialled(seed.address)
+    lonely.frame(stream, Listing(seed.id, seed.current.raw, rig.view, ((0, b"y" * 8, b""),), ()))
+    lonely.frame(stream, said)
+    assert lonely.node._gate.to_tell() == []
+    lonely.introduce(victim)
+    assert lonely.status(victim) is Status.ALIVE
 
 
 def invitation(rig: Rig, peer: Peer) -> bytes:

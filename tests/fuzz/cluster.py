@@ -11,8 +11,9 @@ from typing import Final
 import msgspec
 
 from gossip.core.effects import Close, Dial, Resolve, SaveKeys, Send, Write
+from gossip.core.gate import used_bytes
 from gossip.core.keys import KeyState
-from gossip.core.messages import DialBack, Gossip, Hello, KeyAsk, KeyGrant, Listing, Ping, PingRequest
+from gossip.core.messages import DialBack, Gossip, Hello, KeyAsk, KeyGrant, Listing, Ping, PingRequest, Used
 from gossip.core.node import Node, Self
 from gossip.core.params import LAN
 from gossip.core.records import Ban, Body, Fact, KeyRecord, MemberRecord, Opaque
@@ -238,11 +239,14 @@ class World:
 
     def fitted(self, made: msgspec.Struct, rng: random.Random) -> msgspec.Struct:
         """A message whose parts go together: it and the record of its sender; a key, its mark and its box."""
-        if not isinstance(made, Hello | KeyAsk | Listing | DialBack | KeyGrant) or rng.random() > FITS:
+        if not isinstance(made, Hello | KeyAsk | Listing | DialBack | KeyGrant | Used) or rng.random() > FITS:
             return made
         at = rng.randrange(len(PEERS))
         sender = PEERS[at] if rng.random() < FITS else rng.choice(NEW)
         record = cast.facts_of(sender, ADDRESSES[at])[0]
+        if isinstance(made, Used):
+            said = used_bytes(ME.id, made.holders)
+            return msgspec.structs.replace(made, recipient=ME.id, signature=sender.sign(said))
         if isinstance(made, KeyGrant):
             secret = rng.choice(cast.SECRETS)
             mark = cast.MARKS[cast.SECRETS.index(secret)]

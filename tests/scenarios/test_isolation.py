@@ -94,12 +94,14 @@ def test_who_is_alone_joins_those_who_look_for_who_was_here_before() -> None:
     rig = Rig()
     stranger, former = rig.peer(), rig.peer()
     rig.feed(stranger.ping(former.id), stranger)
-    assert stranger.address in rig.node.remembered()
+    assert stranger.address not in rig.node.remembered(), "anybody can have written that address"
+    rig.run_until(lambda: rig.dials(stranger.address), 10)
     other = Rig()
     other.members(1)
     stranger, former = other.peer(), other.peer()
     other.feed(stranger.ping(former.id), stranger)
-    assert stranger.address not in other.node.remembered(), "it has company"
+    other.run(10)
+    assert not other.dials(stranger.address), "it has company"
 
 
 @pytest.mark.parametrize("count", [3, 5, 12])

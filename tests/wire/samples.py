@@ -179,7 +179,9 @@ frames: st.SearchStrategy[Frame] = st.one_of(
     ),
     st.builds(
         Used,
+        recipient=ids,
         holders=st.lists(st.tuples(st.binary(min_size=32, max_size=32), ids), max_size=4).map(tuple),
+        signature=st.binary(min_size=64, max_size=64),
     ),
 )
 
