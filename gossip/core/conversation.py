@@ -7,6 +7,8 @@
 A bucket too long to list comes split in the `Listing`; the opener then lists the fine buckets
 that differ in a `Listing` of its own, which is answered by an `Offer`: the same steps, with the
 roles exchanged. A cut conversation leaves what it brought; nothing is lost but time.
+
+Each of these is taken once, where it is due (`due`). Whoever says one that is not is heard no further.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from collections.abc import Callable, Sequence
 
 from gossip.core.context import Context
 from gossip.core.detector import Detector
+from gossip.core.due import Due
 from gossip.core.gate import used_bytes
 from gossip.core.intake import Intake
 from gossip.core.members import MemberTable
@@ -81,15 +84,15 @@ class Ground:
 class Conversation:
     """What both sides of a repair do: answer listings by offers, offers by pages."""
 
-    def __init__(self, ground: Ground, stream: StreamId, peer: NodeId) -> None:
+    def __init__(self, ground: Ground, stream: StreamId, peer: NodeId, due: Due) -> None:
         self.ground = ground
         self.stream = stream
         self.peer = peer
+        self.due = due
         self.digest: Digest | None = None
-        self.listed: list[int] = []
-        """The buckets that this side has listed."""
-        self.awaited = 0
-        """Answers that are still due from the peer."""
+        self.listed: set[int] = set()
+        """The buckets that this side has listed: all of them before it takes an offer."""
+        self._places: dict[int, Held] | None = None
         self.changed = 0
         """Facts that were news here."""
         self.gave = 0
@@ -103,17 +106,35 @@ class Conversation:
             self.digest = Digest(self.ground.table)
         return self.digest
 
+    def places(self) -> dict[int, Held]:
+        """What this side has listed, by place."""
+        if self._places is None:
+            self._places = self.view().places(self.listed, self.ground.ctx.notary)
+        return self._places
+
     def write(self, frame: Frame) -> None:
         self.ground.sessions.write(self.stream, frame)
+
+    def takes(self, frame: Listing | Offer | Page) -> bool:
+        """Whether a frame is due, which is counted if it is not; it is due no more then."""
+        if isinstance(frame, Listing):
+            is_due = self.due.take_listing(frame)
+        elif isinstance(frame, Offer):
+            is_due = self.due.take_offer()
+        else:
+            is_due = self.due.take_page(frame)
+        if not is_due:
+            self.ground.ctx.count("frame_unexpected")
+        return is_due
 
     def answer_listing(self, listing: Listing) -> None:
         """Say what is wanted of a listing and what it lacks; list what it could only split."""
         digest = self.view()
         for coarse, marks in listing.split:
             fine = digest.list_fine(coarse, marks)
-            self.listed.extend(bucket for bucket, _, _ in fine)
+            self.listed.update(bucket for bucket, _, _ in fine)
             self.write(self.ground.listing(tuple(fine)))
-            self.awaited += 1
+            self.due.listed()
         difference = digest.compare(listing.buckets)
         if not (
             difference.wants or difference.haves or difference.tell or difference.ask or self.must_answer
@@ -125,7 +146,7 @@ class Conversation:
         haves = tuple(self._have(held) for held in lacking if held.member.is_live)
         graves = tuple(self._have(held) for held in lacking if not held.member.is_live)
         self.write(Offer(join_hashes(difference.wants), haves, tuple(difference.ask), graves))
-        self.awaited += 1
+        self.due.offered()
 
     def answer_offer(self, offer: Offer) -> None:
         """Give what is wanted, unless the asker holds something newer; ask for what is newer there."""
@@ -148,7 +169,7 @@ class Conversation:
             facts += self.ground.charges_of(subject)
         self.send_pages(facts, wants, last=True)
         if wants:
-            self.awaited += 1
+            self.due.asked()
 
     def _weigh(self, offer: Offer) -> tuple[list[int], set[int], dict[bytes, Held]]:
         """What is offered, against what is held at the same places.
@@ -160,7 +181,7 @@ class Conversation:
         beaten: set[int] = set()
         given: dict[bytes, Held] = {}
         offered = [*offer.haves, *offer.graves]
-        mine = self.view().places(self.listed, self.ground.ctx.notary) if offered else {}
+        mine = self.places() if offered else {}
         for number, (place, version, mark) in enumerate(offered):
             held = mine.get(int.from_bytes(place, "big"))
             record = int.from_bytes(mark, "big")
@@ -179,12 +200,10 @@ class Conversation:
         self.changed += self.ground.intake.take(page.news, self.peer, now, quiet=self.quiet)
         if page.wants:
             digest = self.view()
-            asked = map(digest.find, split_hashes(page.wants))
+            asked = map(digest.find, dict.fromkeys(split_hashes(page.wants)))
             facts = [held.fact.raw for held in asked if held is not None]
             self.gave += len(facts)
             self.send_pages(facts, (), last=True)
-        if page.last:
-            self.awaited -= 1
 
     def send_pages(self, facts: list[bytes], wants: Sequence[int], *, last: bool) -> None:
         """Send facts in pages of bounded size; the last one carries what is wanted in turn."""
@@ -222,7 +241,7 @@ class Opener(Conversation):
         *,
         joining: bool,
     ) -> None:
-        super().__init__(ground, 0, peer)
+        super().__init__(ground, 0, peer, Due(listings=1, offers=0))
         self.address = address
         self.joining = joining
         self.number = 0
@@ -234,16 +253,22 @@ class Opener(Conversation):
         self.stream = ground.sessions.dial(address, self, ground.ctx.params.stream_timeout)
         self.write(ground.hello(self.view(), joining=joining))
 
+    @property
+    def awaited(self) -> int:
+        """Answers that are still due from the peer."""
+        return self.due.answers
+
     def opened(self, now: float) -> None:
         """The hello was written when the stream was dialled."""
 
     def frame(self, frame: Frame, now: float) -> None:
-        if isinstance(frame, Listing):
+        if isinstance(frame, Listing | Offer | Page) and not self.takes(frame):
+            self.problem = "the node that answers there said what was not due"
+        elif isinstance(frame, Listing):
             if not self._knows(frame, now):
                 return
             self.answer_listing(frame)
         elif isinstance(frame, Offer):
-            self.awaited -= 1
             self.answer_offer(frame)
         elif isinstance(frame, Page):
             self.answer_page(frame, now)
@@ -255,7 +280,7 @@ class Opener(Conversation):
             return
         else:
             self._turned_away(frame, now)
-        if self.awaited <= 0 or self.problem:
+        if not self.awaited or self.problem:
             self.ground.sessions.close(self.stream)
             self._done(self, self.problem, now)
 
@@ -313,8 +338,15 @@ class Server(Conversation):
     """The side that was called."""
 
     def __init__(self, ground: Ground, stream: StreamId, peer: NodeId) -> None:
-        super().__init__(ground, stream, peer)
+        super().__init__(ground, stream, peer, Due(listings=0, offers=0))
         self.must_answer = True
+
+    def answer_hello(self, hello: Hello) -> None:
+        """List what differs, and have what is too long to list split; one offer may answer it."""
+        listed, split = self.view().answer(hello.buckets)
+        self.listed.update(bucket for bucket, _, _ in listed)
+        self.due = Due(listings=len(split), offers=1, split=(coarse for coarse, _ in split))
+        self.write(self.ground.listing(tuple(listed), tuple(split)))
 
     def tell_used(self) -> None:
         """Tell a joiner which invitations are used up, once it knows who tells it, and before members."""
@@ -331,8 +363,9 @@ class Server(Conversation):
         if self.ground.ctx.gate.is_banned(self.peer):
             # It was let in before it was banned.
             self.ground.ctx.count("banned")
-            self.ground.sessions.close(self.stream)
-            self.ground.served -= 1
+            self._end()
+        elif isinstance(frame, Listing | Offer | Page) and not self.takes(frame):
+            self._end()
         elif isinstance(frame, Listing):
             self.answer_listing(frame)
         elif isinstance(frame, Offer):
@@ -341,6 +374,10 @@ class Server(Conversation):
             self.answer_page(frame, now)
         elif isinstance(frame, Hello):
             self.ground.ctx.count("frame_unexpected")
+
+    def _end(self) -> None:
+        self.ground.sessions.close(self.stream)
+        self.ground.served -= 1
 
     def closed(self, _reason: str, _now: float) -> None:
         self.ground.sessions.unwatch(self.stream)

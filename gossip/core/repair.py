@@ -163,9 +163,7 @@ class Repair(Ground):
         self._agreed_at = now
         self.sessions.watch(stream, server)
         server.changed += self.intake.welcome(hello.record, hello.sender, now, checked=True)
-        listed, split = server.view().answer(hello.buckets)
+        server.answer_hello(hello)
         self.intake.shared_all(hello.sender)
-        server.listed.extend(bucket for bucket, _, _ in listed)
-        server.write(self.listing(tuple(listed), tuple(split)))
         if hello.joining:
             server.tell_used()

@@ -85,6 +85,8 @@ class Digest:
     def __init__(self, table: MemberTable) -> None:
         self._coarse: list[list[Held]] = [[] for _ in range(BUCKETS)]
         self._marks = [0] * BUCKETS
+        self._fine: dict[int, dict[int, list[Held]]] = {}
+        """Coarse buckets by the fine ones in them, each grouped once, when it is first split."""
         self._by_hash: dict[int, Held] | None = None
         self.fingerprint = table.fingerprint
         self._enter((table.me,), live=True)
@@ -129,11 +131,9 @@ class Digest:
 
     def list_fine(self, coarse: int, theirs: bytes) -> list[ListedBucket]:
         """Given the peer's fine marks of one coarse bucket: the fine buckets that differ, listed."""
-        groups: dict[int, list[Held]] = {}
-        for held in self._coarse[coarse]:
-            groups.setdefault(bucket_of(held.member.id, held.key) & 0xFF, []).append(held)
+        groups = self._groups(coarse)
         return [
-            _listing(BUCKETS + (coarse << 8 | fine), groups.get(fine, ()))
+            _listing(BUCKETS + (coarse << 8 | fine), groups.get(coarse << 8 | fine, ()))
             for fine in _differing(self._fine_marks(coarse), theirs)
         ]
 
@@ -172,17 +172,27 @@ class Digest:
             for held in self._bucket(bucket)
         }
 
-    def _bucket(self, bucket: int) -> list[Held]:
+    def _bucket(self, bucket: int) -> Sequence[Held]:
         if bucket < BUCKETS:
             return self._coarse[bucket]
         fine = bucket - BUCKETS
-        return [held for held in self._coarse[fine >> 8] if bucket_of(held.member.id, held.key) == fine]
+        return self._groups(fine >> 8).get(fine, ())
+
+    def _groups(self, coarse: int) -> dict[int, list[Held]]:
+        """The records of a coarse bucket by their fine one, whose number is as `bucket_of` has it."""
+        groups = self._fine.get(coarse)
+        if groups is None:
+            groups = self._fine[coarse] = {}
+            for held in self._coarse[coarse]:
+                groups.setdefault(bucket_of(held.member.id, held.key), []).append(held)
+        return groups
 
     def _fine_marks(self, coarse: int) -> list[int]:
         marks = [0] * BUCKETS
-        for held in self._coarse[coarse]:
-            if held.live:
-                marks[bucket_of(held.member.id, held.key) & 0xFF] ^= held.fact.hash
+        for fine, group in self._groups(coarse).items():
+            for held in group:
+                if held.live:
+                    marks[fine & 0xFF] ^= held.fact.hash
         return marks
 
 

@@ -11,7 +11,7 @@ there is a stream or a lookup.
 
 Other tasks of the same thread may keep it busy: hundreds of clients that ask without a pause make one
 round of trio's long. So whoever serves them calls `gossip_first` before each request, which makes a turn
-there and then if gossip has waited.
+there and then if gossip has waited; so does each frame of a stream.
 
 Timers fire only after the sockets were read dry, since an ack may be waiting there. If they cannot
 be, because more comes in than is read, the timers fire once the lateness is over the bound at which
@@ -405,6 +405,7 @@ class _StreamInputs:
         self._driver.flush()
 
     def stream_received(self, stream: StreamId, body: bytes) -> None:
+        self._driver.gossip_first()
         try:
             frame = codec.decode_frame(body)
         except RemoteProtocolError as exc:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
 
 from gossip.core.effects import Notify, Send
 from gossip.core.events import Event, EventKind
+from gossip.core.messages import Turned
 from gossip.net import driver as module
-from tests.net.recorder import Agent, Peer, gossip, running
+from gossip.wire import codec
+from tests.net.recorder import Agent, Peer, gossip, new_sealer, running
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +115,27 @@ async def test_within_a_turn_or_a_flush_it_does_nothing(clock: Clock) -> None:
         agent.driver.gossip_first()
         assert deepest == 1
         assert agent.node.of("receive")
+
+
+async def test_gossip_goes_before_a_frame_of_a_stream(clock: Clock) -> None:
+    """However many streams bring frames, and whatever each frame costs."""
+    async with running() as agent, Peer() as peer:
+        agent.node.accept = lambda _source: 1_000
+
+        def react(name: str, arguments: tuple[Any, ...]) -> None:
+            if name == "stream_received" and arguments[1] == Turned("dear"):
+                peer.send(gossip(1), agent.address)
+                clock.patience_over()
+
+        agent.node.react = react
+        stream = await trio.open_tcp_stream(*agent.address)
+        sealer = new_sealer().stream()
+        async with stream:
+            frames = (Turned("dear"), Turned("next"))
+            await stream.send_all(b"".join(sealer.seal(codec.encode(frame)) for frame in frames))
+            await agent.node.saw("stream_received", times=2)
+        heard = [name for name, _ in agent.node.inputs if name in ("receive", "stream_received")]
+        assert heard == ["stream_received", "receive", "stream_received"]
 
 
 async def test_before_the_driver_runs_it_does_nothing(clock: Clock) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,59 @@ async def test_an_accepted_stream_can_be_written_to_at_once_and_closed() -> None
             await stream.send_all(sealer.seal(codec.encode(turned(1))))
             assert await read_frames(stream, reader) == [Busy(delay_ms=5, others=())]
         assert agent.node.of("stream_closed") == agent.node.of("stream_received") == []
+
+
+async def test_others_have_their_turn_between_frames_that_came_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many small frames as fit in one read may each cost a while: nobody waits for all of them."""
+    async with running() as agent:
+        accept_all(agent)
+        now = 0.0
+        monkeypatch.setattr(stream_module, "perf_counter", lambda: now)
+        handled = 0
+
+        def react(name: str, _arguments: tuple[Any, ...]) -> None:
+            nonlocal now, handled
+            if name == "stream_received":
+                now += stream_module.BURST_SECONDS / 4
+                handled += 1
+
+        agent.node.react = react
+        async with connected(agent) as (stream, sealer, _), trio.open_nursery() as nursery:
+            seen: list[int] = []
+
+            async def other() -> None:
+                while handled < 100:
+                    await trio.lowlevel.checkpoint()
+                    seen.append(handled)
+
+            nursery.start_soon(other)
+            await stream.send_all(b"".join(sealer.seal(codec.encode(turned(n))) for n in range(100)))
+            received = await agent.node.saw("stream_received", times=100)
+            assert [frame for _, frame in received] == [turned(n) for n in range(100)]
+        turns = sorted({0, *seen, 100})
+        # Five frames a turn; in which order tasks have theirs, trio draws.
+        assert max(after - before for before, after in itertools.pairwise(turns)) <= 10
+
+
+async def test_what_comes_behind_a_frame_that_ended_the_stream_is_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor is it if the stream was ended while others had their turn."""
+    async with running() as agent:
+        accept_all(agent)
+        monkeypatch.setattr(stream_module, "BURST_SECONDS", -1.0)
+        async with connected(agent) as (stream, sealer, _), trio.open_nursery() as nursery:
+
+            async def close() -> None:
+                await agent.node.saw("stream_received")
+                agent.want(Close(1_000))
+
+            nursery.start_soon(close)
+            await stream.send_all(b"".join(sealer.seal(codec.encode(turned(n))) for n in range(100)))
+            await ended(stream)
+        assert 0 < len(agent.node.of("stream_received")) < 10
 
 
 async def test_a_frame_of_a_later_version_is_counted_and_the_stream_goes_on() -> None:

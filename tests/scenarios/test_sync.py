@@ -109,12 +109,11 @@ def test_a_tombstone_is_wanted_only_by_who_holds_something_older() -> None:
     rig = Rig()
     a, b = rig.members(2)
     stranger = rig.peer()
-    stream = served(rig, a)
     one, two = b"1" * 8, b"2" * 8
     graves = ((place(rig, b), b.version + 1, one), (place(rig, stranger), 5_000, two))
-    assert offered(rig, stream, Offer(b"", (), (), graves)) == ([], one)
+    assert offered(rig, served(rig, a), Offer(b"", (), (), graves)) == ([], one)
     haves = ((place(rig, stranger), 5_000, two),)
-    assert offered(rig, stream, Offer(b"", haves, (), ())) == ([], two)
+    assert offered(rig, served(rig, a), Offer(b"", haves, (), ())) == ([], two)
 
 
 def test_who_holds_an_older_record_of_a_dead_member_gets_the_newer_and_the_accusations() -> None:
