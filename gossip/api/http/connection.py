@@ -243,7 +243,14 @@ class Conversation:
         else:
             clean = admitted.asked
             asked = Request(
-                method, clean.path, clean.query, clean.headers, body, match.params, admitted.grant
+                method,
+                clean.path,
+                clean.query,
+                clean.headers,
+                body,
+                match.params,
+                admitted.grant,
+                self._source,
             )
             self._talk.wait(None)
             answer = await self._call(route, asked)
