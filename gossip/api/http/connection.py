@@ -50,7 +50,7 @@ from gossip.api.http.values import (
 from gossip.errors import GossipError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from gossip.api.http.guard import Guard
     from gossip.api.http.line import Line
@@ -61,6 +61,8 @@ __all__ = ["Conversation", "Server"]
 
 MEANINGLESS: Final = ("GET", "HEAD")
 """Whose requests' bodies say nothing."""
+MORE: Final = ("transfer-encoding", "expect", "upgrade")
+"""Headers after which more may follow than the head."""
 OTHER: Final = "other"
 """The route of what no route takes, in metrics."""
 
@@ -241,7 +243,14 @@ class Conversation:
         else:
             clean = admitted.asked
             asked = Request(
-                method, clean.path, clean.query, clean.headers, body, match.params, admitted.grant
+                method,
+                clean.path,
+                clean.query,
+                clean.headers,
+                body,
+                match.params,
+                admitted.grant,
+                self._source,
             )
             self._talk.wait(None)
             answer = await self._call(route, asked)
@@ -258,7 +267,7 @@ class Conversation:
             and answer.again is not None
             and self._came
             and route.method == asked.method == "GET"
-            and not asked.body
+            and _is_all_head(asked.headers)
             and http.their_http_version == b"1.1"
             and http.their_state is h11.DONE
             and not http.trailing_data[0]
@@ -303,3 +312,8 @@ class Conversation:
             return problem(500, "internal_error", "this request could not be handled: see the agent's log")
         assert not isinstance(answer, Later)  # noqa: S101 - what was waited for is no promise again
         return answer or problem(503, "stopping", "the agent is stopping")
+
+
+def _is_all_head(headers: Mapping[str, str]) -> bool:
+    """Whether the end of such a head is the end of the request, whatever came with it or after it."""
+    return headers.get("content-length", "0") == "0" and not any(name in headers for name in MORE)

@@ -7,22 +7,24 @@ part; whoever cancels ends the connection.
 from __future__ import annotations
 
 import contextlib
-import math
+import select
 import socket
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 
+from gossip.api.http.pace import CrowdedError
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
 
-__all__ = ["Clear", "Line", "Pace", "Sealed"]
+    from gossip.api.http.pace import Pace
+
+__all__ = ["Clear", "Line", "Sealed"]
 
 STALL_SECONDS: Final = 60.0
 """How long a client may read nothing while something waits for it."""
-HANDSHAKES_PER_SECOND: Final = 100
-HANDSHAKES_AT_ONCE: Final = 50
 PART_BYTES: Final = 16_384
 """Over TLS: what must leave within `STALL_SECONDS`. The most that one of its records holds."""
 
@@ -96,34 +98,27 @@ class Clear:
         self._sock.close()
 
 
-class Pace:
-    """Handshakes, one by one: a signature takes a millisecond or two of the thread that gossips."""
-
-    def __init__(self, rate: float = HANDSHAKES_PER_SECOND, burst: int = HANDSHAKES_AT_ONCE) -> None:
-        self._gap = 1 / rate
-        self._slack = burst / rate
-        self._next = -math.inf
-
-    async def turn(self) -> None:
-        """Returns when it is this one's turn."""
-        now = trio.current_time()
-        self._next = max(self._next + self._gap, now - self._slack)
-        await trio.sleep_until(self._next)
-
-
 class Sealed(Clear):
     """The same over TLS.
 
     Args:
-        count: is told `tls_failed` of handshakes that were none.
+        whose: for whom it takes its turn of the pace.
+        count: is told `tls_failed` of handshakes that were none, and `tls_refused` of those for which too
+            many waited.
     """
 
     def __init__(
-        self, sock: socket.socket, context: ssl.SSLContext, pace: Pace, count: Callable[[str], None]
+        self,
+        sock: socket.socket,
+        context: ssl.SSLContext,
+        pace: Pace,
+        count: Callable[[str], None],
+        whose: str = "",
     ) -> None:
         super().__init__(sock)
         self._pace = pace
         self._count = count
+        self._whose = whose
         below = trio.SocketStream(trio.socket.from_stdlib_socket(sock))
         # Every body says where it ends, so TLS need not: clients of HTTP seldom wait for its goodbye.
         self._stream = trio.SSLStream(below, context, server_side=True, https_compatible=True)
@@ -132,10 +127,16 @@ class Sealed(Clear):
         """The handshake."""
         # A client that says nothing keeps nobody from his turn.
         await trio.lowlevel.wait_readable(self._sock)
-        await self._pace.turn()
         try:
+            await self._pace.turn(self._whose)
+            if _is_over(self._sock):
+                self._pace.give_back()
+                raise ConnectionAbortedError("gone before its handshake")
             with _as_errors_of_the_system():
                 await self._stream.do_handshake()
+        except CrowdedError:
+            self._count("tls_refused")
+            raise
         except OSError:
             self._count("tls_failed")
             raise
@@ -163,6 +164,13 @@ class Sealed(Clear):
         self._sock.shutdown(socket.SHUT_WR)
         while await Clear.receive(self, PART_BYTES):
             pass
+
+
+def _is_over(sock: socket.socket) -> bool:
+    """Whether the client has ended its side: what it said before that is worth no signature."""
+    poll = select.poll()
+    poll.register(sock, select.POLLRDHUP)
+    return bool(poll.poll(0))
 
 
 @contextlib.contextmanager

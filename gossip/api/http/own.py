@@ -88,23 +88,25 @@ class Own:
     async def watch_service(self, asked: Request) -> Response | Streamed:
         """`services.watch` of one service."""
         question = _question(asked)
-        return self._streams.answer("instances", lambda watches, sink: watches.services(sink, 1, question))
+        return self._streams.answer(
+            asked, "instances", lambda watches, sink: watches.services(sink, 1, question)
+        )
 
     async def watch_services(self, asked: Request) -> Response | Streamed:
         """`services.watch` of the list."""
         asked.only()
-        return self._streams.answer("services", lambda watches, sink: watches.services(sink, 1, None))
+        return self._streams.answer(asked, "services", lambda watches, sink: watches.services(sink, 1, None))
 
     async def watch_members(self, asked: Request) -> Response | Streamed:
         """`members.watch`."""
         asked.only()
-        return self._streams.answer("members", lambda watches, sink: watches.members(sink, 1))
+        return self._streams.answer(asked, "members", lambda watches, sink: watches.members(sink, 1))
 
     async def watch_events(self, asked: Request) -> Response | Streamed:
         """`events.watch`."""
         asked.only("name")
         name = asked.text("name") or None
-        return self._streams.answer("event", lambda watches, sink: watches.events(sink, 1, name))
+        return self._streams.answer(asked, "event", lambda watches, sink: watches.events(sink, 1, name))
 
 
 def _question(asked: Request) -> views.Lookup:

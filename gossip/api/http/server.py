@@ -15,7 +15,8 @@ import trio
 
 from gossip.api.http.connection import OTHER, Conversation
 from gossip.api.http.guard import OPEN, Guard
-from gossip.api.http.line import Clear, Pace, Sealed
+from gossip.api.http.line import Clear, Sealed
+from gossip.api.http.pace import Pace
 from gossip.api.http.shortcuts import Shortcuts
 from gossip.api.http.values import problem
 from gossip.core.types import is_loopback, show_address
@@ -99,8 +100,8 @@ class HttpServer:
         sock: from `listen`; closed when `serve` ends, or by `close`.
         host: a name by which clients may ask for it on loopback, besides `localhost` and IP addresses.
         gossip_first: called before each request, so that clients never keep the agent from gossip.
-        count: counts our own faults (`internal_error`), handshakes that failed (`tls_failed`), and requests
-            beyond `rates` (`http_rate`).
+        count: counts our own faults (`internal_error`), handshakes that failed (`tls_failed`) or for
+            which too many waited (`tls_refused`), and requests beyond `rates` (`http_rate`).
         guard, tls, rates: may be replaced while it serves; connections that are open keep their TLS.
         rates: of requests of one source, other than this host; None: as many as will.
     """
@@ -164,6 +165,7 @@ class HttpServer:
         """Answers until cancelled."""
         try:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._pace.keep)
                 await self._accept(nursery)
         finally:
             self.close()
@@ -214,11 +216,12 @@ class HttpServer:
         return self._peers[site(peer)] >= self._limit // SHARE and not self.checks_host
 
     def _begin(self, sock: socket.socket, peer: str) -> Conversation:
-        line = Clear(sock) if self.tls is None else Sealed(sock, self.tls, self._pace, self.count)
+        whose = site(peer)
+        line = Clear(sock) if self.tls is None else Sealed(sock, self.tls, self._pace, self.count, whose)
         # Loopback is many programs, and limited by connections: gossip goes before each request anyway.
         conversation = Conversation(line, self, "" if self.checks_host or is_loopback(peer) else peer)
         self._open.add(conversation)
-        self._peers[site(peer)] += 1
+        self._peers[whose] += 1
         return conversation
 
     async def _run(self, conversation: Conversation, peer: str) -> None:

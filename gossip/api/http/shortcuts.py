@@ -3,8 +3,9 @@
 Most clients send the same few requests for ever. To take one apart costs several times what its answer
 costs, once that is kept. So a request that the rules of HTTP, the routes and their handler have let
 through is remembered with what answers it: the same bytes would be let through again, so nothing is
-less strict for it. Only a GET without a body that leaves the connection open is remembered, and only where
-the handler has promised that the answer depends on nothing else.
+less strict for it. Only a GET whose head announces no body and that leaves the connection open is remembered
+(to answer a head before its body has come would make a request of the body), and only where the handler has
+promised that the answer depends on nothing else.
 
 Whoever changes what is let through (tokens, hosts) calls `forget`.
 """

@@ -7,6 +7,7 @@ local socket. A comment every 15 s keeps proxies from closing the connection, an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -15,15 +16,18 @@ import trio
 from msgspec import Raw, Struct
 
 from gossip.api.http.values import Response, Streamed, problem
+from gossip.net.addresses import site
 
 if TYPE_CHECKING:
-    from gossip.api.http.values import Send
+    from gossip.api.http.values import Request, Send
     from gossip.api.watch import Sink, Watcher, Watches
 
 __all__ = ["MAX_STREAMS", "EventStreams", "as_event"]
 
 MAX_STREAMS: Final = 256
 """Watchers over HTTP at a time; each holds a connection."""
+SHARE: Final = 2
+"""One address may have one in so many of them, so that others get to watch whatever it does."""
 HELD_BYTES: Final = 262_144
 """What may wait for one reader."""
 HEARTBEAT_SECONDS: Final = 15.0
@@ -116,23 +120,32 @@ class EventStreams:
         self.open = 0
         self._watches = watches
         self._limit = limit
+        self._sites: Counter[str] = Counter()
+        """By whose they are; empty: this host's."""
 
-    def answer(self, kind: str, watch: Callable[[Watches, Sink], Watcher]) -> Streamed | Response:
+    def answer(
+        self, asked: Request, kind: str, watch: Callable[[Watches, Sink], Watcher]
+    ) -> Streamed | Response:
         """A response that follows what `watch` begins; a refusal if there are too many.
 
         Args:
+            asked: its source has a share.
             kind: the name of the events.
             watch: begins a watch for the reader that it is given.
         """
-        if self.open >= self._limit:
-            text = f"{self._limit} clients watch over HTTP already: use the local socket, or close some"
-            return problem(503, "limit", text, [("retry-after", "5")])
+        whose = site(asked.source) if asked.source else ""
+        if refusal := self._refusal(whose):
+            return problem(503, "limit", refusal, [("retry-after", "5")])
 
         async def produce(send: Send) -> None:
+            if self._refusal(whose):
+                # Others came while the head left: this one ends, and comes again as after any end.
+                return
             reader = _Reader(kind)
             # It begins only now, when the head is out: a client that never reads it watches nothing.
             reader.watcher = watch(self._watches, reader)
             self.open += 1
+            self._sites[whose] += 1
             try:
                 value = reader.watcher.topic.value()
                 if value is not None:
@@ -142,6 +155,17 @@ class EventStreams:
                 await reader.produce(send)
             finally:
                 self.open -= 1
+                self._sites[whose] -= 1
+                if not self._sites[whose]:
+                    del self._sites[whose]
                 self._watches.forget(reader.watcher)
 
         return Streamed(produce, content_type=CONTENT_TYPE, headers=_HEADERS)
+
+    def _refusal(self, whose: str) -> str:
+        if self.open >= self._limit:
+            return f"{self._limit} clients watch over HTTP already: use the local socket, or close some"
+        share = self._limit // SHARE
+        if whose and self._sites[whose] >= share:
+            return f"{share} clients of this address watch over HTTP already: close some"
+        return ""

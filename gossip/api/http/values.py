@@ -60,6 +60,8 @@ class Request:
     """What stands in the path where the route has a name in braces."""
     grant: Scope = Scope.ADMIN
     """What whoever asks may do; what the route asks for is seen to already."""
+    source: str = ""
+    """The address that it comes from; empty: this host, which is many programs."""
 
     def need(self, scope: Scope, what: str) -> None:
         """Refuse what needs more than the route does.

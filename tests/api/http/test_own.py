@@ -14,6 +14,7 @@ from gossip.api.http import sse
 from gossip.api.http.own import Own
 from gossip.api.http.routes import Routes
 from gossip.api.http.sse import EventStreams
+from gossip.api.http.values import Request, Streamed
 from gossip.api.lookups import Lookups
 from gossip.api.socket import LocalSocket, listen
 from gossip.core.types import Status
@@ -151,8 +152,8 @@ class Events:
         return event["event"], event.get("id", ""), json.loads(event["data"])
 
 
-async def watch(here: Serving, target: str) -> Events:
-    client = await here.connect()
+async def watch(here: Serving, target: str, source: str | None = None) -> Events:
+    client = await here.connect(source)
     await client.send(client.encode("GET", f"/gossip/v1/watch/{target}"))
     head = await client.event()
     assert head.status_code == 200
@@ -273,3 +274,46 @@ async def test_watchers_are_few_enough_and_forgotten_when_they_go(tmp_path: Path
         await first._client.stream.aclose()
         await until(lambda: not here.streams.open)
         assert (await (await watch(here, "services")).value())[0] == "services"
+
+
+async def test_one_address_cannot_take_all_places_of_watchers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gossip.api.http.server.is_loopback", lambda _host: False)
+    async with world(tmp_path, limit=5) as here:
+        # As if it were reached from elsewhere: this host is many programs.
+        here.server.checks_host = False
+        first, _ = [await watch(here, "services"), await watch(here, "events")]
+        third = await here.connect()
+        await third.send(third.encode("GET", "/gossip/v1/watch/members"))
+        head = await third.event()
+        assert (head.status_code, dict(head.headers).get(b"retry-after")) == (503, b"5")
+        assert b"2 clients of this address" in (await third.event()).data
+        others = [await watch(here, "services", "127.0.0.2") for _ in range(2)]
+        assert [(await each.value())[0] for each in others] == ["services"] * 2
+        await first._client.stream.aclose()
+        await until(lambda: here.streams.open == 3)
+        assert (await (await watch(here, "services")).value())[0] == "services"
+
+
+async def test_watchers_that_begin_at_the_same_moment_are_no_more(tmp_path: Path) -> None:
+    async with world(tmp_path) as here:
+        streams = EventStreams(here.streams._watches, 4)
+        asked = Request("GET", "/", {}, {}, source="2001:db8::1")
+        twin = Request("GET", "/", {}, {}, source="2001:db8::2")
+        answers = [
+            streams.answer(each, "services", lambda watches, sink: watches.services(sink, 1, None))
+            for each in (asked, twin, asked, twin)
+        ]
+
+        async def send(_data: bytes) -> None:
+            await trio.sleep_forever()
+
+        async with trio.open_nursery() as nursery:
+            for answer in answers:
+                assert isinstance(answer, Streamed)
+                nursery.start_soon(answer.produce, send)
+            await wait_all_tasks_blocked()
+            assert (streams.open, len(nursery.child_tasks)) == (2, 2)
+            nursery.cancel_scope.cancel()
+        assert streams.open == 0

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 from typing import TYPE_CHECKING
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from gossip.api.http import shortcuts
 from gossip.api.http.packing import wants_gzip
@@ -104,6 +107,81 @@ async def test_nothing_else_is_remembered(request_: bytes) -> None:
             await client.send(request_)
             await client.read()
         assert len(here.server.shortcuts) == 0
+
+
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CHUNKED = b"%x\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)
+
+
+def announcing(fields: bytes, method: bytes = b"GET", path: bytes = b"/v") -> bytes:
+    return b"%b %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % (method, path, fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (b"Content-Length: %d\r\n" % len(HIDDEN), HIDDEN),
+        (b"Transfer-Encoding: chunked\r\n", CHUNKED),
+        (b"Content-Length: %d\r\nExpect: 100-continue\r\n" % len(HIDDEN), HIDDEN),
+    ],
+)
+async def test_a_head_is_not_answered_before_the_body_that_it_announces(fields: bytes, body: bytes) -> None:
+    async with serving(Value("one").routes()) as here:
+        for earlier in range(2):
+            client = await here.connect()
+            before = len(here.before)
+            await client.send(announcing(fields))
+            while len(here.before) == before:  # noqa: ASYNC110 - the server has no event for what it has read
+                await trio.sleep(0.001)
+            await wait_all_tasks_blocked()
+            assert here.server.requests.total() == 2 * earlier
+            await whole(client, body, b"one")
+            await whole(client, GET, b"one")
+        assert here.server.requests == {("/v", 200): 4}, "what the body holds is no request"
+
+
+@pytest.mark.parametrize("fields", [b"Expect: x\r\n", b"Upgrade: h2c\r\nConnection: upgrade\r\n"])
+async def test_what_may_go_on_after_its_head_is_not_remembered(fields: bytes) -> None:
+    async with serving(Value("one").routes()) as here:
+        await whole(await here.connect(), announcing(fields), b"one")
+        assert len(here.server.shortcuts) == 0
+        await whole(await here.connect(), announcing(b"Content-Length: 0\r\n"), b"one")
+        assert len(here.server.shortcuts) == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+@pytest.mark.parametrize(
+    ("method", "path"), [(b"GET", b"/v"), (b"HEAD", b"/v"), (b"GET", b"/no"), (b"GET", b"v")]
+)
+@pytest.mark.parametrize(
+    ("fields", "body"),
+    [
+        (b"Content-Length: %d\r\n" % len(HIDDEN), HIDDEN),
+        (b"Transfer-Encoding: chunked\r\n", CHUNKED),
+    ],
+)
+async def test_a_body_that_means_nothing_is_no_request(
+    fields: bytes, body: bytes, method: bytes, path: bytes, *, together: bool
+) -> None:
+    value = Value("one")
+    async with serving(value.routes()) as here:
+        for _ in range(2):
+            client = await here.connect()
+            head = announcing(fields, method, path)
+            if together:
+                await client.send(head + body + GET)
+            else:
+                await client.send(head)
+                await wait_all_tasks_blocked(0.002)
+                await client.send(body)
+                await wait_all_tasks_blocked(0.002)
+                await client.send(GET)
+            await client.stream.send_eof()
+            with contextlib.suppress(trio.BrokenResourceError):
+                # It is read, or ends the connection.
+                answers = (await client.rest()).count(b"HTTP/1.1 ")
+                assert answers == (1 if path in (b"/no", b"v") else 2)
+        assert here.server.requests["other", 404] == (2 if path == b"/no" else 0)
 
 
 async def test_what_comes_in_pieces_or_rows_is_read_as_ever() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from gossip.api.http import face, line, talk
+from gossip.api.http import face, line, pace, talk
 from gossip.api.http.routes import Routes
 from gossip.api.http.values import Request, Response, Send, Streamed
 from gossip.config.faces import Faces
@@ -175,14 +176,76 @@ async def test_clear_http_where_tls_is_spoken_is_ended(pair: Pair) -> None:
         await until(lambda: here.faults == ["tls_failed"])
 
 
-async def test_handshakes_have_a_pace_and_silence_has_none_of_it(autojump_clock: MockClock) -> None:
-    pace = line.Pace(rate=10, burst=5)
-    turns = []
-    for _ in range(25):
-        await pace.turn()
-        turns.append(trio.current_time())
-    assert turns[5] - turns[0] < 0.2, "some may come at once"
-    assert 1.8 < turns[-1] - turns[0] < 2.1
+def flood(here: Serving, count: int, source: str = "127.0.0.2") -> list[socket.socket]:
+    """So many connections that each begin a handshake, from somewhere else."""
+    made = []
+    for _ in range(count):
+        made.append(socket.create_connection(here.server.address, source_address=(source, 0)))
+        made[-1].sendall(b"\x16")
+    return made
+
+
+async def let_in(here: Serving, context: ssl.SSLContext, done: list[int]) -> None:
+    done.append((await (await connect(here, context)).ask("GET", "/size")).status)
+
+
+async def test_handshakes_have_a_pace_and_silence_has_none_of_it(
+    authority: Authority, pair: Pair, mock_clock: MockClock
+) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here, trio.open_nursery() as nursery:
+        here._streams += [(await here.connect()).stream for _ in range(pace.HANDSHAKES_AT_ONCE + 5)]
+        done: list[int] = []
+        for _ in range(pace.HANDSHAKES_AT_ONCE):
+            await let_in(here, trusting(authority), done)
+        for _ in range(2):
+            nursery.start_soon(let_in, here, trusting(authority), done)
+        await wait_all_tasks_blocked(0.02)
+        assert len(done) < pace.HANDSHAKES_AT_ONCE + 2
+        for _ in range(2):
+            await advance(mock_clock, 1 / pace.HANDSHAKES_PER_SECOND)
+        assert done == [200] * (pace.HANDSHAKES_AT_ONCE + 2)
+
+
+async def test_while_one_address_floods_another_has_its_handshake(
+    authority: Authority, pair: Pair, mock_clock: MockClock
+) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here, trio.open_nursery() as nursery:
+        flooding = flood(here, 4 * pace.HANDSHAKES_AT_ONCE)
+        await wait_all_tasks_blocked(0.02)
+        assert here.server.connections == len(flooding)
+        done: list[int] = []
+        nursery.start_soon(let_in, here, trusting(authority), done)
+        for _ in range(3):
+            await advance(mock_clock, 1 / pace.HANDSHAKES_PER_SECOND)
+        assert done == [200]
+        for each in flooding:
+            each.close()
+
+
+async def test_who_has_gone_before_its_handshake_has_no_turn(
+    authority: Authority, pair: Pair, mock_clock: MockClock
+) -> None:
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here, trio.open_nursery() as nursery:
+        for each in flood(here, 2 * pace.HANDSHAKES_AT_ONCE, "127.0.0.1"):
+            each.close()
+        await wait_all_tasks_blocked(0.02)
+        done: list[int] = []
+        nursery.start_soon(let_in, here, trusting(authority), done)
+        await wait_all_tasks_blocked(0.02)
+        assert done == [200]
+        assert here.faults == ["tls_failed"] * 2 * pace.HANDSHAKES_AT_ONCE
+
+
+async def test_a_crowd_is_counted_and_refused(
+    authority: Authority, pair: Pair, mock_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "MOST_WAITING", 5)
+    async with serving(routes(), tls=server_context(TlsFiles(*pair))) as here:
+        flooding = flood(here, pace.HANDSHAKES_AT_ONCE + 20)
+        await wait_all_tasks_blocked(0.02)
+        assert here.faults in (["tls_refused"] * (20 - 5), ["tls_refused"] * (20 - 5 - 1))
+        for each in flooding:
+            each.close()
 
 
 async def test_a_client_behind_tls_that_does_not_read_is_ended(
