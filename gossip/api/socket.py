@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from gossip.api.access import caller_of
+from gossip.api.backlog import Backlog
 from gossip.api.connection import Connection
 from gossip.api.jsonrpc import FAILED, RpcError, failure
 from gossip.api.logs import Logs
@@ -132,6 +133,7 @@ class LocalSocket:
         sock: from `listen`; closed, and its path removed, when `serve` ends.
         gossip_first: called before each request, so that clients never keep the agent from gossip.
         allowed: who may do what.
+        count: adds one to a counter of the agent.
     """
 
     def __init__(
@@ -141,6 +143,7 @@ class LocalSocket:
         path: Path,
         gossip_first: Callable[[], None] = lambda: None,
         allowed: Allowed = ANYBODY,
+        count: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.agent = agent
         self.gossip_first = gossip_first
@@ -148,6 +151,7 @@ class LocalSocket:
         self.watches = Watches(agent)
         self.logs = Logs()
         self.streak = Streak()
+        self.backlog: Backlog = Backlog(count)
         self._sock = sock
         self._path = path
         self._inode = path.stat().st_ino
