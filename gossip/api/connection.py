@@ -15,7 +15,7 @@ import contextlib
 import math
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
@@ -26,18 +26,12 @@ from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failur
 from gossip.errors import DeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from gossip.api.backlog import Backlog
-    from gossip.api.logs import Logs
-    from gossip.api.lookups import Lookups
-    from gossip.api.methods import Backend
-    from gossip.api.streak import Streak
+    from gossip.api.hub import Hub
     from gossip.api.views import Lookup
-    from gossip.api.watch import Watcher, Watches
+    from gossip.api.watch import Watcher
     from gossip.config.access import Allowed, Scope
 
-__all__ = ["Connection", "Hub"]
+__all__ = ["Connection"]
 
 READ_BYTES = 65_536
 """Above 128 KiB the allocator maps fresh pages for every read, which costs five times the read."""
@@ -53,31 +47,6 @@ LINE_SECONDS = 30.0
 LINGER_SECONDS = 1.0
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Hub(Protocol):
-    """What the connections of one socket share."""
-
-    agent: Backend
-    lookups: Lookups
-    watches: Watches
-    logs: Logs
-    streak: Streak
-    backlog: Backlog
-    gossip_first: Callable[[], None]
-    """Called before each request: see `net.driver.Driver.gossip_first`."""
-
-    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> object:
-        """Runs `function` in the background, for as long as the socket is served."""
-
-    def claim(self, key: str) -> contextlib.AbstractContextManager[None]:
-        """Until it ends, nobody's going takes the service along."""
-
-    def hold(self, key: str, holder: Connection) -> None:
-        """From now on the service ends with this connection."""
-
-    def free(self, key: str) -> None:
-        """The service is nobody's any more."""
 
 
 class Connection:
@@ -280,7 +249,7 @@ class Connection:
         return True
 
     def owes(self) -> None:
-        """See `Follower`."""
+        """See `Sink`."""
         self._owes = True
         if not self._corked:
             self._flush()
@@ -349,30 +318,39 @@ class Connection:
 
     def watch_services(self, question: Lookup | None) -> bytes:
         """See `Session`."""
-        return self._watch(self._hub.watches.services(self, len(self._watchers) + 1, question))
+        return self._watch(self._hub.watches.services(self, self._number(), question))
 
     def watch_members(self) -> bytes:
         """See `Session`."""
-        return self._watch(self._hub.watches.members(self, len(self._watchers) + 1))
+        return self._watch(self._hub.watches.members(self, self._number()))
 
     def watch_events(self, name: str | None) -> bytes:
         """See `Session`."""
-        return self._watch(self._hub.watches.events(self, len(self._watchers) + 1, name))
+        return self._watch(self._hub.watches.events(self, self._number(), name))
 
     def watch_logs(self, level: str) -> bytes:
         """See `Session`."""
-        return self._watch(self._hub.logs.join(self, len(self._watchers) + 1, level))
+        return self._watch(self._hub.logs.join(self, self._number(), level))
 
     def watch_catalog(self) -> bytes:
         """See `Session`."""
-        watcher, value = self._hub.watches.catalog(self, len(self._watchers) + 1)
-        self._watchers.append(watcher)
+        watcher, value = self._hub.watches.catalog(self, self._number())
+        self._add(watcher)
         # The rest follows its answer, as fast as it is read.
         self._owes = True
         return b'{"watch":%d,%b' % (watcher.number, value)
 
-    def _watch(self, watcher: Watcher) -> bytes:
+    def _number(self) -> int:
+        """Of the next watch."""
+        self._hub.may_watch(self.user)
+        return len(self._watchers) + 1
+
+    def _add(self, watcher: Watcher) -> None:
         self._watchers.append(watcher)
+        self._hub.watched(self.user, 1)
+
+    def _watch(self, watcher: Watcher) -> bytes:
+        self._add(watcher)
         value = watcher.topic.value()
         return b'{"watch":%d,%b' % (watcher.number, value) if value else b'{"watch":%d}' % watcher.number
 
@@ -439,6 +417,7 @@ class Connection:
         for watcher in self._watchers:
             self._hub.watches.forget(watcher)
             self._hub.logs.forget(watcher)
+        self._hub.watched(self.user, -len(self._watchers))
         self._hub.streak.forget(self)
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()

@@ -14,7 +14,7 @@ from gossip.config.access import ANYBODY, Allowed
 from tests.api.world import FakeAgent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 __all__ = ["Client", "served"]
@@ -100,13 +100,18 @@ class Served:
 
 
 @asynccontextmanager
-async def served(tmp_path: Path, allowed: Allowed = ANYBODY, mode: int = 0o660) -> AsyncIterator[Served]:
+async def served(
+    tmp_path: Path,
+    allowed: Allowed = ANYBODY,
+    mode: int = 0o660,
+    gossip_first: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Served]:
     """A socket that answers until the block ends."""
     agent = FakeAgent()
     path = tmp_path / "s.sock"
     counted: Counter[str] = Counter()
     local = LocalSocket(
-        agent, listen(path, mode), path, allowed=allowed, count=lambda name: counted.update((name,))
+        agent, listen(path, mode), path, gossip_first, allowed, lambda name: counted.update((name,))
     )
     agent.told = local.happened
     async with trio.open_nursery() as nursery:
