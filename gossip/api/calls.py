@@ -39,6 +39,8 @@ __all__ = ["MAX_BATCH_ANSWER_BYTES", "Calls"]
 
 MAX_BATCH_ANSWER_BYTES = 8 * 1_048_576
 """A batch is answered in one line, so it is held whole: beyond this its other answers are errors."""
+ITEM_BYTES = 256
+"""What a request of a batch takes besides its text and its answer."""
 SLICE_SECONDS = 0.001
 """How long one connection's requests are answered before other tasks run: hundreds may be waiting."""
 
@@ -177,6 +179,7 @@ class Calls:
             self._reply(failure(problem.id, problem))
             return False
         answers: list[bytes | None] = [None] * len(items)
+        asked = len(text) + ITEM_BYTES * len(items)
         kept = 0
         ends = False
 
@@ -185,7 +188,7 @@ class Calls:
             if line is not None:
                 kept += len(line)
                 answers[place] = line
-                if not self._hold(len(text) + kept):
+                if not self._hold(asked + kept):
                     # What was asked is still done.
                     answers[:] = [None] * len(items)
 
