@@ -210,7 +210,8 @@ class Agent(Answers):
         )
         self._diagnosing = Diagnosing(self.node, self._driver, config.cluster)
         sock = listen(config.socket, config.socket_mode, config.socket_group)
-        self._socket = LocalSocket(self, sock, config.socket, self._driver.gossip_first, config.allowed)
+        gossip_first, count = self._driver.gossip_first, self.node.count
+        self._socket = LocalSocket(self, sock, config.socket, gossip_first, config.allowed, count)
         parts.callback(self._socket.close)
         self._serving = Serving(parts, config, self.node, self._driver, self._socket, self)
         self._driver.subscribe(self._happened)

@@ -39,6 +39,8 @@ __all__ = ["MAX_BATCH_ANSWER_BYTES", "Calls"]
 
 MAX_BATCH_ANSWER_BYTES = 8 * 1_048_576
 """A batch is answered in one line, so it is held whole: beyond this its other answers are errors."""
+ITEM_BYTES = 256
+"""What a request of a batch takes besides its text and its answer."""
 SLICE_SECONDS = 0.001
 """How long one connection's requests are answered before other tasks run: hundreds may be waiting."""
 
@@ -57,6 +59,7 @@ class Calls:
         reply: takes an answer that was waited for.
         ended: is told when `pending` has fallen.
         gossip_first: called before each request of a batch; other lines are their caller's to care for.
+        hold: is told how many bytes a batch that is under way keeps; False: nobody waits for them any more.
     """
 
     def __init__(
@@ -69,9 +72,12 @@ class Calls:
         reply: Callable[[bytes], None],
         ended: Callable[[], None],
         gossip_first: Callable[[], None] = lambda: None,
+        hold: Callable[[int], bool] = lambda _size: True,
     ) -> None:
         self.pending = 0
         """Requests whose answers are still to come."""
+        self.is_batching = False
+        """A batch is under way. Whoever hands on lines sees to it that there is one at a time."""
         self.caller = caller
         """May be replaced while the connection lasts."""
         self._agent = agent
@@ -82,6 +88,7 @@ class Calls:
         self._reply = reply
         self._ended = ended
         self._gossip_first = gossip_first
+        self._hold = hold
 
     def line(self, line: bytes) -> bytes | None:
         """The answer to a line, or None if there is none, or none yet."""
@@ -94,6 +101,7 @@ class Calls:
         except RpcError as problem:
             text = line.strip()
             if text[:1] == b"[":
+                self.is_batching = True
                 self._begin(lambda: self._batch(text))
                 return None
             return failure(problem.id, problem) if text else None
@@ -154,37 +162,57 @@ class Calls:
         self._start(run)
 
     async def _batch(self, text: bytes) -> None:
+        self._hold(len(text))
+        try:
+            ends = await self._answer_batch(text)
+        finally:
+            self.is_batching = False
+            self._hold(0)
+        if ends:
+            self._agent.end()
+
+    async def _answer_batch(self, text: bytes) -> bool:
+        """Whether the agent has to leave now."""
         try:
             items = read_batch(text)
         except RpcError as problem:
             self._reply(failure(problem.id, problem))
-            return
+            return False
         answers: list[bytes | None] = [None] * len(items)
-        left = MAX_BATCH_ANSWER_BYTES
+        asked = len(text) + ITEM_BYTES * len(items)
+        kept = 0
         ends = False
 
+        def keep(place: int, line: bytes | None) -> None:
+            nonlocal kept
+            if line is not None:
+                kept += len(line)
+                answers[place] = line
+                if not self._hold(asked + kept):
+                    # What was asked is still done.
+                    answers[:] = [None] * len(items)
+
         async def change(place: int, request: Request, later: Awaitable[object]) -> None:
-            answers[place] = await _outcome(request, later)
+            keep(place, await _outcome(request, later))
 
         async with trio.open_nursery() as nursery:
             since = time.perf_counter()
             for place, item in enumerate(items):
                 self._gossip_first()
-                found = self._item(item, left)
+                found = self._item(item, MAX_BATCH_ANSWER_BYTES - kept)
                 if isinstance(found, tuple):
                     ends = ends or found[0].method == "agent.leave"
                     nursery.start_soon(change, place, *found)
-                elif found is not None:
-                    answers[place] = found
-                    left -= len(found)
+                else:
+                    keep(place, found)
                 if time.perf_counter() - since > SLICE_SECONDS:
                     await trio.lowlevel.checkpoint()
                     since = time.perf_counter()
+        self._hold(0)
         parts = [line[:-1] for line in answers if line is not None]
         if parts:
             self._reply(b"[" + b",".join(parts) + b"]\n")
-        if ends:
-            self._agent.end()
+        return ends
 
     def _item(self, item: Raw, left: int) -> bytes | tuple[Request, Awaitable[object]] | None:
         """One request of a batch: its answer, or itself and what to wait for."""

@@ -3,9 +3,10 @@
 The socket is read and written directly, with trio only waiting for it, and everything that one read
 brought is answered with one send. What may wait is bounded in each direction it can grow. Requests:
 nothing more is read while an answer waits for the client to read it, and at most `MAX_PENDING`
-changes are under way. Watches: nothing is kept for a client that is `WATCH_BYTES` behind. A client
-that reads nothing for `STALL_SECONDS` while something waits for it is dropped, and so is one that takes
-longer than `LINE_SECONDS` to say a line.
+changes are under way, and one batch: the next begins when the answer to it has left. Watches: nothing is
+kept for a client that is `WATCH_BYTES` behind. What waits for all together is bounded too (`backlog`). A
+client that reads nothing for `STALL_SECONDS` while something waits for it is dropped, and so is one that
+takes longer than `LINE_SECONDS` to say a line.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import contextlib
 import math
 import socket
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 import trio
@@ -25,17 +26,12 @@ from gossip.api.jsonrpc import INVALID_REQUEST, MAX_LINE_BYTES, RpcError, failur
 from gossip.errors import DeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from gossip.api.logs import Logs
-    from gossip.api.lookups import Lookups
-    from gossip.api.methods import Backend
-    from gossip.api.streak import Streak
+    from gossip.api.hub import Hub
     from gossip.api.views import Lookup
-    from gossip.api.watch import Watcher, Watches
+    from gossip.api.watch import Watcher
     from gossip.config.access import Allowed, Scope
 
-__all__ = ["Connection", "Hub"]
+__all__ = ["Connection"]
 
 READ_BYTES = 65_536
 """Above 128 KiB the allocator maps fresh pages for every read, which costs five times the read."""
@@ -53,30 +49,6 @@ LINGER_SECONDS = 1.0
 _encode = msgspec.json.Encoder().encode
 
 
-class Hub(Protocol):
-    """What the connections of one socket share."""
-
-    agent: Backend
-    lookups: Lookups
-    watches: Watches
-    logs: Logs
-    streak: Streak
-    gossip_first: Callable[[], None]
-    """Called before each request: see `net.driver.Driver.gossip_first`."""
-
-    def start(self, function: Callable[[], Coroutine[Any, Any, None]]) -> object:
-        """Runs `function` in the background, for as long as the socket is served."""
-
-    def claim(self, key: str) -> contextlib.AbstractContextManager[None]:
-        """Until it ends, nobody's going takes the service along."""
-
-    def hold(self, key: str, holder: Connection) -> None:
-        """From now on the service ends with this connection."""
-
-    def free(self, key: str) -> None:
-        """The service is nobody's any more."""
-
-
 class Connection:
     """Serves one client until it goes."""
 
@@ -89,10 +61,20 @@ class Connection:
         self._scope = trio.CancelScope()
         self._changed = trio.lowlevel.ParkingLot()
         self._calls = Calls(
-            hub.agent, caller, hub.lookups, self, hub.start, self._reply, self._wake, hub.gossip_first
+            hub.agent,
+            caller,
+            hub.lookups,
+            self,
+            hub.start,
+            self._reply,
+            self._wake,
+            hub.gossip_first,
+            self._hold,
         )
         self._out: list[bytes] = []
         self._size = 0
+        self._held = 0
+        """Bytes of a batch that is under way."""
         self._corked = False
         self._watchers: list[Watcher] = []
         self._owes = False
@@ -115,7 +97,8 @@ class Connection:
         until = math.inf
         streak = self._hub.streak
         while True:
-            data = None if held else streak.follow(self, self._sock, READ_BYTES, self._answer_one)
+            alone = not held and not self._calls.is_batching
+            data = None if not alone else streak.follow(self, self._sock, READ_BYTES, self._answer_one)
             if data is None:
                 if self.is_flushing or self._calls.pending >= MAX_PENDING:
                     await self._catch_up()
@@ -164,7 +147,7 @@ class Connection:
             if sent < len(result):
                 self._put(result[sent:])
         self._flush()
-        return not self.is_flushing and self._calls.pending < MAX_PENDING
+        return not self.is_flushing and self._calls.pending < MAX_PENDING and not self._calls.is_batching
 
     async def _answer(self, lines: list[bytes]) -> bool:
         """Answer each line; False if one was too long to be a request."""
@@ -177,6 +160,9 @@ class Connection:
             if len(line) > MAX_LINE_BYTES:
                 await self._overlong()
                 return False
+            if (self._calls.is_batching or self.is_flushing) and line.lstrip()[:1] == b"[":
+                await self._catch_up(batch=True)
+                self._corked = True
             result = answer(line)
             if result is not None:
                 self._out.append(result)
@@ -197,11 +183,16 @@ class Connection:
             await self._catch_up()
         return True
 
-    async def _catch_up(self) -> None:
-        """Send what there is, and wait until the client has read it and its changes are few."""
+    async def _catch_up(self, *, batch: bool = False) -> None:
+        """Send what there is, and wait until the client has read it and its changes are few.
+
+        Args:
+            batch: wait for the end of the batch that is under way, too.
+        """
         self._corked = False
         self._flush()
-        while self.is_flushing or self._calls.pending >= MAX_PENDING:
+        calls = self._calls
+        while self.is_flushing or calls.pending >= MAX_PENDING or (batch and calls.is_batching):
             await self._changed.park()
 
     async def _overlong(self) -> None:
@@ -232,9 +223,24 @@ class Connection:
             if not self._corked:
                 self._flush()
 
+    def _hold(self, size: int) -> bool:
+        """See `Calls`."""
+        self._held = size
+        self._account()
+        return self.is_open
+
+    def _account(self) -> None:
+        if self.is_open:
+            self._hub.backlog.owes(self, self._size + self._held)
+
+    @property
+    def _is_full(self) -> bool:
+        """Whether too much waits for its watches to be told of more."""
+        return self._size > (0 if self._hub.backlog.eases else WATCH_BYTES)
+
     def offer(self, line: bytes) -> bool:
         """A watch's notification, refused if too much is waiting already."""
-        if self._size > WATCH_BYTES:
+        if self._is_full:
             self._owes = True
             return False
         self._put(line)
@@ -243,7 +249,7 @@ class Connection:
         return True
 
     def owes(self) -> None:
-        """See `Follower`."""
+        """See `Sink`."""
         self._owes = True
         if not self._corked:
             self._flush()
@@ -251,6 +257,7 @@ class Connection:
     def _flush(self) -> None:
         """Send what the kernel takes; a task sees to the rest."""
         if self.is_flushing or not self.is_open:
+            self._account()
             return
         if self._out:
             data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
@@ -262,6 +269,7 @@ class Connection:
         if self._out or self._owes:
             self.is_flushing = True
             self._hub.start(self._drain)
+        self._account()
 
     def _send(self, data: bytes | memoryview) -> int:
         try:
@@ -283,6 +291,7 @@ class Connection:
         while self.is_open and (self._out or self._owes):
             if not self._out:
                 self._resync()
+                self._account()
             view = memoryview(b"".join(self._out))
             self._out.clear()
             while view and self.is_open:
@@ -294,11 +303,12 @@ class Connection:
                 sent = self._send(view)
                 view = view[sent:]
                 self._size -= sent
+                self._account()
 
     def _resync(self) -> None:
         for watcher in self._watchers:
             while watcher.behind:
-                if self._size > WATCH_BYTES:
+                if self._is_full:
                     return
                 for line in watcher.resync():
                     self._put(line)
@@ -308,30 +318,39 @@ class Connection:
 
     def watch_services(self, question: Lookup | None) -> bytes:
         """See `Session`."""
-        return self._watch(self._hub.watches.services(self, len(self._watchers) + 1, question))
+        return self._watch(self._hub.watches.services(self, self._number(), question))
 
     def watch_members(self) -> bytes:
         """See `Session`."""
-        return self._watch(self._hub.watches.members(self, len(self._watchers) + 1))
+        return self._watch(self._hub.watches.members(self, self._number()))
 
     def watch_events(self, name: str | None) -> bytes:
         """See `Session`."""
-        return self._watch(self._hub.watches.events(self, len(self._watchers) + 1, name))
+        return self._watch(self._hub.watches.events(self, self._number(), name))
 
     def watch_logs(self, level: str) -> bytes:
         """See `Session`."""
-        return self._watch(self._hub.logs.join(self, len(self._watchers) + 1, level))
+        return self._watch(self._hub.logs.join(self, self._number(), level))
 
     def watch_catalog(self) -> bytes:
         """See `Session`."""
-        watcher, value = self._hub.watches.catalog(self, len(self._watchers) + 1)
-        self._watchers.append(watcher)
+        watcher, value = self._hub.watches.catalog(self, self._number())
+        self._add(watcher)
         # The rest follows its answer, as fast as it is read.
         self._owes = True
         return b'{"watch":%d,%b' % (watcher.number, value)
 
-    def _watch(self, watcher: Watcher) -> bytes:
+    def _number(self) -> int:
+        """Of the next watch."""
+        self._hub.may_watch(self.user)
+        return len(self._watchers) + 1
+
+    def _add(self, watcher: Watcher) -> None:
         self._watchers.append(watcher)
+        self._hub.watched(self.user, 1)
+
+    def _watch(self, watcher: Watcher) -> bytes:
+        self._add(watcher)
         value = watcher.topic.value()
         return b'{"watch":%d,%b' % (watcher.number, value) if value else b'{"watch":%d}' % watcher.number
 
@@ -386,11 +405,19 @@ class Connection:
         """End the connection without a word."""
         self._scope.cancel()
 
+    def give_way(self) -> None:
+        """See `Debtor`."""
+        self.is_open = False
+        self._out.clear()
+        self.drop()
+
     def _close(self) -> None:
+        self._hub.backlog.owes(self, 0)
         self.is_open = False
         for watcher in self._watchers:
             self._hub.watches.forget(watcher)
             self._hub.logs.forget(watcher)
+        self._hub.watched(self.user, -len(self._watchers))
         self._hub.streak.forget(self)
         trio.lowlevel.notify_closing(self._sock)
         self._sock.close()

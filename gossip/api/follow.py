@@ -46,7 +46,7 @@ class CatalogWatcher(Watcher):
     def owe(self, name: str) -> None:
         """The service has changed. Its line is made when the sink has room."""
         self._owed[name] = None
-        self.behind = True
+        self.fall_behind()
 
     def resync(self) -> list[bytes]:
         """The lines of one service that it is owed, or that it has seen all."""
@@ -86,12 +86,12 @@ class CatalogTopic(Topic):
         self.watchers[watcher] = None
         return watcher, b'"services":%d,"index":%d}' % (len(names), catalog.index)
 
-    def owe(self, name: str) -> Iterator[Watcher]:
-        """The followers, each of which is owed this service from now on."""
-        for watcher in self.watchers:
-            if isinstance(watcher, CatalogWatcher):
+    def owe(self, name: str) -> Iterator[None]:
+        """Note for each follower that it is owed this service, one in each step."""
+        for watcher in tuple(self.watchers):
+            if watcher in self.watchers and isinstance(watcher, CatalogWatcher):
                 watcher.owe(name)
-                yield watcher
+            yield
 
     def pages(self, name: str) -> list[bytes]:
         """The service as it is now, in lines that a reader of 1 MiB takes; all but the last say `more`."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import trio
 
 from gossip.api.access import caller_of
+from gossip.api.backlog import Backlog
 from gossip.api.connection import Connection
 from gossip.api.jsonrpc import FAILED, RpcError, failure
 from gossip.api.logs import Logs
@@ -23,7 +24,7 @@ from gossip.api.lookups import Lookups
 from gossip.api.streak import Streak
 from gossip.api.watch import Watches
 from gossip.config.access import ANYBODY, Allowed
-from gossip.errors import GossipError, NotFoundError, TransportError
+from gossip.errors import GossipError, LimitError, NotFoundError, TransportError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -36,6 +37,8 @@ __all__ = ["MAX_CONNECTIONS", "LocalSocket", "listen"]
 MAX_CONNECTIONS = 1_024
 AT_ONCE = 64
 """Programs taken in one turn of the loop, so that a newcomer need not wait for all who came before it."""
+MAX_USER_WATCHES = 16_384
+"""Of one user, by all his connections; root may have more. To tell them all of a change takes 0.2 s."""
 BACKLOG = 128
 SHARE = 2
 """One user may have one in so many of them, so that others get in whatever he does; root may have all."""
@@ -132,6 +135,7 @@ class LocalSocket:
         sock: from `listen`; closed, and its path removed, when `serve` ends.
         gossip_first: called before each request, so that clients never keep the agent from gossip.
         allowed: who may do what.
+        count: adds one to a counter of the agent.
     """
 
     def __init__(
@@ -141,13 +145,15 @@ class LocalSocket:
         path: Path,
         gossip_first: Callable[[], None] = lambda: None,
         allowed: Allowed = ANYBODY,
+        count: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self.agent = agent
         self.gossip_first = gossip_first
         self.lookups: Lookups = Lookups(agent)
-        self.watches = Watches(agent)
+        self.watches = Watches(agent, gossip_first=gossip_first)
         self.logs = Logs()
         self.streak = Streak()
+        self.backlog: Backlog = Backlog(count)
         self._sock = sock
         self._path = path
         self._inode = path.stat().st_ino
@@ -155,6 +161,8 @@ class LocalSocket:
         self._connections: set[Connection] = set()
         self._users: Counter[int] = Counter()
         """Connections by user."""
+        self._watching: Counter[int] = Counter()
+        """Watches by user."""
         self._holders: dict[str, Connection] = {}
         self._claims: Counter[str] = Counter()
         """Registrations under way, by service."""
@@ -257,6 +265,17 @@ class LocalSocket:
         if self._nursery is None:
             raise RuntimeError("connections exist only while this is served")
         self._nursery.start_soon(function)
+
+    def may_watch(self, user: int) -> None:
+        """See `Hub`."""
+        if self._watching[user] >= MAX_USER_WATCHES and user != 0:
+            raise LimitError(f"user {user} has {MAX_USER_WATCHES} watches already: close some")
+
+    def watched(self, user: int, more: int) -> None:
+        """See `Hub`."""
+        self._watching[user] += more
+        if not self._watching[user]:
+            del self._watching[user]
 
     @contextlib.contextmanager
     def claim(self, key: str) -> Iterator[None]:

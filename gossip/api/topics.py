@@ -1,7 +1,10 @@
 """What can be watched: what it is now, and how a change of it is put into a line.
 
 A value that several watchers follow is computed and encoded once. `serial` counts its states, so that
-whoever began to watch in between, or was owed the value, is not told twice of what it has.
+whoever began to watch in between, or was owed the value, is not told twice of what it has. It counts mere
+events in the same way, so that nobody is told of one from before he came.
+
+What tells all watchers of a topic is an iterator that tells one in each step (`turns`): they may be many.
 """
 
 from __future__ import annotations
@@ -13,10 +16,15 @@ import msgspec
 from gossip.api import views
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gossip.api.methods import Backend
     from gossip.core.events import Event
 
 __all__ = ["EventsTopic", "MembersTopic", "NamesTopic", "ServiceTopic", "Sink", "Topic", "Watcher"]
+
+MAX_UNTOLD = 256
+"""Events of a topic that wait to be told. If they come faster than that, its watchers are sent a resync."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -26,6 +34,9 @@ class Sink(Protocol):
 
     def offer(self, line: bytes) -> bool:
         """Takes the line, or refuses it because too much is waiting already."""
+
+    def owes(self) -> None:
+        """Some of its watchers are behind: give them what they are owed as soon as there is room."""
 
 
 class Watcher:
@@ -40,7 +51,7 @@ class Watcher:
         self.behind = False
         """Something was kept from it: it is owed a resync."""
         self.seen = topic.serial
-        """The state that it knows."""
+        """The state, or event, that it knows."""
 
     def resync(self) -> list[bytes]:
         """What it is owed, and nothing more: the mark, then the whole value if the topic has one.
@@ -52,8 +63,13 @@ class Watcher:
         value = self.topic.value()
         if value is not None:
             lines.append(self.line(value))
-        self.seen = self.topic.serial
+            self.seen = self.topic.serial
         return lines
+
+    def fall_behind(self) -> None:
+        """Too much has happened to be told one by one."""
+        self.behind = True
+        self.sink.owes()
 
     def tell(self, tail: bytes) -> None:
         if not self.behind and not self.sink.offer(self.line(tail)):
@@ -74,6 +90,8 @@ class Topic:
         # A dict for its order: those who came first are told first.
         self.watchers: dict[Watcher, None] = {}
         self.serial = 0
+        self.untold: dict[int, bytes | None] = {}
+        """Events to be told, each by its number; None: that some are not told."""
 
     def value(self) -> bytes | None:
         """The whole value as a JSON object without its opening brace; None for mere events."""
@@ -86,16 +104,40 @@ class Topic:
         self.watchers[watcher] = None
         return watcher
 
-    def speak(self) -> None:
-        """Tell everybody the newest value who does not know it."""
-        tail = self.value()
-        for watcher in self.watchers if tail is not None else ():
-            if watcher.seen != self.serial:
-                watcher.seen = self.serial
-                watcher.tell(tail or b"")
+    def speak(self) -> Iterator[None]:
+        """Tell everybody the newest value who does not know it, or a newer one by now."""
+        if self.watchers:
+            tail, serial = self.value(), self.serial
+            yield
+            if tail is not None:
+                yield from self._tell(serial, tail)
+
+    def happens(self, tail: bytes) -> Iterator[None]:
+        """Something that is no state; what is given tells it to everybody who is there now."""
+        self.serial += 1
+        is_full = len(self.untold) >= MAX_UNTOLD
+        if is_full:
+            self.untold.clear()
+        self.untold[self.serial] = None if is_full else tail
+        return self._pass_on(self.serial)
+
+    def _pass_on(self, serial: int) -> Iterator[None]:
+        if serial in self.untold:
+            yield from self._tell(serial, self.untold.pop(serial))
+
+    def _tell(self, serial: int, tail: bytes | None) -> Iterator[None]:
+        for watcher in tuple(self.watchers):
+            # Some may have gone since, or have been given something newer.
+            if watcher.seen < serial and watcher in self.watchers:
+                watcher.seen = serial
+                if tail is None:
+                    watcher.fall_behind()
+                else:
+                    watcher.tell(tail)
+            yield
 
     def tell(self, tail: bytes) -> None:
-        """Tell everybody something that is no state."""
+        """Tell everybody something that is no state, at once."""
         for watcher in self.watchers:
             watcher.tell(tail)
 
@@ -167,12 +209,13 @@ class MembersTopic(Topic):
         super().__init__()
         self._agent = agent
 
-    def happened(self, event: Event) -> None:
-        if self.watchers:
-            row = self._agent.member(event.id)
-            if row is not None:
-                told = (event.kind.encode(), _encode(row), self._agent.node.members.index)
-                self.tell(b'"event":"%b","member":%b,"index":%d}' % told)
+    def happened(self, event: Event) -> Iterator[None] | None:
+        """What tells what the member is at this moment; None if nobody wants to know."""
+        row = self._agent.member(event.id) if self.watchers else None
+        if row is None:
+            return None
+        told = (event.kind.encode(), _encode(row), self._agent.node.members.index)
+        return self.happens(b'"event":"%b","member":%b,"index":%d}' % told)
 
     def join(self, sink: Sink, number: int) -> Watcher:
         watcher = Watcher(sink, number, self)

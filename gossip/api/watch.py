@@ -2,15 +2,17 @@
 
 A change is told at once, and what follows within 20 ms is told as one, with the newest value (`windows`).
 An event that names a service concerns the watchers of that service only; while nothing happens, nothing
-runs. A watcher whose connection cannot take more is marked as behind and is sent nothing, so that a
-reader that has stopped costs no memory; when there is room again it gets one `resync` and the whole
-value. Who follows the whole catalog is owed names instead (`follow`), and goes on from where it is.
+runs. Many watchers are told in turns (`turns`). A watcher whose connection cannot take more is marked as
+behind and is sent nothing, so that a reader that has stopped costs no memory; when there is room again it
+gets one `resync` and the whole value. Who follows the whole catalog is owed names instead (`follow`), and
+goes on from where it is.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgspec
 import trio
@@ -24,22 +26,25 @@ from gossip.api.topics import (
     Sink,
     Watcher,
 )
+from gossip.api.turns import Turns
 from gossip.api.windows import Windows
 from gossip.core.events import Event, EventKind
 from gossip.core.records import ServiceRecord
 from gossip.errors import LimitError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gossip.api import views
     from gossip.api.methods import Backend
     from gossip.api.topics import Topic
 
-__all__ = ["MAX_WATCHES", "Follower", "Sink", "Watcher", "Watches", "check_number"]
+__all__ = ["MAX_WATCHES", "Sink", "Watcher", "Watches", "check_number"]
 
 MAX_WATCHES = 1_024
 """Watches of one connection."""
+DUE_AT_ONCE: Final = 256
+"""Windows whose end is seen to in one turn."""
 
 _MEMBER_EVENTS = frozenset(
     {
@@ -56,14 +61,12 @@ _SERVICE_EVENTS = frozenset(
     {EventKind.SERVICE_REGISTERED, EventKind.SERVICE_CHANGED, EventKind.SERVICE_DEREGISTERED}
 )
 
+# A service in the catalog stands there as its name.
+Told: TypeAlias = "ServiceTopic | NamesTopic | str"
+# What is looked at when a service, or its hidden instances, have changed stands there as a tuple.
+Key: TypeAlias = "Told | tuple[str, ...]"
+
 _encode = msgspec.json.Encoder().encode
-
-
-class Follower(Sink, Protocol):
-    """Where a catalog watcher's lines go: it asks for them itself, when it has room."""
-
-    def owes(self) -> None:
-        """Some of its watchers are behind: give them what they are owed as soon as there is room."""
 
 
 class Watches:
@@ -71,9 +74,17 @@ class Watches:
 
     Args:
         now: seconds, of the clock that `run` sleeps by.
+        timer: seconds, of the clock that turns are measured by.
+        gossip_first: called before each step of telling.
     """
 
-    def __init__(self, agent: Backend, now: Callable[[], float] = trio.current_time) -> None:
+    def __init__(
+        self,
+        agent: Backend,
+        now: Callable[[], float] = trio.current_time,
+        timer: Callable[[], float] = perf_counter,
+        gossip_first: Callable[[], None] = lambda: None,
+    ) -> None:
         self._agent = agent
         self._now = now
         self._services: dict[views.Lookup | None, ServiceTopic | NamesTopic] = {}
@@ -84,23 +95,29 @@ class Watches:
         self._members = MembersTopic(agent)
         self._events: dict[str | None, EventsTopic] = {}
         self._catalog = CatalogTopic(agent)
-        # A service in the catalog stands there as its name.
-        self._windows: Windows[ServiceTopic | NamesTopic | str] = Windows()
+        self._windows: Windows[Told] = Windows()
+        self._turns = Turns(now, timer, gossip_first)
+        self._due: set[Key] = set()
+        """What waits for its turn, which tells all that happens until then."""
         self._wakes_at = math.inf
         self._sooner = trio.lowlevel.ParkingLot()
 
     async def run(self) -> None:
-        """Tell what was bunched when its window ends. Asleep while nothing is; never returns."""
+        """Tell what was bunched when its window ends, and what is left of the rest. Never returns."""
         while True:
-            self._wakes_at = self._windows.deadline
-            with trio.move_on_at(self._wakes_at):
-                await self._sooner.park()
+            if self._turns:
+                await trio.lowlevel.checkpoint()
+            else:
+                self._wakes_at = self._windows.deadline
+                with trio.move_on_at(self._wakes_at):
+                    await self._sooner.park()
             self.tell_due()
 
     def tell_due(self) -> None:
-        """Tell what is due by now."""
-        for key in self._windows.due(self._now()):
-            self._speak(key)
+        """Tell what is due by now, as far as a turn's time goes."""
+        for key in self._windows.due(self._now(), DUE_AT_ONCE):
+            self._later(key, self._speak(key))
+        self._turns.turn()
 
     # -- what happens ------------------------------------------------------------------------------------
 
@@ -109,19 +126,37 @@ class Watches:
         if event.kind is EventKind.EVENT_RECEIVED:
             self._tell_event(event)
         elif event.kind in _SERVICE_EVENTS:
-            self._service_changed(event.name)
+            if event.name in self._by_name or self._names is not None or self._catalog.watchers:
+                self._later((event.name,), self._service_changed(event.name))
         elif event.kind in _MEMBER_EVENTS:
-            self._members.happened(event)
+            if (job := self._members.happened(event)) is not None:
+                self._turns.add(job)
             if self._any:
                 self._hidden_changed(event)
+        if self._turns and self._turns.at_once():
+            self._sooner.unpark()
 
-    def _service_changed(self, name: str) -> None:
-        for topic in self._by_name.get(name, ()):
-            self._changed(topic)
+    def _later(self, key: Key, job: Iterator[None]) -> None:
+        """Have it done in its turn, unless it waits for that already."""
+        if key in self._due:
+            return
+
+        def begin() -> Iterator[None]:
+            # From now on what happens may come too late for it.
+            self._due.discard(key)
+            yield from job
+
+        self._due.add(key)
+        self._turns.add(begin())
+
+    def _service_changed(self, name: str) -> Iterator[None]:
+        for topic in tuple(self._by_name.get(name, ())):
+            if topic.watchers:
+                yield from self._changed(topic)
         if self._names is not None:
-            self._changed(self._names)
+            yield from self._changed(self._names)
         if self._catalog.watchers:
-            self._changed(name)
+            yield from self._changed(name)
 
     def _hidden_changed(self, event: Event) -> None:
         """What a member offered while it lived changes its status without an event of its own."""
@@ -130,25 +165,26 @@ class Watches:
         if member is None:
             return
         names = {fact.body.name for fact in member.services.values() if isinstance(fact.body, ServiceRecord)}
-        for name in names:
-            for topic in self._by_name.get(name, ()):
-                if topic.question.any:
-                    self._changed(topic)
+        for name in names & self._by_name.keys():
+            self._later((name, "any"), self._status_changed(name))
 
-    def _changed(self, key: ServiceTopic | NamesTopic | str) -> None:
+    def _status_changed(self, name: str) -> Iterator[None]:
+        for topic in tuple(self._by_name.get(name, ())):
+            if topic.question.any and topic.watchers:
+                yield from self._changed(topic)
+
+    def _changed(self, key: Told) -> Iterator[None]:
         if self._windows.changed(key, self._now()):
-            self._speak(key)
-        elif self._windows.deadline < self._wakes_at:
+            yield from self._speak(key)
+            return
+        if self._windows.deadline < self._wakes_at:
             # At most once for each time that `run` goes to sleep.
             self._wakes_at = self._windows.deadline
             self._sooner.unpark()
+        yield
 
-    def _speak(self, key: ServiceTopic | NamesTopic | str) -> None:
-        if not isinstance(key, str):
-            key.speak()
-            return
-        for watcher in self._catalog.owe(key):
-            watcher.sink.owes()  # type: ignore[attr-defined] # `catalog` took a Follower
+    def _speak(self, key: Told) -> Iterator[None]:
+        return self._catalog.owe(key) if isinstance(key, str) else key.speak()
 
     def _tell_event(self, event: Event) -> None:
         topics = [topic for name in (None, event.name) if (topic := self._events.get(name)) is not None]
@@ -163,7 +199,7 @@ class Watches:
         }
         tail = _encode(fields)[1:]
         for topic in topics:
-            topic.tell(tail)
+            self._turns.add(topic.happens(tail))
 
     # -- who watches -------------------------------------------------------------------------------------
 
@@ -197,7 +233,7 @@ class Watches:
             topic = self._events[name] = EventsTopic(name)
         return topic.join(sink, number)
 
-    def catalog(self, sink: Follower, number: int) -> tuple[Watcher, bytes]:
+    def catalog(self, sink: Sink, number: int) -> tuple[Watcher, bytes]:
         """Begins a watch of all services; also its answer, without the opening brace and the number."""
         check_number(number)
         return self._catalog.begin(sink, number)

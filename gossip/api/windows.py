@@ -8,6 +8,7 @@ late, and a thing that changes all the time is told 50 times a second.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Hashable
 from heapq import heappop, heappush
 from itertools import count, islice
@@ -53,10 +54,10 @@ class Windows(Generic[K]):
         heappush(self._heap, (end, next(self._order), key))
         return False
 
-    def due(self, now: float) -> list[K]:
-        """What is to be told now, those first whose windows ended first."""
-        found = []
-        while self.deadline <= now:
+    def due(self, now: float, most: int = sys.maxsize) -> list[K]:
+        """What is to be told now, those first whose windows ended first: `most` of it in one call."""
+        found: list[K] = []
+        while self.deadline <= now and len(found) < most:
             _, _, key = heappop(self._heap)
             self._waiting.discard(key)
             found.append(key)

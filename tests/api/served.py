@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from gossip.config.access import ANYBODY, Allowed
 from tests.api.world import FakeAgent
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 __all__ = ["Client", "served"]
@@ -80,10 +81,11 @@ def request(number: object, method: str, **params: object) -> bytes:
 
 
 class Served:
-    def __init__(self, agent: FakeAgent, local: LocalSocket, path: Path) -> None:
+    def __init__(self, agent: FakeAgent, local: LocalSocket, path: Path, counted: Counter[str]) -> None:
         self.agent = agent
         self.local = local
         self.path = path
+        self.counted = counted
         self._sockets: list[trio.socket.SocketType] = []
 
     async def connect(self) -> Client:
@@ -98,15 +100,23 @@ class Served:
 
 
 @asynccontextmanager
-async def served(tmp_path: Path, allowed: Allowed = ANYBODY, mode: int = 0o660) -> AsyncIterator[Served]:
+async def served(
+    tmp_path: Path,
+    allowed: Allowed = ANYBODY,
+    mode: int = 0o660,
+    gossip_first: Callable[[], None] = lambda: None,
+) -> AsyncIterator[Served]:
     """A socket that answers until the block ends."""
     agent = FakeAgent()
     path = tmp_path / "s.sock"
-    local = LocalSocket(agent, listen(path, mode), path, allowed=allowed)
+    counted: Counter[str] = Counter()
+    local = LocalSocket(
+        agent, listen(path, mode), path, gossip_first, allowed, lambda name: counted.update((name,))
+    )
     agent.told = local.happened
     async with trio.open_nursery() as nursery:
         nursery.start_soon(local.serve)
-        here = Served(agent, local, path)
+        here = Served(agent, local, path, counted)
         try:
             yield here
         finally:

@@ -326,6 +326,27 @@ async def test_one_user_cannot_take_all_places(
                     break
 
 
+async def test_one_user_has_so_many_watches(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, as_scope: Any
+) -> None:
+    monkeypatch.setattr(local_socket, "MAX_USER_WATCHES", 3)
+    as_scope(Scope.READ)
+    async with served(tmp_path) as here:
+        one, two = await here.connect(), await here.connect()
+        for client, method in ((one, "members.watch"), (one, "catalog.watch"), (two, "events.watch")):
+            assert "result" in await client.ask(method)
+            while method == "catalog.watch" and "params" not in await client.line():
+                pass
+        assert "3 watches already" in (await two.ask("members.watch"))["error"]["message"]
+        as_scope(Scope.READ, user=1_000)
+        await (await here.connect()).call("members.watch")
+        await one.stream.aclose()
+        with trio.fail_after(PATIENCE):
+            while here.local.connections > 2:  # noqa: ASYNC110 - the socket tells nobody
+                await trio.sleep(0.001)
+        await two.call("members.watch")
+
+
 async def pieces(client: Client, clock: MockClock, line: bytes, pause: float) -> None:
     for byte in line:
         try:

@@ -170,7 +170,7 @@ def test_98_a_follower_that_stalls_ends_with_every_services_last_state(rng: rand
     for _ in range(20):
         agent, clock = FakeAgent(), Clock()
         owners = [agent.node.id, *(agent.node.add(f"n{i}") for i in range(3))]
-        watches = Watches(agent, clock)
+        watches = Watches(agent, clock, clock)
         agent.told = watches.happened
         agent.flush()
         watcher, _ = watches.catalog(Reader(), 1)

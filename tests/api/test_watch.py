@@ -28,6 +28,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self.room = 1_000_000
+        self.owed = 0
         self.lines: list[dict[str, Any]] = []
 
     def offer(self, line: bytes) -> bool:
@@ -39,6 +40,9 @@ class Inbox:
         assert message["jsonrpc"] == "2.0"
         self.lines.append(message["params"])
         return True
+
+    def owes(self) -> None:
+        self.owed += 1
 
 
 class Clock:
@@ -92,7 +96,7 @@ def test_98_a_watch_sees_every_visible_state_in_order_with_one_index(rng: random
     agent = FakeAgent()
     owners = [agent.node.id, *(agent.node.add(f"n{i}") for i in range(3))]
     clock = Clock()
-    watches = Watches(agent, clock)
+    watches = Watches(agent, clock, clock)
     agent.told = watches.happened
     # With `any`, what changes of the hidden is seen with the next change that is no secret.
     questions = [question for question in QUESTIONS if not question.any]
@@ -124,7 +128,7 @@ def test_a_watch_of_any_status_has_caught_up_at_each_visible_change(rng: random.
     agent = FakeAgent()
     owners = [agent.node.id, *(agent.node.add(f"n{i}") for i in range(3))]
     clock = Clock()
-    watches = Watches(agent, clock)
+    watches = Watches(agent, clock, clock)
     agent.told = watches.happened
     question, inbox = Lookup("db", any=True), Inbox()
     watches.services(inbox, 1, question)
@@ -144,7 +148,7 @@ def test_a_watcher_that_is_behind_gets_one_resync_and_the_whole_value(rng: rando
     agent = FakeAgent()
     owners = [agent.node.id, agent.node.add("n1")]
     clock = Clock()
-    watches = Watches(agent, clock)
+    watches = Watches(agent, clock, clock)
     agent.told = watches.happened
     slow, quick = Inbox(), Inbox()
     watcher = watches.services(slow, 1, Lookup("web"))
@@ -329,7 +333,7 @@ def test_the_watch_of_the_list_tells_what_it_would_show_state_by_state(rng: rand
     agent = FakeAgent()
     owners = [agent.node.id, *(agent.node.add(f"n{i}") for i in range(3))]
     clock = Clock()
-    watches = Watches(agent, clock)
+    watches = Watches(agent, clock, clock)
     agent.told = watches.happened
     inbox = Inbox()
     watches.services(inbox, 1, None)
@@ -396,7 +400,7 @@ async def test_a_window_that_ends_sooner_than_the_one_waited_for(autojump_clock:
 
 def test_who_begins_in_a_window_is_not_told_twice_and_keeps_nothing_from_others() -> None:
     agent, clock, first, second = FakeAgent(), Clock(), Inbox(), Inbox()
-    watches = Watches(agent, clock)
+    watches = Watches(agent, clock, clock)
     agent.told = watches.happened
     watches.services(first, 1, Lookup("web"))
     for port in (1, 2):
@@ -420,7 +424,7 @@ def test_an_event_about_a_service_computes_nothing_for_those_who_watch_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     agent, clock = FakeAgent(), Clock()
-    watches = Watches(agent, clock)
+    watches = Watches(agent, clock, clock)
     agent.told = watches.happened
     id = agent.node.add("n1")
     for n in range(50):
@@ -460,7 +464,7 @@ def test_98_a_watcher_that_stalls_ends_with_the_last_state(
     for _ in range(20):
         agent, clock, inbox = FakeAgent(), Clock(), Inbox()
         owners = [agent.node.id, *(agent.node.add(f"n{i}") for i in range(3))]
-        watches = Watches(agent, clock)
+        watches = Watches(agent, clock, clock)
         agent.told = watches.happened
         agent.flush()
         watcher = watches.services(inbox, 1, question)
@@ -505,7 +509,7 @@ def test_the_dead_are_followed_by_who_asked_for_any_status() -> None:
     agent, clock, inbox = FakeAgent(), Clock(), Inbox()
     id = agent.node.add("n1")
     agent.node.put(id, "k", "web", 80)
-    watches = Watches(agent, clock)
+    watches = Watches(agent, clock, clock)
     agent.told = watches.happened
     agent.flush()
     watches.services(inbox, 1, Lookup("web", any=True))

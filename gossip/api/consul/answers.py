@@ -9,6 +9,10 @@ The index is never 0, and begins with the clock (seconds times 2^20, below 2^53)
 when an agent is started again; it rises with each event, so that an answer that was forgotten, and made anew,
 never has an index that somebody holds for something else.
 
+Bodies have `MAX_KEPT_BYTES` together. Beyond that, answers that nobody waits for are forgotten, then the
+bodies of others, beginning with what was not asked for the longest. Of a body that is waited for a hash is
+left, by which it is seen to change; it is made again for who is woken.
+
 What changes in a row is told once: the first change at once, the next not before a pause, of 20 ms or twenty
 times what the answer took to be made.
 """
@@ -17,6 +21,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from heapq import heappop, heappush
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -42,7 +47,7 @@ Make: TypeAlias = Callable[[], bytes]
 class Answer:
     """What one question gives."""
 
-    __slots__ = ("due", "index", "is_dirty", "kept", "key", "make", "topics", "waiting")
+    __slots__ = ("digest", "due", "index", "is_dirty", "kept", "key", "make", "topics", "waiting")
 
     def __init__(self, key: Hashable, topics: frozenset[str], make: Make, index: int) -> None:
         self.key = key
@@ -50,6 +55,8 @@ class Answer:
         self.make = make
         self.index = index
         self.kept = Kept(b"")
+        self.digest: bytes | None = None
+        """Of the body, where that is no longer held."""
         self.is_dirty = True
         self.due = -math.inf
         """When who waits may be told of a further change."""
@@ -92,9 +99,8 @@ class Answers:
             for topic in answer.topics:
                 self._by_topic.setdefault(topic, {})[answer] = None
             self._shrink(answer)
-        elif answer.is_dirty:
-            self._refresh(answer)
         else:
+            self._fill(answer)
             # Those that are asked for stay longest.
             self._kept[key] = self._kept.pop(key)
         return answer
@@ -103,8 +109,7 @@ class Answers:
         """Make it anew if need be; False if it has been forgotten meanwhile."""
         if self._kept.get(answer.key) is not answer:
             return False
-        if answer.is_dirty:
-            self._refresh(answer)
+        self._fill(answer)
         return True
 
     def touch(self, topics: Iterable[str]) -> None:
@@ -153,6 +158,7 @@ class Answers:
             if answer.is_dirty and answer.waiting:
                 try:
                     self._refresh(answer)
+                    self._shrink(answer)
                 except Exception:  # noqa: BLE001 - whoever waits asks for it again, and is told what is wrong
                     self._drop(answer)
                     answer.waiting.unpark_all()
@@ -172,26 +178,49 @@ class Answers:
             self._wakes_at = at
             self._sooner.unpark()
 
-    def _refresh(self, answer: Answer) -> None:
+    def _fill(self, answer: Answer) -> None:
+        """Have its body as it is now."""
+        if answer.is_dirty or answer.digest is not None:
+            self._refresh(answer, fill=True)
+            self._shrink(answer)
+
+    def _refresh(self, answer: Answer, *, fill: bool = False) -> None:
         begun = perf_counter()
         body = answer.make()
         cost = perf_counter() - begun
         answer.is_dirty = False
-        if body != answer.kept.body:
-            self._bytes += len(body) - len(answer.kept.body)
-            answer.kept = Kept(body)
+        if answer.digest is None:
+            is_new = body != answer.kept.body
+        else:
+            is_new = answer.digest != _digest(body)
+            fill = fill or is_new
+        if is_new or fill:
+            self._hold(answer, body)
+        if is_new:
             answer.index = self.index
             answer.due = self._now() + max(PAUSE_SECONDS, COST_FACTOR * cost)
             answer.waiting.unpark_all()
 
+    def _hold(self, answer: Answer, body: bytes, digest: bytes | None = None) -> None:
+        answer.digest = digest
+        if body != answer.kept.body:
+            self._bytes += len(body) - len(answer.kept.body)
+            answer.kept = Kept(body)
+
     def _shrink(self, newest: Answer) -> None:
-        while len(self._kept) > MAX_KEPT or self._bytes > MAX_KEPT_BYTES:
-            oldest = next(
-                (each for each in self._kept.values() if not each.waiting and each is not newest), None
-            )
-            if oldest is None:
+        if len(self._kept) <= MAX_KEPT and self._bytes <= MAX_KEPT_BYTES:
+            return
+        oldest_first = tuple(self._kept.values())
+        for each in oldest_first:
+            if not each.waiting and each is not newest:
+                self._drop(each)
+                if len(self._kept) <= MAX_KEPT and self._bytes <= MAX_KEPT_BYTES:
+                    return
+        for each in oldest_first:
+            if self._bytes <= MAX_KEPT_BYTES:
                 return
-            self._drop(oldest)
+            if each.waiting and each is not newest and each.kept.body:
+                self._hold(each, b"", _digest(each.kept.body))
 
     def _drop(self, answer: Answer) -> None:
         if self._kept.get(answer.key) is not answer:
@@ -203,3 +232,7 @@ class Answers:
             del group[answer]
             if not group:
                 del self._by_topic[topic]
+
+
+def _digest(body: bytes) -> bytes:
+    return blake2b(body, digest_size=16).digest()

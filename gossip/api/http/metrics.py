@@ -71,6 +71,7 @@ PLAIN: Final = {
     "repairs_failed": ("repair_failed", "Repairs that broke off."),
     "dial_backs": ("dial_backs", "Times that this agent tried to reach another that had asked for it."),
     "local_denied": ("denied", "Requests over the local socket that whoever asked may not make."),
+    "local_ended": ("local_ended", "Connections to the local socket that were ended as too much waited."),
     "tls_failed": ("tls_failed", "TLS handshakes of HTTP clients that came to nothing."),
     "tls_refused": ("tls_refused", "HTTP clients refused because too many waited for a TLS handshake."),
     "http_rate_limited": ("http_rate", "Requests over HTTP of sources that asked more than one may."),

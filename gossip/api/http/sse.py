@@ -89,6 +89,10 @@ class _Reader:
         self._changed.set()
         return taken
 
+    def owes(self) -> None:
+        """See `Sink`."""
+        self._changed.set()
+
     def put(self, data: bytes) -> None:
         event = as_event(self._kind, data)
         self._waiting.append(event)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 from hypothesis import given
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
+from gossip.api.consul import answers as answers_module
 from gossip.api.consul.answers import MAX_KEPT, Answers
 
 if TYPE_CHECKING:
@@ -165,6 +167,57 @@ async def test_what_changes_in_a_row_is_told_with_a_pause(autojump_clock: MockCl
     assert states[0] == "0", "the first at once"
     assert states[-1] == "100", "the last always"
     assert len(states) <= 8
+
+
+async def test_who_waits_costs_no_more_than_all_may_keep_and_is_woken_as_ever(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers_module, "MAX_KEPT_BYTES", 10_000)
+    world = World()
+    names = [str(number) for number in range(100)]
+    world.values = {name: name * 1_000 for name in names}
+    async with running(world) as nursery:
+        for name in names:
+            nursery.start_soon(world.wait, name)
+        await wait_all_tasks_blocked()
+        held = sum(len(each.kept.body) for each in world.answers._kept.values())
+        assert held == world.answers._bytes <= 10_000
+        assert world.answers.waiting == 100
+        # What may have changed and has not wakes nobody, and is still not kept.
+        before = {name: world.answers._kept[name].index for name in names}
+        world.answers.touch(("all",))
+        await trio.sleep(1.0)
+        assert world.woken == []
+        assert world.answers._bytes <= 10_000
+        for name in ("3", "99"):
+            world.set(name, "new")
+        await trio.sleep(0.1)
+        assert sorted(name for name, _ in world.woken) == ["3", "99"]
+        for name in names:
+            answer = world.answers.get(name, (name, "all"), lambda name=name: world.read(name))  # type: ignore[misc]
+            assert answer.kept.body == world.values[name].encode()
+            assert (answer.index > before[name]) == (name in ("3", "99"))
+            assert world.answers._bytes <= 10_000
+        assert world.answers.waiting == 98
+        assert world.answers.fresh(world.answers._kept["5"])
+        assert world.answers._kept["5"].kept.body == b"5" * 1_000
+        # All at once.
+        world.values = dict.fromkeys(names, "y" * 3_000)
+        world.answers.touch(("all",))
+        await trio.sleep(0.1)
+        assert sorted(name for name, _ in world.woken) == sorted(names)
+        assert world.answers._bytes <= 10_000
+
+
+async def test_an_answer_that_grows_makes_others_be_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers_module, "MAX_KEPT_BYTES", 10_000)
+    world = World()
+    for number in range(100):
+        world.get(str(number))
+    for number in range(100):
+        world.set(str(number), "x" * 1_000)
+        world.get(str(number))
+        assert world.answers._bytes <= 10_000
 
 
 async def test_a_question_that_fails_when_it_is_made_anew_ends_its_waits(autojump_clock: MockClock) -> None:
