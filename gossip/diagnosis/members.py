@@ -162,9 +162,12 @@ def _gone(peer: Peer) -> str:
 
 def _closed(peer: Peer) -> tuple[str, str]:
     ways = " and ".join(name for name, way in (("UDP", peer.small), ("TCP", peer.stream)) if way == "refused")
-    ago = 0.0 if peer.heard else peer.heard_ago_s
-    if ago is not None and ago < HEARD:
-        what = f"its host refuses {ways} at {peer.address}, though it was heard {span(ago)} ago"
+    ago = peer.heard_ago_s
+    heard = f"it was heard {span(ago)} ago" if ago is not None and ago < HEARD and peer.is_live else ""
+    if peer.heard:
+        heard = "its own datagrams arrive here"
+    if heard:
+        what = f"its host refuses {ways} at {peer.address}, though {heard}"
         firewall = f"A firewall there rejects what comes to port {_port(peer)}: let UDP and TCP through."
         ended = f"Or its agent has just ended: start it again; {_gone(peer)}."
         return f"{state_of(peer)}: {what}", f"{firewall} {ended}"

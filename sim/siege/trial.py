@@ -32,8 +32,10 @@ STEP_S = 0.1
 CHECK_STEPS = 5
 """So often all that the honest hold is checked: it takes as long as a second of the world."""
 WARM_UP_S = 5.0
-CALM_S = 60.0
-"""Seconds that the honest have to agree when the rogue is gone."""
+CALM_S = 120.0
+"""Seconds that the honest have to agree when the rogue is gone, and again for their change of keys. Where
+anybody may be a member, that waits for the last of dozens of invented ones to be held dead; and who seems to
+have come back is given eight times the patience."""
 GONE = frozenset({EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT})
 
 

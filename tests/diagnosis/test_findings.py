@@ -318,6 +318,13 @@ SILENT: dict[str, Any] = {"small": "silent", "full": "untried", "heard": False, 
         ({**SILENT, "stream": "unreachable"}, "no_route", "no route to 10.0.0.3:7946"),
         ({**SILENT, "stream": "refused"}, "port_closed", "its host refuses TCP."),
         ({**SILENT, "small": "refused", "stream": "refused"}, "port_closed", "its host refuses UDP and TCP."),
+        (
+            {**SILENT, "stream": "refused", "heard": True},
+            "port_closed",
+            "though its own datagrams arrive here. A firewall there rejects what comes to port 7946",
+        ),
+        ({**SILENT, "stream": "refused", "heard_ago_s": 4.0}, "port_closed", "though it was heard 4.0 s ago"),
+        ({**SILENT, "stream": "refused", "heard_ago_s": 40.0}, "port_closed", "nothing listens at"),
         ({**SILENT, "small": "refused"}, "udp_refused", "UDP to 10.0.0.3:7946 is refused, TCP is answered."),
         ({**SILENT, "small": "not_me"}, "not_me", "another agent answers at 10.0.0.3:7946"),
         ({"stream": "silent"}, "tcp_out", "TCP to 10.0.0.3:7946 is not answered, UDP is."),
@@ -345,7 +352,8 @@ def test_a_suspect_is_told_with_its_accusers_and_what_others_meet() -> None:
 
 
 def test_a_dead_member_comes_with_the_way_to_forget_it() -> None:
-    found = one(me(), peer("b", "dead", **{**SILENT, "small": "refused", "stream": "refused"}))
+    gone = {**SILENT, "small": "refused", "stream": "refused", "heard_ago_s": 4.0}
+    found = one(me(), peer("b", "dead", **gone))
     assert found.text == "b is dead for 12 s: nothing listens at 10.0.0.3:7946, its host refuses UDP and TCP."
     assert found.advice == "Start its agent again; if it is gone for good: gossip evict b."
 

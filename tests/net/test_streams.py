@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import socket
 import struct
@@ -277,14 +278,19 @@ async def test_what_is_no_address_of_one_host_is_unreachable(host: str) -> None:
         assert await agent.node.saw("stream_closed") == [(1, "unreachable")]
 
 
-async def test_a_network_without_a_route_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.ENETUNREACH, "unreachable"), (errno.EHOSTUNREACH, "timeout")]
+)
+async def test_a_network_without_a_route_is_unreachable_and_a_host_that_is_down_is_silent(
+    monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
     async def fail(_sock: object, _address: object) -> None:
-        raise OSError(101, "Network is unreachable")
+        raise OSError(number, "unreachable")
 
     async with running() as agent:
         monkeypatch.setattr("trio._socket._SocketType.connect", fail)
         agent.want(Dial(1, ("192.0.2.1", 7946), 1.0))
-        assert await agent.node.saw("stream_closed") == [(1, "unreachable")]
+        assert await agent.node.saw("stream_closed") == [(1, reason)]
 
 
 async def test_a_dial_that_is_closed_before_it_connects_is_not_reported() -> None:
