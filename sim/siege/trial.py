@@ -32,10 +32,11 @@ STEP_S = 0.1
 CHECK_STEPS = 5
 """So often all that the honest hold is checked: it takes as long as a second of the world."""
 WARM_UP_S = 5.0
-CALM_S = 120.0
-"""Seconds that the honest have to agree when the rogue is gone, and again for their change of keys. Where
-anybody may be a member, that waits for the last of dozens of invented ones to be held dead; and who seems to
-have come back is given eight times the patience."""
+CALM_S = 60.0
+"""Seconds that the honest have to agree when the rogue is gone, and again for their change of keys."""
+OPEN_CALM_S = 120.0
+"""The same where anybody may be a member: a change of keys waits until the last of dozens of invented ones is
+held dead, and one that seemed to have come back is given eight times the patience."""
 GONE = frozenset({EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT})
 
 
@@ -148,10 +149,11 @@ class Field:
                     check_bounds(inside, inside.node.params)
         if not self.hostile:
             return
+        calm = CALM_S if self.task.invited else OPEN_CALM_S
         world.crash(self.rogue, machine=True)
-        world.run_until(self._is_well, CALM_S, step=0.5)
-        world.run_until(lambda: self._change_key("afterwards"), CALM_S, step=1.0)
-        world.run_until(lambda: all(map(self._seals_with_the_last, self.honest)), CALM_S, step=0.5)
+        world.run_until(self._is_well, calm, step=0.5)
+        world.run_until(lambda: self._change_key("afterwards"), calm, step=1.0)
+        world.run_until(lambda: all(map(self._seals_with_the_last, self.honest)), calm, step=0.5)
 
     def _change_key(self, name: str) -> bool:
         """Have an honest one begin a change of keys; whether it could, or another is not over."""
