@@ -34,9 +34,6 @@ CHECK_STEPS = 5
 WARM_UP_S = 5.0
 CALM_S = 60.0
 """Seconds that the honest have to agree when the rogue is gone, and again for their change of keys."""
-OPEN_CALM_S = 120.0
-"""The same where anybody may be a member: a change of keys waits until the last of dozens of invented ones is
-held dead, and one that seemed to have come back is given eight times the patience."""
 GONE = frozenset({EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT})
 
 
@@ -149,11 +146,21 @@ class Field:
                     check_bounds(inside, inside.node.params)
         if not self.hostile:
             return
-        calm = CALM_S if self.task.invited else OPEN_CALM_S
+        calm = CALM_S + self._patience()
         world.crash(self.rogue, machine=True)
         world.run_until(self._is_well, calm, step=0.5)
         world.run_until(lambda: self._change_key("afterwards"), calm, step=1.0)
         world.run_until(lambda: all(map(self._seals_with_the_last, self.honest)), calm, step=0.5)
+
+    def _patience(self) -> float:
+        """Seconds for which an invented member may be left, on whom a change of keys waits while it is.
+
+        Where anybody may be a member it is let in, and one that seemed to have come back has earned it.
+        """
+        if self.task.invited:
+            return 0.0
+        params = self.world.params
+        return params.patience_max * params.suspicion_max(max(host.node.members.n for host in self.honest))
 
     def _change_key(self, name: str) -> bool:
         """Have an honest one begin a change of keys; whether it could, or another is not over."""
