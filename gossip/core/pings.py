@@ -22,9 +22,11 @@ from gossip.core.sizes import bare_bytes, news_bytes
 from gossip.core.spread import Spread
 from gossip.core.types import HEAD_BYTES, Address, Kind, NodeId
 
-__all__ = ["Asker", "Pings"]
+__all__ = ["STRANGERS_MAX", "Asker", "Pings"]
 
 OUTSTANDING_MAX = 4_096
+STRANGERS_MAX = 64
+"""Pings back to strangers that are remembered: the newest."""
 ERROR_TRUSTED = 0.5
 """A coordinate whose own estimate of its error is above this says nothing of how long to wait."""
 PADDING_HEADER_BYTES = 3
@@ -62,6 +64,9 @@ class Pings:
         self._spread = spread
         self._coordinates = coordinates
         self._expected: dict[int, Expected] = {}
+        self._backs: dict[int, Expected] = {}
+        """To strangers. Apart, and no more than `STRANGERS_MAX`: anybody can have one sent, and no crowd may
+        push out what members are asked."""
         self.round_trips = Histogram(ROUND_TRIP_BOUNDS)
         """Of every ping that its member answered from where it was sent."""
 
@@ -98,7 +103,8 @@ class Pings:
                 ping = self.ping(seq, target, address, news + more)
                 used += sum(map(news_bytes, more))
                 large = PACKET_OVERHEAD_BYTES + used > self._ctx.params.packet_bytes
-        self._expect(seq, Expected(target, address, now, asker, large))
+        self._expected[seq] = Expected(target, address, now, asker, large)
+        _bound(self._expected, OUTSTANDING_MAX)
         self._ctx.send(address, ping)
         return seq
 
@@ -113,17 +119,13 @@ class Pings:
         ping = self.ping(seq, target, address)
         room = self._ctx.params.packet_bytes_proven - PACKET_OVERHEAD_BYTES - bare_bytes(ping)
         padding = bytes(room - PADDING_HEADER_BYTES)
-        self._expect(seq, Expected(target, address, now, asker, large=True))
+        self._expected[seq] = Expected(target, address, now, asker, large=True)
+        _bound(self._expected, OUTSTANDING_MAX)
         self._ctx.send(
             address,
             FullPing(seq, ping.sender, target, address, ping.view, ping.position, (), ping.life, padding),
         )
         return seq
-
-    def _expect(self, seq: int, expected: Expected) -> None:
-        self._expected[seq] = expected
-        if len(self._expected) > OUTSTANDING_MAX:
-            del self._expected[next(iter(self._expected))]
 
     def ping(self, seq: int, target: NodeId, address: Address, news: tuple[bytes, ...] = ()) -> Ping:
         """A ping's message: for a stream, which needs no entry here."""
@@ -135,11 +137,15 @@ class Pings:
         return Ack(ping.seq, self._ctx.notary.id, ping.address, self.view(), self._position(), news, life)
 
     def send_back(self, ping: Ping, source: Address, asker: Asker, now: float) -> None:
-        """Ping whoever sent `ping` where it came from; not at all if that were longer than what was sent."""
+        """Ping whoever sent `ping` where it came from; not at all if that were longer than what was sent.
+
+        Only an ack is told, and none after `STRANGERS_MAX` others. There is nothing to `forget`.
+        """
         seq = self._ctx.sequence()
         back = Ping(seq, self._ctx.notary.id, ping.sender, source, self.view(), b"", ())
         if bare_bytes(back) <= bare_bytes(ping) + sum(map(news_bytes, ping.news)):
-            self._expect(seq, Expected(ping.sender, source, now, asker, large=False))
+            self._backs[seq] = Expected(ping.sender, source, now, asker, large=False)
+            _bound(self._backs, STRANGERS_MAX)
             self._ctx.send(source, back)
 
     def small_ack(self, ping: Ping) -> Ack:
@@ -174,21 +180,23 @@ class Pings:
     def forgive(self) -> None:
         """This node was not running: what it may have missed is nobody's fault."""
         self._expected.clear()
+        self._backs.clear()
 
     def is_awaited(self, ack: Ack) -> bool:
         """Whether it answers a ping that is under way, so that it was said just now."""
-        expected = self._expected.get(ack.seq)
+        expected = self._expected.get(ack.seq) or self._backs.get(ack.seq)
         return expected is not None and (ack.sender, ack.address) == (expected.target, expected.address)
 
     def received_ack(self, ack: Ack, now: float) -> None:
-        expected = self._expected.get(ack.seq)
+        under_way = self._backs if ack.seq in self._backs else self._expected
+        expected = under_way.get(ack.seq)
         if expected is None:
             self._ctx.count("ack_unexpected")
             return
         if ack.sender != expected.target or ack.address != expected.address:
             self._ctx.count("ack_unbound")
             return
-        del self._expected[ack.seq]
+        del under_way[ack.seq]
         self._sample(expected, ack, now)
         expected.asker.acked(ack.seq, now)
 
@@ -246,6 +254,12 @@ class Pings:
 
     def _position(self) -> bytes:
         return self._coordinates.packed if self._ctx.params.coordinates else b""
+
+
+def _bound(under_way: dict[int, Expected], most: int) -> None:
+    """Let the oldest go."""
+    if len(under_way) > most:
+        del under_way[next(iter(under_way))]
 
 
 def not_me_bytes(seq: int, target: NodeId, address: Address) -> bytes:

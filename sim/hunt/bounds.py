@@ -16,6 +16,7 @@ from gossip.core.health import ACCUSERS_MAX as ACCUSERS_OF_ONESELF_MAX
 from gossip.core.helping import CALLS_MAX, FAVOURS_MAX
 from gossip.core.intake import RECENT_MAX
 from gossip.core.params import Params
+from gossip.core.pings import STRANGERS_MAX
 from gossip.core.repair import OPENERS_MAX
 from gossip.core.user_events import FLOORS_MAX
 from sim.hunt.errors import BrokenRuleError, demand
@@ -50,6 +51,7 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "relays": RELAYS_MAX,
         "queue": RELAYS_MAX + OWN_NEWS_MAX,
         "pings": PINGS_PER_PROBE * probes + PINGS_PER_LOOK * looks + favours + introductions + TRIAL_PINGS,
+        "strangers": STRANGERS_MAX,
         "probes": members,
         "looks": members,
         "favours": FAVOURS_MAX,

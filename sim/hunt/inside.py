@@ -38,6 +38,7 @@ class Inside:
         "_probes",
         "_repair",
         "_sessions",
+        "_strangers",
         "_timers",
         "catalog",
         "looks",
@@ -64,6 +65,7 @@ class Inside:
         self._admission = node._admission
         self._timers = node._ctx.timers
         self._pings = node._pings._expected
+        self._strangers = node._pings._backs
         self._sessions = node._sessions._handlers
         self._probes = node._prober._running
         self._favours = node._helping._favours
@@ -92,6 +94,7 @@ class Inside:
             "relays": self.queue._relays,
             "queue": len(self.queue),
             "pings": len(self._pings),
+            "strangers": len(self._strangers),
             "probes": len(self._probes),
             "looks": len(self.looks),
             "favours": len(self._favours),

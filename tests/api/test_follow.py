@@ -145,7 +145,7 @@ async def test_a_follower_that_stops_reading_costs_names_only_and_ends_with_the_
             assert "resync" not in params
             seen[params["service"]].append(params["instances"][0]["port"])
             lines += 1
-        # A change whose turn comes after its service was sent owes it once more: the same, never an older one.
+        # A change whose turn comes after its service was sent owes that once more: never an older one.
         assert all(ports == sorted(ports) for ports in seen.values())
         assert lines < 20 * 400
 

@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 
-from gossip.core.effects import Dial
+from gossip.core.effects import Dial, Send
 from gossip.core.events import EventKind
 from gossip.core.messages import Ack, Busy, Gossip, Hello, Ping, PingRequest, Report
+from gossip.core.pings import STRANGERS_MAX
 from gossip.core.types import Address, Status
 from tests.core.rig import HOME, Peer, Rig
 
@@ -143,3 +144,26 @@ def test_a_busy_seed_sends_nobody_to_the_joiners_own_machine(seed: Address, is_a
     asked = {each.address for each in rig.effects if isinstance(each, Dial)}
     assert ("10.0.7.8", 7_946) in asked
     assert (other in asked) == is_asked
+
+
+# -- what it is given a place for
+
+
+def test_seeds_97_204_264_a_crowd_that_asks_for_another_pushes_out_no_ping_to_a_member() -> None:
+    """Each is pinged back once, and none answers. So many were remembered that a member was no more."""
+    rig = Rig()
+    (member,) = rig.members(1)
+    member.acks = False
+    rig.run_until(lambda: member.got(Ping))
+    asked = member.got(Ping)[-1]
+    for n in range(5_000):
+        who = n.to_bytes(16, "big")
+        question = Ping(2**60 + n, who, b"lived here before", HOME, rig.view, bytes(64), ())
+        (back,) = rig.feed(question, (f"10.9.{n >> 8}.{n & 255}", 4_000))
+        assert isinstance(back, Send)
+        assert isinstance(back.message, Ping)
+    pings = rig.node._pings
+    assert (len(pings._expected), len(pings._backs)) == (1, STRANGERS_MAX)
+    rig.feed(member.ack(asked), member)
+    assert rig.node.counters["ack_unexpected"] == 0
+    assert not pings._expected
