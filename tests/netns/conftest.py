@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -11,8 +11,14 @@ from tests.netns.hosts import Network, remove_leftovers
 from tests.support import requires_program, requires_root
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+class Build(Protocol):
+    """Builds a network of so many hosts, with addresses of IPv4 or of IPv6."""
+
+    def __call__(self, count: int, *, six: bool = False) -> Network: ...
 
 
 @pytest.fixture(scope="session")
@@ -25,7 +31,7 @@ def may_make_namespaces() -> None:
 
 
 @pytest.fixture
-def network(may_make_namespaces: None, tmp_path: Path) -> Iterator[Callable[[int], Network]]:
+def network(may_make_namespaces: None, tmp_path: Path) -> Iterator[Build]:
     """Builds networks of so many hosts; they are gone when the test is over."""
     with contextlib.ExitStack() as stack:
-        yield lambda count: stack.enter_context(Network(count, tmp_path))
+        yield lambda count, six=False: stack.enter_context(Network(count, tmp_path, six=six))

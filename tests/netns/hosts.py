@@ -39,6 +39,7 @@ __all__ = ["PORT", "SETTINGS", "Host", "Network", "drop", "remove_leftovers", "u
 PORT = 7946
 PREFIX = "gossip-test"
 SUBNET = "10.77.0"
+SUBNET_6 = "fd77:"
 _FILES = Path("/etc/netns")
 """`ip netns exec NAME` shows what is in /etc/netns/NAME in the place of the same files in /etc."""
 _numbers = itertools.count(1)
@@ -98,12 +99,17 @@ def _remove(name: str) -> None:
 class Host:
     """A namespace with one interface, and the agent that runs in it."""
 
-    def __init__(self, name: str, namespace: str, number: int, folder: Path) -> None:
+    def __init__(self, name: str, namespace: str, number: int, folder: Path, *, six: bool) -> None:
         self.name = name
         self.namespace = namespace
-        self.address = f"{SUBNET}.{number}"
+        self.address = f"{SUBNET_6}:{number}" if six else f"{SUBNET}.{number}"
         self.folder = folder
         self._agents: list[Process] = []
+
+    @property
+    def seed(self) -> str:
+        """Its address as one that a port may follow."""
+        return f"[{self.address}]" if ":" in self.address else self.address
 
     @property
     def agent(self) -> Process:
@@ -113,10 +119,10 @@ class Host:
     def start(self, *options: str, join: Iterable[Host | str] = ()) -> None:
         """Start its agent; the folder, and with it the identity, is the one of the last time."""
         self.folder.mkdir(exist_ok=True)
-        seeds = [seed if isinstance(seed, str) else seed.address for seed in join]
+        seeds = [seed if isinstance(seed, str) else seed.seed for seed in join]
         options = (*SETTINGS, *options, *(word for seed in seeds for word in ("--join", seed)))
         inside = ("ip", "netns", "exec", self.namespace)
-        bind = f"{self.address}:{PORT}"
+        bind = f"{self.seed}:{PORT}"
         self._agents.append(Process(self.folder, *options, name=self.name, bind=bind, before=inside).start())
 
     def end(self) -> None:
@@ -151,12 +157,12 @@ class Host:
         self.call("services.register", name=service, port=80)
 
     def metric(self, name: str) -> float:
-        """The value of a metric without labels, as Prometheus would read it in this namespace."""
+        """The value of a metric, labels and all, as Prometheus would read it in this namespace."""
         text = self.run(
             sys.executable, "-c",
             "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8500/metrics').read().decode())",
         )  # fmt: skip
-        found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
+        found = re.search(rf"^{re.escape(name)} (\S+)$", text, re.MULTILINE)
         assert found, f"no {name} in {text}"
         return float(found[1])
 
@@ -212,11 +218,11 @@ class Host:
 class Network:
     """Hosts around a switch. Whatever happens in the test, all of it ends with the block."""
 
-    def __init__(self, count: int, folder: Path) -> None:
+    def __init__(self, count: int, folder: Path, *, six: bool = False) -> None:
         self._prefix = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self._switch = f"{self._prefix}-switch"
         self.hosts = [
-            Host(name, f"{self._prefix}-{name}", number, folder / name)
+            Host(name, f"{self._prefix}-{name}", number, folder / name, six=six)
             for number, name in enumerate("abcdefgh"[:count], 1)
         ]
 
@@ -260,7 +266,18 @@ class Network:
                 host.namespace,
             )
             ip("-n", self._switch, "link", "set", port, "master", "bridge", "up")
-            ip("-n", host.namespace, "address", "add", f"{host.address}/24", "dev", "eth0")
+            # Of IPv6 without asking first whether somebody has it, which takes a second.
+            length = ("64", "nodad") if ":" in host.address else ("24",)
+            ip(
+                "-n",
+                host.namespace,
+                "address",
+                "add",
+                f"{host.address}/{length[0]}",
+                "dev",
+                "eth0",
+                *length[1:],
+            )
             for interface in ("lo", "eth0"):
                 ip("-n", host.namespace, "link", "set", interface, "up")
 
