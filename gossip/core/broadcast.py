@@ -46,6 +46,7 @@ a share s of all still without it, they would not have met one with chance (1 - 
 COPIES_ENOUGH = 3
 """News that can do without telling everybody is dropped when so many have sent it here: it is spreading. The
 share that misses it is small (Demers et al. 1987, table 1: counter and feedback), its cost a third."""
+HALF_BYTES = ID_BYTES // 2
 GIVEN_MAX = 4_096
 """So many peers that were given the whole view are remembered; who was so longest ago is told again."""
 
@@ -74,8 +75,9 @@ def accusation_slot(subject: NodeId, accuser: NodeId) -> Slot:
 class Item(Struct, eq=False, gc=False):
     """One piece of news on its way: what it is, who has it, how often it was sent.
 
-    Ids stand in `have` and `sent` one after the other: hundreds of items wait in a storm, and a set for
-    each would take several times the room.
+    The second halves of ids stand in `have` and `sent` one after the other: hundreds of items wait in a storm,
+    and a set for each would take many times the room. Should two nodes share one, one of them is told by
+    repair.
     """
 
     slot: Slot
@@ -99,30 +101,32 @@ class Item(Struct, eq=False, gc=False):
 
     def is_told(self, peer: NodeId) -> bool:
         """Whether `peer` needs no telling."""
+        half = peer[HALF_BYTES:]
         # Nearly always a look at the bytes says no; a hit may be parts of two ids.
-        return (peer in self.have and _place(self.have, peer) >= 0) or (
-            peer in self.sent and _place(self.sent, peer) >= 0
+        return (half in self.have and _place(self.have, half) >= 0) or (
+            half in self.sent and _place(self.sent, half) >= 0
         )
 
     def has(self, peer: NodeId) -> None:
         """`peer` turned out to have it."""
-        if _place(self.have, peer) < 0:
-            self.have += peer
-            at = _place(self.sent, peer)
+        half = peer[HALF_BYTES:]
+        if _place(self.have, half) < 0:
+            self.have += half
+            at = _place(self.sent, half)
             if at >= 0:
-                self.sent = self.sent[:at] + self.sent[at + ID_BYTES :]
+                self.sent = self.sent[:at] + self.sent[at + HALF_BYTES :]
 
     @property
     def told(self) -> int:
         """How many need no telling."""
-        return (len(self.have) + len(self.sent)) // ID_BYTES
+        return (len(self.have) + len(self.sent)) // HALF_BYTES
 
 
-def _place(ids: bytes, peer: NodeId) -> int:
-    """Where the id stands among `ids`; -1 if it does not."""
-    at = ids.find(peer)
-    while at > 0 and at % ID_BYTES:
-        at = ids.find(peer, at + 1)
+def _place(halves: bytes, half: bytes) -> int:
+    """Where it stands among `halves`; -1 if it does not."""
+    at = halves.find(half)
+    while at > 0 and at % HALF_BYTES:
+        at = halves.find(half, at + 1)
     return at
 
 
@@ -166,7 +170,7 @@ class Broadcasts:
         if slot in self.items:
             self.drop(slot)
         self._numbered += 1
-        have = b"" if source is None else source
+        have = b"" if source is None else source[HALF_BYTES:]
         item = Item(
             slot,
             raw,
@@ -202,12 +206,16 @@ class Broadcasts:
     def holds(self, slot: Slot) -> bool:
         return slot in self.items
 
+    def waits(self, item: Item) -> bool:
+        """Whether it is still to be told: neither replaced nor told enough."""
+        return self.items.get(item.slot) is item
+
     def heard(self, slot: Slot, raw: bytes, source: NodeId) -> None:
         """`source` turned out to have this news too: there is no need to tell it."""
         item = self.items.get(slot)
         if item is not None and item.raw == raw:
             item.has(source)
-            if item.patient and len(item.have) >= COPIES_ENOUGH * ID_BYTES:
+            if item.patient and len(item.have) >= COPIES_ENOUGH * HALF_BYTES:
                 self.drop(slot)
 
     def heard_facts(self, facts: Iterable[Fact], source: NodeId) -> None:
@@ -257,7 +265,7 @@ class Broadcasts:
         if fresh:
             for peer in islice(reversed(self._given), fresh):
                 item.has(peer)
-        return len(item.have) // ID_BYTES
+        return len(item.have) // HALF_BYTES
 
     def head(self, peers: int) -> Item | None:
         """The item that should be sent next, or None; those sent often enough are dropped."""
@@ -292,6 +300,7 @@ class Broadcasts:
         if not self.items:
             return ()
         limit = self.limit(peers)
+        half = target[HALF_BYTES:]
         chosen: list[Item] = []
         left = budget
         given = self._given.get(target, 0)
@@ -301,9 +310,7 @@ class Broadcasts:
         late: list[Item] = []
         misfits = 0
         for item in self._queue(limit) if only is None else self._still(only):
-            if item.number <= given or (
-                (target in item.have or target in item.sent) and item.is_told(target)
-            ):
+            if item.number <= given or ((half in item.have or half in item.sent) and item.is_told(target)):
                 continue
             cost = item.cost
             if cost > left:
@@ -352,16 +359,16 @@ class Broadcasts:
 
     def _charge(self, items: list[Item], target: NodeId, limit: int) -> None:
         """Each was sent to `target` once."""
+        half = target[HALF_BYTES:]
         for item in items:
-            place = 2 * item.sends + (not item.own)
-            del self._tiers[place][item.slot]
+            self._untier(item)
             item.sends += 1
-            item.sent += target
+            item.sent += half
             if item.sends >= limit:
                 del self.items[item.slot]
                 self._left(item)
             else:
-                self._tier(place + 2)[item.slot] = item
+                self._tier(2 * item.sends + (not item.own))[item.slot] = item
 
     def next_round(self, peers: int) -> None:
         """Begin again with what everybody was told: once a tick, so that repeats are not lost together."""
@@ -383,9 +390,7 @@ class Broadcasts:
             self.drop(item.slot)
 
     def _forget(self, item: Item) -> None:
-        place = 2 * item.sends + (not item.own)
-        if place < len(self._tiers):
-            self._tiers[place].pop(item.slot, None)
+        self._untier(item)
         self._left(item)
 
     def _left(self, item: Item) -> None:
@@ -395,6 +400,14 @@ class Broadcasts:
         if not self.items:
             # New ones: what has once been large stays so when it is emptied.
             self.items, self._given, self._tiers = {}, {}, []
+
+    def _untier(self, item: Item) -> None:
+        place = 2 * item.sends + (not item.own)
+        tier = self._tiers[place]
+        del tier[item.slot]
+        if not tier:
+            # A new one: a storm passes through all of them, and what has once been large stays so.
+            self._tiers[place] = {}
 
     def _tier(self, place: int) -> dict[Slot, Item]:
         while len(self._tiers) <= place:

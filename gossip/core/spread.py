@@ -98,12 +98,14 @@ class Spread:
         for lead in fresh:
             # Whoever sent it here counts: if several did meanwhile, it is spreading without this node.
             missing = reach[lead.patient] - lead.sends - max(0, self.queue.known_to(lead) - 1)
-            if missing <= 0 or not self.queue.holds(lead.slot):
+            if missing <= 0 or not self.queue.waits(lead):
                 continue
             for target in self.queue.untold(lead, self._table.live, missing, self._ctx.rng):
                 if self._window_used >= params.eager_budget:
                     # The rest goes together when the allowance is renewed, unless ticks are first.
-                    self._fresh = [item for item in fresh if item.sends < reach[item.patient]]
+                    self._fresh = [
+                        item for item in fresh if item.sends < reach[item.patient] and self.queue.waits(item)
+                    ]
                     self._quiet_until = self._window_from + EAGER_WINDOW
                     return
                 self._window_used += 1

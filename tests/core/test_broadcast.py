@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections import Counter
 
 import pytest
@@ -323,3 +324,16 @@ def test_no_schedule_breaks_the_budget_the_limit_or_the_promise_to_tell_nobody_t
         assert len(queue) == len(held)
         assert sum(map(len, queue._tiers)) == len(held)
         assert queue._relays == sum(not live[slot].own for slot in held)
+
+
+def test_what_is_empty_takes_no_room_however_much_passed_through_it() -> None:
+    """In a join storm each of hundreds of items passes through each tier, once."""
+    queue = Broadcasts(LAN)
+    for number in range(RELAYS_MAX):
+        add(queue, number)
+    for peer in PEERS[:6]:
+        while queue.pick(peer, 1_200, len(PEERS)):
+            pass
+    last = [tier for tier in queue._tiers if tier]
+    assert [len(tier) for tier in last] == [RELAYS_MAX]
+    assert all(sys.getsizeof(tier) == sys.getsizeof({}) for tier in queue._tiers if not tier)
