@@ -4,13 +4,13 @@ The asker opens a stream and shows its own signed record; what is tried is the a
 no other. A record may say anything, though, and the answer tells what is there. So that is done only for who
 may be a member, and only at an address that is known to be its own: it is held as a member there, or its
 stream comes from that very host. Who is held dead is tried too, as it needs the answer most; who has left is
-not. Few are tried at a time, each address once at a time and once a second, and nobody is sent more than the
-asker has sent (see `trials`).
+not. Few are tried at a time, for one host half of them, each node and each address once at a time and once a
+second, and nobody is sent more than the asker has sent (see `trials`).
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from gossip.core.context import Context, refusing
 from gossip.core.members import MemberTable
@@ -18,31 +18,43 @@ from gossip.core.messages import Busy, DialBack, DialledBack, Frame, Turned
 from gossip.core.records import MemberRecord
 from gossip.core.sessions import Sessions
 from gossip.core.trials import Trial, Trials
-from gossip.core.types import Address, Reach, Status, StreamId, is_loopback
+from gossip.core.types import Address, NodeId, Reach, Status, StreamId, is_loopback
 
-__all__ = ["AT_ONCE", "REST", "DialBacks"]
+__all__ = ["AT_ONCE", "REST", "RESTING_MAX", "DialBacks"]
 
 AT_ONCE = 8
 """Nodes that are tried for others at a time."""
 REST = 1.0
-"""Seconds after which an address is tried again."""
+"""Seconds after which a node, or an address, is tried again."""
 RESTING_MAX = 64
-"""Addresses that were tried within `REST`; with so many nobody is tried until one has rested."""
+"""Tries that were begun within `REST`; with so many nobody is tried until one has rested."""
+SHARE = 2
+"""One part in so many, of those at a time and of those that rest, is the most for askers from one host."""
 Ways: TypeAlias = tuple[Reach, Reach, Reach]
 UNREACHABLE: Ways = (Reach.UNREACHABLE, Reach.UNREACHABLE, Reach.UNREACHABLE)
 UNTRIED: Ways = (Reach.UNTRIED, Reach.UNTRIED, Reach.UNTRIED)
 """The answer to who names an address that is not known to be its own."""
 
 
+class Try(NamedTuple):
+    """Who is tried where, and for whom."""
+
+    owner: NodeId
+    address: Address
+    seen: Address
+    """Where the asker's stream comes from."""
+    at: float
+
+
 class Caller:
     """Who waits at the other end of a stream for what comes of its trial."""
 
-    __slots__ = ("_dialbacks", "seen", "stream", "trial")
+    __slots__ = ("_dialbacks", "asked", "stream", "trial")
 
-    def __init__(self, dialbacks: DialBacks, stream: StreamId, seen: Address) -> None:
+    def __init__(self, dialbacks: DialBacks, stream: StreamId, asked: Try) -> None:
         self._dialbacks = dialbacks
         self.stream = stream
-        self.seen = seen
+        self.asked = asked
         self.trial: Trial | None = None
 
     def opened(self, now: float) -> None:
@@ -68,7 +80,7 @@ class DialBacks:
         self._sessions = sessions
         self._callers: dict[Address, Caller] = {}
         """By the address that is being tried."""
-        self._tried_at: dict[Address, float] = {}
+        self._resting: list[Try] = []
 
     def asked(self, stream: StreamId, request: DialBack, source: Address, now: float) -> None:
         """Somebody asks on a stream to be tried."""
@@ -90,12 +102,13 @@ class DialBacks:
             self._ctx.count("dial_back_elsewhere")
             self._answer(stream, address, source, UNTRIED)
             return
-        if self._is_full(address, now):
+        asked = Try(record.owner, address, source, now)
+        if self._is_full(asked):
             self._put_off(stream)
             return
         self._ctx.count("dial_backs")
-        self._tried_at[address] = now
-        caller = self._callers[address] = Caller(self, stream, source)
+        self._resting.append(asked)
+        caller = self._callers[address] = Caller(self, stream, asked)
         self._sessions.watch(stream, caller)
         patience = request.patience_ms / 1_000
         caller.trial = self._trials.start(record.owner, address, patience, now, caller.done)
@@ -107,7 +120,7 @@ class DialBacks:
             # This node was not running. It is not to be taken for one that does not try who asks.
             self._put_off(caller.stream)
             return
-        self._answer(caller.stream, trial.address, caller.seen, trial.ways, heard=trial.heard)
+        self._answer(caller.stream, trial.address, caller.asked.seen, trial.ways, heard=trial.heard)
 
     def gone(self, caller: Caller) -> None:
         """The asker does not wait any longer."""
@@ -153,11 +166,21 @@ class DialBacks:
             return record
         return None
 
-    def _is_full(self, address: Address, now: float) -> bool:
-        self._tried_at = {where: at for where, at in self._tried_at.items() if now - at < REST}
-        return (
-            address in self._callers
-            or address in self._tried_at
-            or len(self._callers) >= AT_ONCE
-            or len(self._tried_at) >= RESTING_MAX
+    def _is_full(self, asked: Try) -> bool:
+        self._resting = [each for each in self._resting if asked.at - each.at < REST]
+        return _has_no_room(self._resting, asked, RESTING_MAX) or _has_no_room(
+            [caller.asked for caller in self._callers.values()], asked, AT_ONCE
         )
+
+
+def _has_no_room(tries: list[Try], asked: Try, most: int) -> bool:
+    """Whether one more would be too many: of all, of that node or address, or for that host.
+
+    Loopback has no share: there all come from one host.
+    """
+    if len(tries) >= most or any(
+        each.owner == asked.owner or each.address == asked.address for each in tries
+    ):
+        return True
+    host = asked.seen[0]
+    return sum(each.seen[0] == host for each in tries) >= most // SHARE and not is_loopback(host)

@@ -9,6 +9,7 @@ own is still to find out whether datagrams pass.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 from gossip.core.context import Context
@@ -17,15 +18,21 @@ from gossip.core.messages import Ack, Frame, PingRequest, Report
 from gossip.core.pings import Pings
 from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer
-from gossip.core.types import Address, Kind, Outcome, StreamId
+from gossip.core.types import Address, Kind, NodeId, Outcome, StreamId
 
-__all__ = ["CALLS_MAX", "Helping"]
+__all__ = ["CALLS_MAX", "FAVOURS_MAX", "OTHERS_MAX", "Helping"]
 
 FAVOURS_MAX = 256
+"""For members that ask from where they are."""
 FAVOURS_EACH = 16
-"""Of one asker: who probes one member after the other needs one, and nobody can use up all."""
+"""Of one member, since who probes one after the other needs one and nobody may use up all; of others, of one
+host."""
+OTHERS_MAX = 64
+"""Apart, for all others: a member behind a NAT may be one, and so may whoever has the cluster's key."""
 CALLS_MAX = 16
 """Favours done over streams at one time; further ones are done by datagram alone."""
+NOBODY: NodeId = b""
+"""Whose the favours for others are."""
 NACK_AT = 0.8
 _MET = {Kind.REFUSED: Outcome.REFUSED, Kind.NOT_ME: Outcome.NOT_ME}
 
@@ -33,12 +40,25 @@ _MET = {Kind.REFUSED: Outcome.REFUSED, Kind.NOT_ME: Outcome.NOT_ME}
 class Favour:
     """A member asked for somebody else: the asker of the ping, the handler of the stream if there is one."""
 
-    __slots__ = ("_helping", "asker", "number", "over_stream", "request", "seq", "stream", "stream_seq")
+    __slots__ = (
+        "_helping",
+        "asker",
+        "number",
+        "over_stream",
+        "request",
+        "seq",
+        "stream",
+        "stream_seq",
+        "whose",
+    )
 
-    def __init__(self, helping: Helping, request: PingRequest, asker: Address, number: int) -> None:
+    def __init__(
+        self, helping: Helping, request: PingRequest, asker: Address, whose: NodeId, number: int
+    ) -> None:
         self._helping = helping
         self.request = request
         self.asker = asker
+        self.whose = whose
         self.number = number
         self.seq = 0
         self.stream: StreamId = 0
@@ -101,11 +121,12 @@ class Helping:
             self._answer(request, source, Outcome.ACKED)
             return
         member = self._table.get(request.target)
-        if member is None or member.address != request.address or self._is_full(source):
+        whose = self._whose(request.sender, source)
+        if member is None or member.address != request.address or self._is_full(whose, source):
             self._answer(request, source, Outcome.SILENT)
             return
         self._number += 1
-        favour = Favour(self, request, source, self._number)
+        favour = Favour(self, request, source, whose, self._number)
         self._favours[favour.number] = favour
         patience = request.patience_ms / 1_000 * NACK_AT
         self._ctx.timers.set(now + patience, Timer.HELP, favour.number)
@@ -114,18 +135,39 @@ class Helping:
             self._call(favour, patience)
 
     def _call(self, favour: Favour, patience: float) -> None:
-        """The same over a stream, unless there are too many."""
-        if sum(each.stream > 0 for each in self._favours.values()) >= CALLS_MAX:
-            return
+        """The same over a stream. Are there too many, one of whoever has most gives way to who has fewer."""
+        calls = [each for each in self._favours.values() if each.stream]
+        if len(calls) >= CALLS_MAX:
+            many = Counter(each.whose for each in calls)
+            whose, most = many.most_common(1)[0]
+            if many[favour.whose] + 1 >= most:
+                return
+            self._hang_up(next(each for each in calls if each.whose == whose))
         asked = favour.request
         favour.stream = self._sessions.dial(asked.address, favour, patience)
         favour.stream_seq = self._ctx.sequence()
         self._sessions.write(favour.stream, self._pings.ping(favour.stream_seq, asked.target, asked.address))
 
-    def _is_full(self, asker: Address) -> bool:
+    def _hang_up(self, favour: Favour) -> None:
+        if favour.stream:
+            self._sessions.close(favour.stream)
+            favour.stream = 0
+
+    def _whose(self, sender: NodeId, source: Address) -> NodeId:
+        """For whom a favour counts: anybody can write a member's name, but not at that member's address."""
+        member = self._table.get(sender)
+        return sender if member is not None and member.is_live and member.address == source else NOBODY
+
+    def _is_full(self, whose: NodeId, source: Address) -> bool:
+        if len(self._favours) < FAVOURS_EACH:
+            return False
         favours = self._favours.values()
-        return len(favours) >= FAVOURS_MAX or (
-            len(favours) >= FAVOURS_EACH and sum(each.asker == asker for each in favours) >= FAVOURS_EACH
+        theirs = [each.asker[0] for each in favours if each.whose == NOBODY]
+        if whose == NOBODY:
+            return len(theirs) >= OTHERS_MAX or theirs.count(source[0]) >= FAVOURS_EACH
+        return (
+            len(favours) - len(theirs) >= FAVOURS_MAX
+            or sum(each.whose == whose for each in favours) >= FAVOURS_EACH
         )
 
     def patience_over(self, number: int, _now: float) -> None:
@@ -145,8 +187,7 @@ class Helping:
             return
         self._ctx.timers.clear(Timer.HELP, favour.number)
         self._pings.forget(favour.seq)
-        if favour.stream:
-            self._sessions.close(favour.stream)
+        self._hang_up(favour)
         self._answer(favour.request, favour.asker, outcome)
 
     def _answer(self, request: PingRequest, asker: Address, outcome: Outcome) -> None:

@@ -76,8 +76,17 @@ class Intake:
         self._healing_until = float("-inf")
         self._guest: NodeId = b""
         self._checked = b""
+        self._is_there = False
 
-    def take(self, news: Iterable[bytes], source: NodeId | None, now: float, *, quiet: bool = False) -> int:
+    def take(
+        self,
+        news: Iterable[bytes],
+        source: NodeId | None,
+        now: float,
+        *,
+        quiet: bool = False,
+        is_there: bool = False,
+    ) -> int:
         """Take facts that `source` sent.
 
         Args:
@@ -85,11 +94,13 @@ class Intake:
             source: who sent them; None for this node itself.
             now: seconds.
             quiet: do not pass on what is learnt (a joiner learns what all others know).
+            is_there: they came from where `source` is, and not from wherever its name was written.
 
         Returns:
             how many changed this node's state.
         """
         changed = 0
+        self._is_there = is_there
         for fact in self._fresh(news, source, now):
             settled, news_here = self._apply(fact, source, now, quiet=quiet)
             changed += news_here
@@ -135,7 +146,7 @@ class Intake:
         for fact in copies:
             if isinstance(fact.body, Accusation) and fact.body.subject == self._own.id:
                 # Whoever still says it has not heard the answer.
-                self._own.accused(fact.body, source, now)
+                self._own.accused(fact.body, source, now, is_there=self._is_there)
 
     def shared_all(self, peer: NodeId) -> None:
         """`peer` is being given all that is known here."""
@@ -347,7 +358,9 @@ class Intake:
     def _own_accusation(
         self, body: Accusation, fact: Fact, accuser: Member, source: NodeId | None, now: float
     ) -> bool:
-        return self._verified(fact, accuser.record.public_key) and self._own.accused(body, source, now)
+        if not self._verified(fact, accuser.record.public_key):
+            return False
+        return self._own.accused(body, source, now, is_there=self._is_there)
 
     def _accept(
         self, member: Member, fact: Fact, accuser: Member, action: Action, source: NodeId | None, now: float

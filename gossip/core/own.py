@@ -7,6 +7,7 @@ meets a record under its own key that it did not write: a former life's, or a cl
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, cast
 
@@ -40,7 +41,7 @@ from gossip.core.spread import Spread
 from gossip.core.types import MAX_VERSION, Address, Kind, NodeId, Phase, Status, show_address
 from gossip.errors import LimitError, NotFoundError, RefusedError
 
-__all__ = ["LEASE", "Own", "Self"]
+__all__ = ["ANSWERS_MAX", "BROUGHT_MAX", "LEASE", "Own", "Self"]
 
 LEASE = 65_536
 """Versions reserved on disk at a time, so that none is used before it is saved."""
@@ -54,6 +55,9 @@ ACCUSERS_MAX = 8
 """Of this node: whose last words are kept for its user."""
 ANSWERS_MAX = 8
 """Members that are shown the own record in one period, because they repeat what it answers."""
+BROUGHT_MAX = 4
+"""Of those, for what one member has brought: anybody can repeat old accusations for ever. So many, too, for
+all that comes from where no such member is; they leave members theirs."""
 
 
 class Self(msgspec.Struct, frozen=True):
@@ -100,9 +104,9 @@ class Own:
         self._counter = incarnation
         self._ceiling = ceiling
         self._raises: list[float] = []
-        self._answers = 0
+        self._answers: Counter[NodeId | None] = Counter()
         self._answers_from = float("-inf")
-        """How many were shown the own record since then."""
+        """How many were shown the own record since then, by who brought the accusation."""
         self.settled = False
         """A join sync has ended: a newer record of mine is no longer a former life's."""
         self.yielded = False
@@ -161,10 +165,13 @@ class Own:
         fact = self.me.fact
         self._spread.news(slot_of(fact), fact.raw, member=True, own=True, source=None)
 
-    def accused(self, accusation: Accusation, source: NodeId | None, now: float) -> bool:
+    def accused(
+        self, accusation: Accusation, source: NodeId | None, now: float, *, is_there: bool = False
+    ) -> bool:
         """Somebody accuses this node: refute by a higher incarnation, unless that was done before.
 
-        Then the accuser, and `source` who still repeats it, are shown the record that answers it.
+        Then the accuser, and `source` who still repeats it, are shown the record that answers it. Unless it
+        `is_there` where that came from, anybody may have written its name.
 
         Returns:
             whether the matter is settled: false if this node never had the accused incarnation.
@@ -175,7 +182,8 @@ class Own:
             return False
         if accusation.incarnation < mine.version:
             for who in dict.fromkeys((accusation.owner, source)):
-                self._answer(None if who is None else self._table.get(who), now)
+                member = None if who is None else self._table.get(who)
+                self._answer(member, source if is_there else None, now)
             return True
         if mine.phase == Phase.LEAVING or self.yielded:
             return True
@@ -188,7 +196,7 @@ class Own:
         self.restate(above=accusation.incarnation)
         return True
 
-    def _answer(self, member: Member | None, now: float) -> None:
+    def _answer(self, member: Member | None, brought_by: NodeId | None, now: float) -> None:
         """Show `member` this node's record: at most once a period each, and so many in all.
 
         Whoever wakes up finds the accusations of half a cluster in its buffer. A few that are told at once,
@@ -197,9 +205,13 @@ class Own:
         if member is None or now - member.answered_at < self._ctx.params.period:
             return
         if now - self._answers_from >= self._ctx.params.period:
-            self._answers_from, self._answers = now, 0
-        if self._answers < ANSWERS_MAX:
-            self._answers += 1
+            self._answers_from = now
+            self._answers.clear()
+        shown = self._answers.total()
+        if brought_by is not None:
+            shown -= self._answers[None]
+        if shown < ANSWERS_MAX and self._answers[brought_by] < BROUGHT_MAX:
+            self._answers[brought_by] += 1
             member.case.answered_at = now
             self._ctx.send(member.address, Gossip(self.me.id, (self.me.fact.raw,), member.record.boot))
 

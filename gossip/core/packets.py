@@ -153,7 +153,7 @@ class Packets:
             return
         self._hear(ping.sender, ping.view, now)
         if ping.news:
-            self._intake.take(ping.news, ping.sender, now)
+            self._intake.take(ping.news, ping.sender, now, is_there=_is_there(member, source))
             member = self._table.get(ping.sender)
         # Nobody can have this node send more to an address than was sent from there, or claims to be: also
         # not by a record of its own that names it.
@@ -207,25 +207,27 @@ class Packets:
         self._ctx.count("stale")
         return True
 
-    def _ack(self, ack: Ack, _source: Address, now: float) -> None:
+    def _ack(self, ack: Ack, source: Address, now: float) -> None:
         # An ack that is awaited is no old one, whatever its sender knows of this node.
         if not self._pings.is_awaited(ack) and self._is_stale(ack):
             return
         self._hear(ack.sender, ack.view, now)
         if ack.news:
-            self._intake.take(ack.news, ack.sender, now)
+            is_there = _is_there(self._table.get(ack.sender), source)
+            self._intake.take(ack.news, ack.sender, now, is_there=is_there)
         self._pings.received_ack(ack, now)
 
     def stream_ack(self, ack: Ack, now: float) -> None:
         """An ack that came over a stream, already found to be the one that was awaited."""
         self._hear(ack.sender, ack.view, now)
-        self._intake.take(ack.news, ack.sender, now)
+        self._intake.take(ack.news, ack.sender, now, is_there=True)
 
-    def _gossip(self, gossip: Gossip, _source: Address, now: float) -> None:
+    def _gossip(self, gossip: Gossip, source: Address, now: float) -> None:
         if self._is_stale(gossip):
             return
         self._hear(gossip.sender, None, now)
-        self._intake.take(gossip.news, gossip.sender, now)
+        is_there = _is_there(self._table.get(gossip.sender), source)
+        self._intake.take(gossip.news, gossip.sender, now, is_there=is_there)
         member = self._table.get(gossip.sender)
         if member is not None and not member.is_live and now - member.answered_at >= self._ctx.params.period:
             # Whoever hears from a member that it holds dead tells it, so that it refutes.
@@ -286,8 +288,13 @@ def _is_company(member: Member | None) -> bool:
     return member is not None and member.status is not Status.LEFT
 
 
+def _is_there(member: Member | None, source: Address) -> bool:
+    """Whether what came from `source` comes from where a member says that it is."""
+    return member is not None and member.address == source
+
+
 def _is_proven(member: Member | None, source: Address) -> bool:
-    """Whether what came from `source` comes from a member that has answered there."""
+    """Whether it comes from a member that has answered there."""
     return member is not None and member.address == source and member.is_at_home
 
 

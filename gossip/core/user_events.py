@@ -2,11 +2,15 @@
 
 An event is known by its owner and version, so a copy that comes late, or twice, is no new event.
 Events are kept for a while to recognise copies; when one is forgotten, its owner's floor rises to
-its version, and nothing at or below the floor is accepted again. They travel by gossip alone:
-who was not there does not hear them (use a service's metadata or a tag for state).
+its version, and nothing at or below the floor is accepted again. Are there too many, one is forgotten of
+the owner that has most: what it has on its way may be lost by that, and nobody else's.
+They travel by gossip alone: who was not there does not hear them (use a service's metadata or a tag for
+state).
 """
 
 from __future__ import annotations
+
+from collections import Counter
 
 from gossip.core.broadcast import slot_of
 from gossip.core.context import Context
@@ -43,7 +47,7 @@ class UserEvents:
         """An event that is news here: tell the watchers and pass it on."""
         self._recent[(body.owner, body.version, fact.hash)] = now
         while len(self._recent) > self._ctx.params.events_max:
-            self._forget(next(iter(self._recent)))
+            self._make_room()
         self._ctx.notify(
             Event(
                 EventKind.EVENT_RECEIVED,
@@ -63,6 +67,11 @@ class UserEvents:
             if now - self._recent[first] < self._ctx.params.event_life:
                 return
             self._forget(first)
+
+    def _make_room(self) -> None:
+        """Forget the oldest event of the owner that has most; of owners that have as many, the oldest."""
+        ((most, _),) = Counter(owner for owner, _, _ in self._recent).most_common(1)
+        self._forget(next(which for which in self._recent if which[0] == most))
 
     def _forget(self, which: tuple[NodeId, int, int]) -> None:
         del self._recent[which]

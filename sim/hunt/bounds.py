@@ -13,7 +13,7 @@ from gossip.core.detector import ACCUSERS_MAX
 from gossip.core.dialback import AT_ONCE
 from gossip.core.gate import HOLDERS_MAX, TOLD_MAX
 from gossip.core.health import ACCUSERS_MAX as ACCUSERS_OF_ONESELF_MAX
-from gossip.core.helping import CALLS_MAX, FAVOURS_MAX
+from gossip.core.helping import CALLS_MAX, FAVOURS_MAX, OTHERS_MAX
 from gossip.core.intake import RECENT_MAX
 from gossip.core.params import Params
 from gossip.core.pings import STRANGERS_MAX
@@ -54,7 +54,7 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "strangers": STRANGERS_MAX,
         "probes": members,
         "looks": members,
-        "favours": FAVOURS_MAX,
+        "favours": FAVOURS_MAX + OTHERS_MAX,
         "introductions": params.streams,
         "attempts": ATTEMPTS_MAX,
         "addresses": params.addresses_max + 16,

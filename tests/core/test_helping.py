@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from gossip.core.effects import Close, Dial
-from gossip.core.helping import CALLS_MAX
+from gossip.core.effects import Close, Dial, Effect
+from gossip.core.helping import CALLS_MAX, FAVOURS_EACH, OTHERS_MAX
 from gossip.core.messages import Ping, PingRequest, Report
 from gossip.core.types import Address, NodeId, Outcome
 from tests.core.rig import Peer, Rig
 
 PATIENCE_MS = 1_000
+NOBODY = b"nobody knows me!"
 
 
 def ask(rig: Rig, asker: Peer, target: NodeId, address: Address, seq: int = 9) -> None:
@@ -108,6 +109,49 @@ def test_one_asker_cannot_use_up_all_favours(rig: Rig) -> None:
     assert len(target.got(Ping)) == 17
 
 
+def test_nor_by_saying_that_it_is_elsewhere_now(rig: Rig) -> None:
+    greedy, honest, target = rig.members(3)
+    target.acks = False
+    for number in range(20):
+        rig.hear(honest, greedy.again(port=9_000 + number))
+        for turn in range(FAVOURS_EACH):
+            ask(rig, greedy, target.id, target.address, seq=FAVOURS_EACH * number + turn)
+    assert len(rig.node._helping._favours) == FAVOURS_EACH
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_who_is_no_member_uses_up_no_favours_of_members(rig: Rig, is_named: bool) -> None:
+    """Whoever has the cluster's key writes any name, but does not send from where that member is."""
+    asker, target, gone = rig.members(3)
+    gone.acks = False
+    sender = asker.id if is_named else NOBODY
+    favours = rig.node._helping._favours
+    for number in range(400):
+        request = PingRequest(number, sender, gone.id, gone.address, 60_000)
+        rig.feed(request, ("10.9.9.9", 4_000 + number % 100))
+    assert len(favours) == FAVOURS_EACH
+    for number in range(400):
+        request = PingRequest(number, sender, gone.id, gone.address, 60_000)
+        rig.feed(request, (f"10.9.9.{number % 100}", 4_000))
+    assert len(favours) == OTHERS_MAX
+    ask(rig, asker, target.id, target.address)
+    rig.run(0.1)
+    assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED, life=1)]
+
+
+def test_agents_of_one_host_have_each_their_own_favours(rig: Rig) -> None:
+    askers = [rig.peer(address=("127.0.0.1", 8_000 + number)) for number in range(50)]
+    for peer in askers:
+        rig.introduce(peer)
+    (target,) = rig.members(1)
+    target.acks = False
+    for peer in askers:
+        peer.heard.clear()
+        ask(rig, peer, target.id, target.address)
+    assert len(rig.node._helping._favours) == 50
+    assert not any(peer.got(Report) for peer in askers)
+
+
 def degraded(rig: Rig) -> Peer:
     """One whom the node reaches over streams only."""
     _, *_, target = rig.members(3)
@@ -183,3 +227,48 @@ def test_favours_over_streams_are_bounded(rig: Rig) -> None:
     assert sum(len(asker.got(Report)) for asker in askers) >= 40
     assert not rig.node._helping._favours
     assert len(rig.node._sessions) <= before + 1
+
+
+def dials(effects: list[Effect], to: Peer) -> int:
+    return sum(isinstance(effect, Dial) and effect.address == to.address for effect in effects)
+
+
+@pytest.mark.parametrize("is_member", [False, True])
+def test_one_asker_cannot_use_up_all_favours_over_streams(rig: Rig, is_member: bool) -> None:
+    """Or the helper would say that whom it reaches over streams only is silent."""
+    target = degraded(rig)
+    greedy, honest = rig.peers[:2]
+    greedy.heard.clear()
+    honest.heard.clear()
+    helping = rig.node._helping
+    for number in range(CALLS_MAX):
+        if is_member:
+            ask(rig, greedy, target.id, target.address, seq=number)
+        else:
+            rig.feed(
+                PingRequest(number, NOBODY, target.id, target.address, PATIENCE_MS),
+                (f"10.9.9.{number}", 4_000),
+            )
+    assert sum(favour.stream > 0 for favour in helping._favours.values()) == CALLS_MAX
+    begun = len(rig.effects)
+    ask(rig, honest, target.id, target.address)
+    assert dials(rig.effects[begun:], target) == 1
+    assert sum(favour.stream > 0 for favour in helping._favours.values()) == CALLS_MAX
+    rig.run(1.0)
+    assert honest.got(Report) == [Report(9, rig.id, Outcome.ACKED, life=1)]
+    if is_member:
+        # The one that gave way was done by datagram alone, and the others as ever.
+        met = {report.seq: report.outcome for report in greedy.got(Report)}
+        assert met == {0: Outcome.SILENT, **dict.fromkeys(range(1, CALLS_MAX), Outcome.ACKED)}
+    assert not helping._favours
+
+
+def test_nobody_gives_way_to_who_has_as_many(rig: Rig) -> None:
+    target = degraded(rig)
+    askers = rig.peers[:2]
+    for number in range(2 * CALLS_MAX):
+        ask(rig, askers[number % 2], target.id, target.address, seq=number)
+    begun = len(rig.effects)
+    for asker in askers:
+        ask(rig, asker, target.id, target.address, seq=99)
+    assert dials(rig.effects[begun:], target) == 0

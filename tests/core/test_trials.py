@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
 
-from gossip.core.dialback import AT_ONCE, REST
+from gossip.core.dialback import AT_ONCE, REST, RESTING_MAX
 from gossip.core.effects import Close, Dial, Effect, Write
 from gossip.core.events import EventKind
 from gossip.core.examiner import SUBJECTS_MAX, Examined
@@ -23,7 +24,7 @@ from gossip.core.messages import (
     Turned,
 )
 from gossip.core.params import LAN, PACKET_OVERHEAD_BYTES
-from gossip.core.types import Address, Outcome, Phase, Reach, Status, StreamId
+from gossip.core.types import Address, Kind, Outcome, Phase, Reach, Status, StreamId
 from gossip.errors import LimitError, RefusedError
 from gossip.wire.codec import encode
 from tests.core.rig import HOME, RTT, Peer, Rig
@@ -400,6 +401,90 @@ def test_so_many_are_tried_at_a_time() -> None:
     assert [bool(answers(rig, stream)) for stream in streams] == [False] * AT_ONCE + [True]
     assert isinstance(answers(rig, streams[-1])[0], Busy)
     assert peers[-1].heard == []
+
+
+def kinds(rig: Rig, *streams: StreamId) -> list[type[Frame] | None]:
+    """What each was answered with so far."""
+    return [next(map(type, answers(rig, stream)), None) for stream in streams]
+
+
+def test_a_node_is_tried_once_at_a_time_wherever_it_says_that_it_is() -> None:
+    """Or a member that signs a record for each of its ports has all the places."""
+    rig = Rig()
+    liar, peer = rig.members(2)
+    liar.acks = False
+    source = liar.address
+    streams = [call(rig, source, ask(liar))[0]]
+    for number in range(2 * AT_ONCE):
+        liar.again(port=9_000 + number)
+        streams.append(call(rig, source, ask(liar))[0])
+    assert kinds(rig, *streams) == [None] + 2 * AT_ONCE * [Busy]
+    peer.stream = True
+    stream, _ = call(rig, peer.address, ask(peer))
+    rig.run(10 * RTT)
+    assert kinds(rig, stream) == [DialledBack]
+
+
+def test_nor_more_than_once_a_second() -> None:
+    """One that refuses at once holds no place for long, but all others up while so many rest."""
+    rig = Rig()
+    liar, peer = rig.members(2)
+    source = liar.address
+    for number in range(RESTING_MAX):
+        liar.again(port=9_000 + number)
+        stream, _ = call(rig, source, ask(liar))
+        trial = rig.node._examiner._trials._running.get(number + 1)
+        assert (trial is not None) == (number == 0)
+        if trial is not None:
+            rig.do(partial(trial.evidence, Kind.REFUSED))
+            rig.do(partial(rig.node.stream_closed, trial.stream, "refused"))
+            assert kinds(rig, stream) == [DialledBack]
+    call(rig, peer.address, ask(peer))
+    assert rig.node.counters["dial_backs"] == 2
+
+
+def crowd(rig: Rig, host: str, count: int) -> list[Peer]:
+    """So many that run on one host, and none of them answers."""
+    peers = [rig.peer(address=(host, 9_000 + number)) for number in range(count)]
+    for peer in peers:
+        peer.acks = False
+    return peers
+
+
+def test_half_of_the_places_are_the_most_for_one_host() -> None:
+    """Whoever has the cluster's key has as many names there as it likes, where anybody is let in."""
+    rig = Rig()
+    many = [call(rig, peer.address, ask(peer))[0] for peer in crowd(rig, "10.9.9.9", AT_ONCE)]
+    assert kinds(rig, *many) == [None] * (AT_ONCE // 2) + [Busy] * (AT_ONCE // 2)
+    stream, _ = call(rig, ("10.8.8.8", 9_000), ask(crowd(rig, "10.8.8.8", 1)[0]))
+    assert kinds(rig, stream) == [None]
+
+
+def test_nor_are_there_more_for_it_by_records_of_others() -> None:
+    """Records of members are there to be read, and a dead one's trial takes all its time."""
+    rig = Rig()
+    peers = rig.members(AT_ONCE)
+    for peer in peers:
+        peer.acks = False
+    streams = [call(rig, ("10.9.9.9", 4_000), ask(peer))[0] for peer in peers]
+    assert kinds(rig, *streams) == [None] * (AT_ONCE // 2) + [Busy] * (AT_ONCE // 2)
+
+
+def test_nor_does_one_host_have_all_tries_of_a_second() -> None:
+    rig = Rig()
+    for peer in crowd(rig, "10.9.9.9", RESTING_MAX):
+        stream, _ = call(rig, peer.address, ask(peer))
+        if kinds(rig, stream) == [None]:
+            rig.do(partial(rig.node.stream_closed, stream, "eof"))
+    assert rig.node.counters["dial_backs"] == RESTING_MAX // 2
+    call(rig, ("10.8.8.8", 9_000), ask(crowd(rig, "10.8.8.8", 1)[0]))
+    assert rig.node.counters["dial_backs"] == RESTING_MAX // 2 + 1
+
+
+def test_agents_on_loopback_are_not_one_host() -> None:
+    rig = Rig()
+    streams = [call(rig, peer.address, ask(peer))[0] for peer in crowd(rig, "127.0.0.1", AT_ONCE)]
+    assert kinds(rig, *streams) == [None] * AT_ONCE
 
 
 def test_a_caller_that_goes_ends_its_trial() -> None:

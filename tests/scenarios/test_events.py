@@ -83,6 +83,23 @@ def test_events_that_are_forgotten_for_want_of_room_do_not_run_again() -> None:
     assert [version for _, version, _ in received(rig)] == list(range(2_000, 2_030))
 
 
+def test_a_flood_of_one_member_s_events_loses_no_event_of_another() -> None:
+    """Its first is on its way when its second is there: were that forgotten, the first would be too old."""
+    rig = Rig()
+    a, b, greedy = rig.members(3)
+    first, second = a.event(2_000, payload=b"1"), a.event(2_001, payload=b"2")
+    rig.hear(b, second)
+    for number in range(2 * LAN.events_max):
+        rig.hear(greedy, greedy.event(3_000 + number))
+    rig.hear(b, first)
+    assert [payload for name, _, payload in received(rig) if name == a.name] == [b"2", b"1"]
+    rig.node._intake.forget_recent()
+    told = len(received(rig))
+    rig.hear(b, first, second, greedy.event(3_000), greedy.event(3_000 + LAN.events_max))
+    assert len(received(rig)) == told
+    assert len(rig.node._events._recent) == LAN.events_max
+
+
 def test_who_was_not_there_does_not_hear_of_it() -> None:
     """Scenario 88, our rule: there is no replay. What lasts is a tag or a service."""
     world = cluster(3)

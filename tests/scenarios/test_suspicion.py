@@ -11,6 +11,7 @@ from gossip.core.detector import ACCUSERS_MAX, LOOKERS_AT_ONE
 from gossip.core.effects import Send
 from gossip.core.events import EventKind
 from gossip.core.messages import Ack, Gossip, Ping, PingRequest
+from gossip.core.own import ANSWERS_MAX, BROUGHT_MAX
 from gossip.core.params import LAN
 from gossip.core.records import Accusation
 from gossip.core.spread import PATIENT_FANOUT
@@ -335,6 +336,45 @@ def test_a_stale_accusation_raises_nothing_and_is_answered() -> None:
     rig.run(LAN.period)
     rig.hear(a, charge)
     assert len(b.got(Gossip)) == 2
+
+
+@pytest.mark.parametrize(
+    ("as_itself", "as_others"), [(True, False), (False, True), (True, True)], ids=["itself", "others", "both"]
+)
+def test_who_still_repeats_an_accusation_is_answered_whoever_else_does(
+    as_itself: bool, as_others: bool
+) -> None:
+    """Copies of old ones are there to be sent by anybody, for ever, and the answers of a period are few."""
+    rig = Rig()
+    liar, holds_it_dead, *others = rig.members(14)
+    charges = [accuser.accuse(rig) for accuser in others]
+    charge = holds_it_dead.accuse(rig)
+    rig.hear(others[0], *charges)
+    rig.run(10)
+    for period in range(5):
+        rig.quieten()
+        if as_itself:
+            rig.hear(liar, *charges)
+        if as_others:
+            for other in others:
+                rig.feed(other.gossip(*charges), ("10.9.9.9", 1))
+        answers = sum(len(peer.got(Gossip)) for peer in rig.peers)
+        assert answers == BROUGHT_MAX * (as_itself + as_others)
+        rig.feed(holds_it_dead.ping(None, charge, seq=period + 1), holds_it_dead)
+        assert Gossip(rig.id, (rig.node._own.me.fact.raw,), life=1) in holds_it_dead.got(Gossip)
+        rig.run(LAN.period)
+
+
+def test_whoever_wakes_up_shows_its_record_to_so_many_a_period() -> None:
+    rig = Rig()
+    peers = rig.members(30)
+    charges = {peer: peer.accuse(rig) for peer in peers}
+    rig.hear(peers[0], charges[peers[0]])
+    rig.run(10)
+    rig.quieten()
+    for peer, charge in charges.items():
+        rig.hear(peer, charge)
+    assert sum(len(peer.got(Gossip)) for peer in peers) == ANSWERS_MAX
 
 
 @pytest.mark.parametrize("known", [True, False])

@@ -120,7 +120,7 @@ def _(patch: Patch) -> None:
 @breaks(Rule.OWN_ID)
 def _(patch: Patch) -> None:
     """Who is accused leaves."""
-    patch.setattr(Own, "accused", lambda own, *_: own.restate(phase=int(Phase.LEAVING)) or True)
+    patch.setattr(Own, "accused", lambda own, *_, **__: own.restate(phase=int(Phase.LEAVING)) or True)
 
 
 @breaks(Rule.DOUBT)
@@ -220,7 +220,7 @@ def _(patch: Patch) -> None:
 def _(patch: Patch) -> None:
     """A rare path fails."""
 
-    def refuted(*_: object) -> None:
+    def refuted(*_: object, **__: object) -> None:
         raise ZeroDivisionError("nobody thought of that")
 
     patch.setattr(Own, "accused", refuted)
