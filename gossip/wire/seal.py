@@ -183,7 +183,8 @@ class ClearSealer:
         """The sealer for one end of one new stream, with a session of its own."""
         number = self._streams.to_bytes(COUNTER_BYTES, "big")
         self._streams += 1
-        # Unlike any other session, as the process's own is, and no randomness is needed for it.
+        # Unlike any other session, as the process's own is, and no randomness is needed for it. That it can
+        # be foreseen harms nothing: in clear no stream is refused for how it begins.
         session = hashlib.blake2b(
             self._session + number, digest_size=SESSION_BYTES, person=b"gossip stream"
         ).digest()

@@ -17,7 +17,7 @@ and no more.
 from below the first one that it met. A session whose mark it has forgotten, or one that ended before this
 process began, passes: sequences are random, and a fact that is heard twice says nothing new. A stream's first
 frame is bound to nothing; so an accepted stream begins by a session that was not met before, and every frame
-that answers names its own.
+that answers names its own. Nobody but the process itself can foresee the sessions of its streams.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
     from gossip.wire.keyring import Key, KeyRing
 
-__all__ = ["SESSIONS_KEPT", "WINDOW", "RingSealer", "Window"]
+__all__ = ["OWN_SECRET_BYTES", "SESSIONS_KEPT", "WINDOW", "RingSealer", "Window"]
 
 WINDOW: Final = 1_024
 """Counters of a session below the highest that are told apart: so many datagrams may overtake one."""
@@ -64,6 +64,8 @@ SESSIONS_KEPT: Final = 4_096
 """Sessions of others whose keys and windows are kept, in each of two generations: some 1.5 KB each."""
 STREAMS_KEPT: Final = 4_096
 """Sessions of accepted streams that are known as met, in each of two generations."""
+OWN_SECRET_BYTES: Final = 32
+"""Of the secret that a process has for itself."""
 
 _KEY_BYTES: Final = 32
 _SALT_BYTES: Final = 4
@@ -141,6 +143,7 @@ class RingSealer:
 
     Args:
         session: 16 random bytes, new in every life of the process.
+        secret: random bytes of the process, `OWN_SECRET_BYTES` of them, which nobody else ever sees.
         accepted: called for each datagram and stream that is taken although it came in clear.
 
     Raises:
@@ -148,9 +151,15 @@ class RingSealer:
     """
 
     def __init__(
-        self, ring: KeyRing, cluster: str, session: bytes, accepted: Callable[[], None] = lambda: None
+        self,
+        ring: KeyRing,
+        cluster: str,
+        session: bytes,
+        secret: bytes,
+        accepted: Callable[[], None] = lambda: None,
     ) -> None:
         self._accepted = accepted
+        self._secret = secret
         self._ring = ring
         self._cluster = hashlib.blake2b(cluster.encode(), digest_size=32, person=b"gossip cluster").digest()
         self._session = self._last = checked_session(session)
@@ -222,8 +231,10 @@ class RingSealer:
         """The sealer for one end of one new stream, with a session of its own."""
         number = self._streams.to_bytes(COUNTER_BYTES, "big")
         self._streams += 1
+        # Under the secret: who has the key and sees this session must not know those of streams to come,
+        # or he could begin a stream by each of them first.
         session = hashlib.blake2b(
-            self._session + number, digest_size=SESSION_BYTES, person=b"gossip stream"
+            self._session + number, digest_size=SESSION_BYTES, key=self._secret, person=b"gossip stream"
         ).digest()
         return RingStreamSealer(self, session)
 

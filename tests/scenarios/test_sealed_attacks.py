@@ -440,7 +440,7 @@ def test_who_recorded_everything_and_then_steals_the_old_key_does_not_learn_the_
     read = 0
     stolen = KeyRing()
     stolen.add(KEY, "stolen", KeyState.SENDING)
-    thief = RingSealer(stolen, "sim", b"\x09" * 16)
+    thief = RingSealer(stolen, "sim", b"\x09" * 16, b"thief")
     after = 0
     for _, _, data in tap.sent:
         try:
