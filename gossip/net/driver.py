@@ -326,8 +326,8 @@ class Driver:
 
     def _carry_out(self, effect: effects.Effect) -> None:
         match effect:
-            case effects.Send(address, message):
-                self._send(address, message)
+            case effects.Send(address, message, asks):
+                self._send(address, message, asks=asks)
             case effects.Notify(event):
                 self._notify(event)
             case effects.Dial(stream, address, timeout):
@@ -343,7 +343,7 @@ class Driver:
             case effects.SaveKeys(number):
                 self._save_keys(number)
 
-    def _send(self, address: Address, message: Packet) -> None:
+    def _send(self, address: Address, message: Packet, *, asks: bool) -> None:
         port = self._route(address[0])
         if port is None:
             self.node.count("send_no_socket")
@@ -358,7 +358,7 @@ class Driver:
         self.outlet.left()
         mark = self._sealer.mark(datagram)
         if mark is not None:
-            self._sent.note(mark, address, self.now())
+            self._sent.note(mark, address, self.now(), asks=asks)
 
     def _route(self, host: str) -> UdpPort | None:
         if host not in self._routes:

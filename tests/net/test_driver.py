@@ -20,7 +20,7 @@ from gossip.core.params import Params
 from gossip.errors import RemoteProtocolError
 from gossip.net import driver as module
 from gossip.net.clock import GapClock
-from gossip.net.sent import PROOF_SECONDS
+from gossip.net.sent import GENERATION_MAX, PROOF_SECONDS
 from gossip.net.udp import BATCH_MAX
 from gossip.wire import codec
 from gossip.wire.keyring import KeyRing
@@ -221,6 +221,16 @@ async def test_many_refusals_are_each_reported() -> None:
         assert sorted(set(refused)) == sorted([(nobody,), (nobody_else,)])
 
 
+async def test_however_much_others_have_sent_a_refusal_of_a_ping_is_proven() -> None:
+    async with running() as agent, Peer() as peer:
+        with closed_port() as nobody:
+            ping = Ping(1, SENDER, SENDER, nobody, bytes(8), b"", ())
+            ack = Ack(2, SENDER, peer.address, bytes(8), b"", ())
+            agent.want(Send(nobody, ping, asks=True), *[Send(peer.address, ack)] * (2 * GENERATION_MAX))
+            assert await agent.node.saw("refused") == [(nobody,)]
+        assert "refusal_unproven" not in agent.node.counters
+
+
 async def test_a_refusal_of_what_was_sent_too_long_ago_is_unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as agent:
         monkeypatch.setattr(agent.driver, "now", lambda: trio.current_time() - PROOF_SECONDS - 1)
@@ -248,7 +258,7 @@ async def test_a_refusal_from_an_address_that_the_datagram_did_not_go_to_is_unpr
             datagram = agent.driver._sealer.seal(codec.encode(gossip()))
             mark = agent.driver._sealer.mark(datagram)
             assert mark is not None
-            agent.driver._sent.note(mark, nobody_else, agent.driver.now())
+            agent.driver._sent.note(mark, nobody_else, agent.driver.now(), asks=False)
             port.send(datagram, nobody)
             await agent.node.counted("refusal_unproven")
         assert agent.node.of("refused") == []
