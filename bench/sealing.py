@@ -31,7 +31,7 @@ from gossip.wire.identity import Identity
 from gossip.wire.keyring import KeyRing, mark_of
 from gossip.wire.locksmith import RingLocksmith
 from gossip.wire.seal import SESSION_BYTES, ClearSealer, Sealer
-from gossip.wire.sealing import RingSealer
+from gossip.wire.sealing import OWN_SECRET_BYTES, RingSealer
 
 __all__ = ["SUMMARY", "add_arguments", "live", "main", "micro"]
 
@@ -129,7 +129,7 @@ def _clear() -> Sealer:
 def _sealed(secret: bytes) -> Sealer:
     ring = KeyRing()
     ring.add(secret, "key", KeyState.SENDING)
-    return RingSealer(ring, CLUSTER, os.urandom(SESSION_BYTES))
+    return RingSealer(ring, CLUSTER, os.urandom(SESSION_BYTES), os.urandom(OWN_SECRET_BYTES))
 
 
 def _seals(sealer: Sealer, size: int) -> Callable[[], object]:

@@ -21,7 +21,7 @@ from gossip.registrar import newest, read_saved
 from gossip.wire.identity import Identity
 from gossip.wire.locksmith import RingLocksmith
 from gossip.wire.seal import SESSION_BYTES, ClearSealer
-from gossip.wire.sealing import RingSealer
+from gossip.wire.sealing import OWN_SECRET_BYTES, RingSealer
 
 if TYPE_CHECKING:
     from gossip.config import Config
@@ -88,7 +88,11 @@ class Origin:
             store.save_keys(content_of(ring, plan))
             locksmith = RingLocksmith(ring, store.seed, identity.public_key, config.cluster)
             sealer = ring_sealer = RingSealer(
-                ring, config.cluster, os.urandom(SESSION_BYTES), lambda: node.count("clear_accepted")
+                ring,
+                config.cluster,
+                os.urandom(SESSION_BYTES),
+                os.urandom(OWN_SECRET_BYTES),
+                lambda: node.count("clear_accepted"),
             )
         node = Node(
             identity,

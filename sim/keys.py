@@ -70,7 +70,7 @@ def real(secret: bytes) -> SafeMaker:
         ring = KeyRing() if saved is None else KeyRing.load(saved)
         if saved is None:
             ring.add(secret, "first", KeyState.SENDING)
-        return RealSafe(ring, RingLocksmith(ring, private, notary.public_key, cluster), cluster)
+        return RealSafe(ring, RingLocksmith(ring, private, notary.public_key, cluster), cluster, private)
 
     return make
 
@@ -205,10 +205,11 @@ class _MarkedLine:
 class RealSafe:
     """A `Safe` with real keys."""
 
-    def __init__(self, ring: KeyRing, locksmith: RingLocksmith, cluster: str) -> None:
+    def __init__(self, ring: KeyRing, locksmith: RingLocksmith, cluster: str, private: bytes) -> None:
         self.ring = ring
         self.locksmith: Locksmith = locksmith
         self._cluster = cluster
+        self._private = private
 
     def save(self) -> object:
         return self.ring.saved()
@@ -223,4 +224,5 @@ class RealSafe:
         return self.ring.make(name, draw, spare).mark
 
     def seal(self, _post: Post, session: bytes) -> Post:
-        return Encoded(RingSealer(self.ring, self._cluster, session))
+        # The agent draws its secret; here nothing is drawn, and this too is nobody else's.
+        return Encoded(RingSealer(self.ring, self._cluster, session, self._private))

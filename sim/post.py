@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from gossip.core.messages import Frame, Message, Packet
-from gossip.wire.codec import decode_frame, decode_packet, encode
+from gossip.wire.codec import decode_frame, encode
 from gossip.wire.frames import FrameReader
+from gossip.wire.packer import Packer
 from gossip.wire.seal import FRAME_OVERHEAD_BYTES, LENGTH_BYTES, OVERHEAD_BYTES, Sealer, StreamSealer
 
 __all__ = ["Encoded", "Line", "Passed", "Post"]
@@ -55,17 +56,18 @@ class Post(Protocol):
 class Encoded:
     """Real bytes."""
 
-    __slots__ = ("_sealer",)
+    __slots__ = ("_packer", "_sealer")
 
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
+        self._packer = Packer(sealer)
 
     def pack(self, message: Packet) -> tuple[bytes, int]:
-        datagram = self._sealer.seal(encode(message))
+        datagram = self._packer.pack(message)
         return datagram, len(datagram)
 
     def unpack(self, payload: bytes) -> Packet:
-        return decode_packet(self._sealer.open(payload))
+        return self._packer.unpack(payload)
 
     def renew(self, session: bytes) -> None:
         self._sealer.renew(session)

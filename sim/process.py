@@ -22,6 +22,7 @@ from gossip.core.node import Node
 from gossip.core.outlet import Outlet
 from gossip.core.types import Address, StreamId
 from gossip.errors import RemoteProtocolError
+from gossip.wire.packer import RepeatedError
 from sim.clock import SECOND
 from sim.keys import Safe
 from sim.life import Core
@@ -257,6 +258,8 @@ class Process:
             node.count(error.reason)
             if error.reason == "sealed" and isinstance(node, Node):
                 node.unreadable(source, now)
+            elif isinstance(error, RepeatedError) and isinstance(node, Node):
+                node.repeated(error.packet, source, now)
             return
         kind = type(message).__name__
         data = payload if isinstance(payload, bytes) else kind.encode()

@@ -40,8 +40,8 @@ class Context:
         self.gate: Gate
         """Who may be a member; set by the node, since it needs other parts."""
 
-    def send(self, address: Address, message: Packet) -> None:
-        self.effects.append(Send(address, message))
+    def send(self, address: Address, message: Packet, *, asks: bool = False) -> None:
+        self.effects.append(Send(address, message, asks))
 
     def notify(self, event: Event) -> None:
         self.effects.append(Notify(event))

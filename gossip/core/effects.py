@@ -18,6 +18,8 @@ class Send(Struct, frozen=True, gc=False):
 
     address: Address
     message: Packet
+    asks: bool = False
+    """A ping by which this node judges: that its host refuses it is evidence."""
 
 
 class Dial(Struct, frozen=True, gc=False):

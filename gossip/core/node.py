@@ -338,6 +338,11 @@ class Node(Orders, Reads):
         if member is not None:
             self._handover.unreadable(member, now)
 
+    def repeated(self, message: Packet, source: Address, now: float) -> None:
+        """What came from `source` may be a copy of what came before."""
+        self._now = now
+        self._packets.repeated(message, source, now)
+
     def keys_saved(self, number: int, now: float) -> None:
         """The cluster's keys are on disk, as `SaveKeys` of that number has asked."""
         self._now = now

@@ -106,6 +106,22 @@ class Packets:
         if self._examiner.is_trying and not isinstance(message, NotMe):
             self._examiner.heard(message.sender)
 
+    def repeated(self, message: Packet, source: Address, now: float) -> None:
+        """Take what may be a copy of what came before, or was made to look so by who has the key.
+
+        As of what is stale, an ack counts if it is awaited, and a ping is answered by no more than that this
+        node lives; but only where its member is. Nothing else comes of it.
+        """
+        sender = getattr(message, "sender", b"")
+        if sender in self._table.bans:
+            self._ctx.count("banned")
+        elif isinstance(message, Ack) and self._pings.is_awaited(message):
+            self._ack(message, source, now)
+        elif isinstance(message, Ping) and message.target == self._table.me.id:
+            member = self._table.get(sender)
+            if member is not None and member.address == source:
+                self._ctx.send(source, self._pings.small_ack(message))
+
     def accept(self, source: Address) -> StreamId:
         """Somebody opened a stream: its first frame will say what for."""
         stream = self._ctx.next_stream()

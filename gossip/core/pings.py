@@ -105,7 +105,7 @@ class Pings:
                 large = PACKET_OVERHEAD_BYTES + used > self._ctx.params.packet_bytes
         self._expected[seq] = Expected(target, address, now, asker, large)
         _bound(self._expected, OUTSTANDING_MAX)
-        self._ctx.send(address, ping)
+        self._ctx.send(address, ping, asks=True)
         return seq
 
     def _is_degraded(self, target: NodeId) -> bool:
@@ -124,6 +124,7 @@ class Pings:
         self._ctx.send(
             address,
             FullPing(seq, ping.sender, target, address, ping.view, ping.position, (), ping.life, padding),
+            asks=True,
         )
         return seq
 

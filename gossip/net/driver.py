@@ -41,6 +41,7 @@ from gossip.net.strangers import Strangers
 from gossip.net.streams import Streams
 from gossip.net.udp import choose_port
 from gossip.wire import codec
+from gossip.wire.packer import Packer, RepeatedError
 from gossip.wire.seal import SESSION_BYTES
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ class Core(Protocol):
     def tick(self, now: float) -> None: ...
     def next_deadline(self) -> float: ...
     def unreadable(self, source: Address, now: float) -> None: ...
+    def repeated(self, message: Packet, source: Address, now: float) -> None: ...
     def drain(self) -> list[effects.Effect]: ...
     def count(self, reason: str) -> None: ...
 
@@ -124,6 +126,7 @@ class Driver:
         self.strangers = Strangers()
         """Whose words could not be read."""
         self._sealer = sealer
+        self._packer = Packer(sealer)
         self._params = params
         self._save_counter = save_counter
         self._save_keys = save_keys
@@ -289,14 +292,16 @@ class Driver:
     def _hand_in(self, port: UdpPort) -> None:
         for quote in port.quotes():
             self._take_error(quote)
-        node, opened = self.node, self._sealer.open
+        node, unpack = self.node, self._packer.unpack
         for datagram, source in port.batch():
             try:
-                node.receive(codec.decode_packet(opened(datagram)), source, self.now())
+                node.receive(unpack(datagram), source, self.now())
             except RemoteProtocolError as exc:
                 node.count(exc.reason)
                 if exc.reason == "sealed":
                     node.unreadable(source, self.now())
+                elif isinstance(exc, RepeatedError):
+                    node.repeated(exc.packet, source, self.now())
                 self.strangers.note(exc.reason, source, self.now())
             except Exception:
                 # A fault of our own, but one that somebody else's packet has set off: whoever finds
@@ -321,8 +326,8 @@ class Driver:
 
     def _carry_out(self, effect: effects.Effect) -> None:
         match effect:
-            case effects.Send(address, message):
-                self._send(address, message)
+            case effects.Send(address, message, asks):
+                self._send(address, message, asks=asks)
             case effects.Notify(event):
                 self._notify(event)
             case effects.Dial(stream, address, timeout):
@@ -338,12 +343,12 @@ class Driver:
             case effects.SaveKeys(number):
                 self._save_keys(number)
 
-    def _send(self, address: Address, message: Packet) -> None:
+    def _send(self, address: Address, message: Packet, *, asks: bool) -> None:
         port = self._route(address[0])
         if port is None:
             self.node.count("send_no_socket")
             return
-        datagram = self._sealer.seal(codec.encode(message))
+        datagram = self._packer.pack(message)
         problem = port.send(datagram, address)
         if problem:
             self.node.count(problem)
@@ -353,7 +358,7 @@ class Driver:
         self.outlet.left()
         mark = self._sealer.mark(datagram)
         if mark is not None:
-            self._sent.note(mark, address, self.now())
+            self._sent.note(mark, address, self.now(), asks=asks)
 
     def _route(self, host: str) -> UdpPort | None:
         if host not in self._routes:

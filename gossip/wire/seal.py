@@ -43,6 +43,7 @@ __all__ = [
     "VERSION",
     "ClearSealer",
     "Pairing",
+    "ReplayedError",
     "Sealer",
     "StreamSealer",
     "checked_session",
@@ -72,6 +73,14 @@ UNHEARD = bytes(SESSION_BYTES)
 """What stands for the other end's session before it was heard."""
 
 
+class ReplayedError(RemoteProtocolError):
+    """A datagram of a counter that its session's window has met, or can no longer tell: `replayed`."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__("replayed")
+        self.body = body
+
+
 class StreamSealer(Protocol):
     """Seals what is written to one stream, and opens what is read from it, each in order."""
 
@@ -94,6 +103,9 @@ class StreamSealer(Protocol):
 class Sealer(Protocol):
     """Seals and opens datagrams for one node, and makes the sealers of its streams."""
 
+    moment: int
+    """How often any session's window has risen."""
+
     def seal(self, body: bytes) -> bytes:
         """A whole datagram. Each has a number of its own, even if `body` is the same."""
 
@@ -101,7 +113,14 @@ class Sealer(Protocol):
         """The body of a datagram.
 
         Raises:
-            RemoteProtocolError: `malformed`, `version`, `sealed`, `clear`, `cluster`, `own` or `replayed`.
+            ReplayedError: with the body, which was sealed by who has the key, now or before.
+            RemoteProtocolError: `malformed`, `version`, `sealed`, `clear`, `cluster` or `own`.
+        """
+
+    def begin_anew(self, datagram: bytes, moment: int) -> bool:
+        """Have the window of its session begin at this datagram, unless it has risen since that moment.
+
+        For one that was just found to be `replayed`, and was sealed after that moment.
         """
 
     def mark(self, datagram: bytes) -> bytes | None:
@@ -141,6 +160,7 @@ class ClearSealer:
         self._prefix = _PREFIX + session
         self._counter = 0
         self._streams = 0
+        self.moment = 0
 
     def seal(self, body: bytes) -> bytes:
         """A whole datagram."""
@@ -166,6 +186,10 @@ class ClearSealer:
             raise RemoteProtocolError("own")
         return datagram[HEADER_BYTES:-TAG_BYTES]
 
+    def begin_anew(self, datagram: bytes, moment: int) -> bool:  # noqa: ARG002
+        """Nothing is `replayed` in clear."""
+        return False
+
     def mark(self, datagram: bytes) -> bytes | None:
         """Session and counter, if the datagram is this node's own."""
         mark = datagram[2:HEADER_BYTES]
@@ -183,7 +207,8 @@ class ClearSealer:
         """The sealer for one end of one new stream, with a session of its own."""
         number = self._streams.to_bytes(COUNTER_BYTES, "big")
         self._streams += 1
-        # Unlike any other session, as the process's own is, and no randomness is needed for it.
+        # Unlike any other session, as the process's own is, and no randomness is needed for it. That it can
+        # be foreseen harms nothing: in clear no stream is refused for how it begins.
         session = hashlib.blake2b(
             self._session + number, digest_size=SESSION_BYTES, person=b"gossip stream"
         ).digest()

@@ -14,10 +14,11 @@ that is restored twice from one image and noticed neither time), GCM-SIV gives a
 and no more.
 
 **Replays.** A receiver notes for each session which of its last 1,024 counters it has met, and takes nothing
-from below the first one that it met. A session whose mark it has forgotten, or one that ended before this
+from below the first one that it met; but see `packer` for who has the key and raises the window for another.
+A session whose mark it has forgotten, or one that ended before this
 process began, passes: sequences are random, and a fact that is heard twice says nothing new. A stream's first
 frame is bound to nothing; so an accepted stream begins by a session that was not met before, and every frame
-that answers names its own.
+that answers names its own. Nobody but the process itself can foresee the sessions of its streams.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ from gossip.wire.seal import (
     VERSION,
     ClearSealer,
     Pairing,
+    ReplayedError,
     StreamSealer,
     checked_session,
 )
@@ -56,7 +58,7 @@ if TYPE_CHECKING:
 
     from gossip.wire.keyring import Key, KeyRing
 
-__all__ = ["SESSIONS_KEPT", "WINDOW", "RingSealer", "Window"]
+__all__ = ["OWN_SECRET_BYTES", "SESSIONS_KEPT", "WINDOW", "RingSealer", "Window"]
 
 WINDOW: Final = 1_024
 """Counters of a session below the highest that are told apart: so many datagrams may overtake one."""
@@ -64,6 +66,8 @@ SESSIONS_KEPT: Final = 4_096
 """Sessions of others whose keys and windows are kept, in each of two generations: some 1.5 KB each."""
 STREAMS_KEPT: Final = 4_096
 """Sessions of accepted streams that are known as met, in each of two generations."""
+OWN_SECRET_BYTES: Final = 32
+"""Of the secret that a process has for itself."""
 
 _KEY_BYTES: Final = 32
 _SALT_BYTES: Final = 4
@@ -88,15 +92,16 @@ class Window:
             return False
         return counter < self._lowest or behind >= WINDOW or bool(self._met >> behind & 1)
 
-    def note(self, counter: int) -> None:
-        """It has been met; it was not before."""
+    def note(self, counter: int) -> bool:
+        """It has been met; it was not before. Whether the window has risen by it."""
         ahead = counter - self._highest
         if ahead <= 0:
             self._met |= 1 << -ahead
-            return
+            return False
         # However far ahead: a shift by more than the window leaves nothing of it.
         self._met = ((self._met << min(ahead, WINDOW)) & ((1 << WINDOW) - 1)) | 1
         self._highest = counter
+        return True
 
 
 class _Cipher:
@@ -128,12 +133,14 @@ class _Cipher:
 class _Peer:
     """A session of another's: how it is opened, and what was met of it."""
 
-    __slots__ = ("cipher", "revision", "window")
+    __slots__ = ("cipher", "revision", "risen", "window")
 
-    def __init__(self, cipher: _Cipher, revision: int, first: int) -> None:
+    def __init__(self, cipher: _Cipher, revision: int, first: int, moment: int) -> None:
         self.cipher = cipher
         self.revision = revision
         self.window = Window(first)
+        self.risen = moment
+        """When the window last rose."""
 
 
 class RingSealer:
@@ -141,6 +148,7 @@ class RingSealer:
 
     Args:
         session: 16 random bytes, new in every life of the process.
+        secret: random bytes of the process, `OWN_SECRET_BYTES` of them, which nobody else ever sees.
         accepted: called for each datagram and stream that is taken although it came in clear.
 
     Raises:
@@ -148,15 +156,22 @@ class RingSealer:
     """
 
     def __init__(
-        self, ring: KeyRing, cluster: str, session: bytes, accepted: Callable[[], None] = lambda: None
+        self,
+        ring: KeyRing,
+        cluster: str,
+        session: bytes,
+        secret: bytes,
+        accepted: Callable[[], None] = lambda: None,
     ) -> None:
         self._accepted = accepted
+        self._secret = secret
         self._ring = ring
         self._cluster = hashlib.blake2b(cluster.encode(), digest_size=32, person=b"gossip cluster").digest()
         self._session = self._last = checked_session(session)
         self._clear = ClearSealer(cluster, _beside(session))
         self._counter = 0
         self._streams = 0
+        self.moment = 0
         self._own: _Cipher | None = None
         self._own_revision = -1
         self._prefix = b""
@@ -191,16 +206,29 @@ class RingSealer:
             cipher = self._datagrams_of(name)
             body = cipher.open(counter, header, content)
             # Only what was sealed by who has the key takes a place.
-            self._peers.put(name, _Peer(cipher, self._ring.revision, number))
+            self.moment += 1
+            self._peers.put(name, _Peer(cipher, self._ring.revision, number, self.moment))
             return body
         if peer.revision != self._ring.revision:
             # Its key may be gone, or another's by now.
             peer.cipher, peer.revision = self._datagrams_of(name), self._ring.revision
-        if peer.window.has_met(number):
-            raise RemoteProtocolError("replayed")
         body = peer.cipher.open(counter, header, content)
-        peer.window.note(number)
+        if peer.window.has_met(number):
+            raise ReplayedError(body)
+        if peer.window.note(number):
+            self.moment += 1
+            peer.risen = self.moment
         return body
+
+    def begin_anew(self, datagram: bytes, moment: int) -> bool:
+        """Have the window of its session begin at this datagram; see `Sealer.begin_anew`."""
+        peer = self._peers.get(datagram[1 : 2 + SESSION_BYTES])
+        if peer is None or peer.risen > moment:
+            return False
+        self.moment += 1
+        peer.window = Window(int.from_bytes(datagram[HEADER_BYTES - COUNTER_BYTES : HEADER_BYTES], "big"))
+        peer.risen = self.moment
+        return True
 
     def mark(self, datagram: bytes) -> bytes | None:
         """Session and counter, if the datagram is this node's own."""
@@ -222,8 +250,10 @@ class RingSealer:
         """The sealer for one end of one new stream, with a session of its own."""
         number = self._streams.to_bytes(COUNTER_BYTES, "big")
         self._streams += 1
+        # Under the secret: who has the key and sees this session must not know those of streams to come,
+        # or he could begin a stream by each of them first.
         session = hashlib.blake2b(
-            self._session + number, digest_size=SESSION_BYTES, person=b"gossip stream"
+            self._session + number, digest_size=SESSION_BYTES, key=self._secret, person=b"gossip stream"
         ).digest()
         return RingStreamSealer(self, session)
 

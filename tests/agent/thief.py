@@ -42,7 +42,7 @@ class Thief:
         self._ring = KeyRing()
         self._ring.add(secret, "stolen", KeyState.SENDING)
         # Another one than any thief before: it would be a replay.
-        self.sealer = RingSealer(self._ring, cluster, next(_sessions).to_bytes(16, "big"))
+        self.sealer = RingSealer(self._ring, cluster, next(_sessions).to_bytes(16, "big"), b"thief")
         self.sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.sock.bind(("127.0.0.1", 0))
 
@@ -55,7 +55,7 @@ class Thief:
     def members(self) -> dict[str, MemberRecord]:
         """The newest records of those who have begun a stream so far, by name."""
         found: dict[str, MemberRecord] = {}
-        sealer = RingSealer(self._ring, self._cluster, NOBODY * 2)
+        sealer = RingSealer(self._ring, self._cluster, NOBODY * 2, b"thief")
         for stream in self.relay.streams:
             try:
                 (body,) = FrameReader(sealer.stream()).feed(stream.frames[0])

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gossip.core.coordinates import pack, unpack
+from gossip.core.effects import Send
 from gossip.core.messages import Ack, NotMe, Ping
 from gossip.core.params import LAN
 from gossip.core.pings import not_me_bytes
@@ -228,3 +229,20 @@ def test_a_coordinate_that_is_none_is_not_kept(position: bytes) -> None:
     (x,) = rig.members(1)
     rig.feed(msgspec.structs.replace(x.ping(), position=position), x)
     assert rig.node._pings.expected(rig.member(x)) is None
+
+
+def test_only_what_this_node_judges_by_asks() -> None:
+    """A ping back to a stranger, or an ack, is sent as often as others like."""
+    rig = Rig()
+    peer, other = rig.members(2)
+    asker = Asker()
+    pings = rig.node._pings
+    rig.do(lambda now: pings.send(peer.id, peer.address, asker, now))
+    rig.do(lambda now: pings.send_full(peer.id, peer.address, asker, now))
+    assert [sent.asks for sent in rig.effects if isinstance(sent, Send)][-2:] == [True, True]
+    begun = len(rig.effects)
+    rig.feed(peer.ping(), peer)
+    rig.feed(rig.peer().ping(other.id, seq=2**62), ELSEWHERE)
+    sent = [effect for effect in rig.effects[begun:] if isinstance(effect, Send)]
+    assert [type(each.message) for each in sent] == [Ack, Ping]
+    assert not any(each.asks for each in sent)

@@ -24,7 +24,7 @@ def _sealer(session: bytes, *secrets: bytes, counter: int = 0) -> RingSealer:
     ring = KeyRing()
     for number, secret in enumerate(secrets):
         ring.use(ring.add(secret, f"k{number}").mark)
-    made = RingSealer(ring, CLUSTER, session)
+    made = RingSealer(ring, CLUSTER, session, session)
     made._counter = counter
     return made
 

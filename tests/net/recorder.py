@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from gossip.core.types import Address, StreamId
     from gossip.net.clock import GapClock
     from gossip.wire.frames import FrameReader
+    from gossip.wire.seal import Sealer
 
 PATIENCE = 5.0
 """Seconds within which what a test waits for must happen, on a machine that is busy with others."""
@@ -109,6 +110,9 @@ class Recorder:
     def unreadable(self, source: Address, now: float) -> None:
         self._note("unreadable", source)
 
+    def repeated(self, message: Packet, source: Address, now: float) -> None:
+        self._note("repeated", message, source)
+
     def tick(self, now: float) -> None:
         # Before the test is told, so that a timer which it sets anew in `react` stays set.
         self.deadline = math.inf
@@ -146,14 +150,23 @@ def new_sealer(cluster: str = CLUSTER) -> ClearSealer:
 
 @contextlib.asynccontextmanager
 async def running(
-    *hosts: str, params: Params | None = None, gap_clock: GapClock | None = None, node: Recorder | None = None
+    *hosts: str,
+    params: Params | None = None,
+    gap_clock: GapClock | None = None,
+    node: Recorder | None = None,
+    sealer: Sealer | None = None,
 ) -> AsyncIterator[Agent]:
     """An agent that listens on free ports of these hosts (127.0.0.1 if none is named)."""
     node = node or Recorder()
     endpoints = bind([(host, 0) for host in hosts or ("127.0.0.1",)])
     saved: list[int] = []
     driver = Driver(
-        node, new_sealer(), endpoints, params or Params(), save_counter=saved.append, gap_clock=gap_clock
+        node,
+        sealer or new_sealer(),
+        endpoints,
+        params or Params(),
+        save_counter=saved.append,
+        gap_clock=gap_clock,
     )
     agent = Agent(node, driver)
     agent.saved = saved
@@ -170,7 +183,7 @@ class Peer:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._plain = socket.socket(family, socket.SOCK_DGRAM)
         self.sock = trio.socket.from_stdlib_socket(self._plain)
-        self.sealer = new_sealer(cluster)
+        self.sealer: Sealer = new_sealer(cluster)
         self._host = host
 
     async def __aenter__(self) -> Self:

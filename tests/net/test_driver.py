@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,29 @@ from trio.testing import wait_all_tasks_blocked
 
 from gossip.core.effects import Notify, Resolve, SaveCounter, Send
 from gossip.core.events import Event, EventKind
+from gossip.core.keys import KeyState
+from gossip.core.messages import Ack, Ping
 from gossip.core.outlet import ENOUGH
 from gossip.core.params import Params
 from gossip.errors import RemoteProtocolError
 from gossip.net import driver as module
 from gossip.net.clock import GapClock
-from gossip.net.sent import PROOF_SECONDS
+from gossip.net.sent import GENERATION_MAX, PROOF_SECONDS
 from gossip.net.udp import BATCH_MAX
 from gossip.wire import codec
-from tests.net.recorder import PATIENCE, Peer, Recorder, closed_port, gossip, new_sealer, running
+from gossip.wire.keyring import KeyRing
+from gossip.wire.sealing import RingSealer
+from tests.net.recorder import (
+    CLUSTER,
+    PATIENCE,
+    SENDER,
+    Peer,
+    Recorder,
+    closed_port,
+    gossip,
+    new_sealer,
+    running,
+)
 from tests.net.test_clock import Clocks
 
 if TYPE_CHECKING:
@@ -109,6 +124,39 @@ async def test_garbage_is_counted_by_reason_and_the_driver_goes_on(rng: random.R
         assert agent.node.counters["cluster"] >= 1
 
 
+async def test_what_may_be_a_copy_is_counted_and_handed_in_as_such() -> None:
+    ring = KeyRing()
+    ring.add(bytes(range(32)), "key", KeyState.SENDING)
+    one, other = (RingSealer(ring, CLUSTER, os.urandom(16), os.urandom(32)) for _ in range(2))
+    async with running(sealer=one) as agent, Peer() as peer:
+        datagram = other.seal(codec.encode(gossip(1)))
+        for _ in range(3):
+            await peer.sock.sendto(datagram, agent.address)
+        assert await agent.node.saw("repeated", 2) == [(gossip(1), peer.address)] * 2
+        assert agent.node.of("receive") == [(gossip(1), peer.address)]
+        assert agent.node.counters == {"replayed": 2}
+
+
+async def test_an_ack_makes_a_window_begin_anew_that_somebody_has_raised() -> None:
+    ring = KeyRing()
+    ring.add(bytes(range(32)), "key", KeyState.SENDING)
+    one, other, thief = (RingSealer(ring, CLUSTER, os.urandom(16), os.urandom(32)) for _ in range(3))
+    thief.renew(other._session)
+    thief._counter = 2**64 - 1
+    async with running(sealer=one) as agent, Peer() as peer:
+        peer.sealer = other
+        await peer.sock.sendto(thief.seal(codec.encode(gossip(0))), agent.address)
+        await agent.node.saw("receive")
+        ping = Ping(7, SENDER, SENDER, peer.address, bytes(8), b"", ())
+        agent.want(Send(peer.address, ping))
+        assert await peer.receive() == (ping, agent.address)
+        answer = Ack(7, SENDER, peer.address, bytes(8), b"", ())
+        for packet in (gossip(1), answer, gossip(2)):
+            peer.send(packet, agent.address)
+        assert [packet for packet, _ in await agent.node.saw("receive", 3)] == [gossip(0), answer, gossip(2)]
+        assert agent.node.of("repeated") == [(gossip(1), peer.address)]
+
+
 async def test_ones_own_datagrams_are_dropped() -> None:
     async with running() as agent:
         agent.want(Send(agent.address, gossip()))
@@ -173,6 +221,16 @@ async def test_many_refusals_are_each_reported() -> None:
         assert sorted(set(refused)) == sorted([(nobody,), (nobody_else,)])
 
 
+async def test_however_much_others_have_sent_a_refusal_of_a_ping_is_proven() -> None:
+    async with running() as agent, Peer() as peer:
+        with closed_port() as nobody:
+            ping = Ping(1, SENDER, SENDER, nobody, bytes(8), b"", ())
+            ack = Ack(2, SENDER, peer.address, bytes(8), b"", ())
+            agent.want(Send(nobody, ping, asks=True), *[Send(peer.address, ack)] * (2 * GENERATION_MAX))
+            assert await agent.node.saw("refused") == [(nobody,)]
+        assert "refusal_unproven" not in agent.node.counters
+
+
 async def test_a_refusal_of_what_was_sent_too_long_ago_is_unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     async with running() as agent:
         monkeypatch.setattr(agent.driver, "now", lambda: trio.current_time() - PROOF_SECONDS - 1)
@@ -200,7 +258,7 @@ async def test_a_refusal_from_an_address_that_the_datagram_did_not_go_to_is_unpr
             datagram = agent.driver._sealer.seal(codec.encode(gossip()))
             mark = agent.driver._sealer.mark(datagram)
             assert mark is not None
-            agent.driver._sent.note(mark, nobody_else, agent.driver.now())
+            agent.driver._sent.note(mark, nobody_else, agent.driver.now(), asks=False)
             port.send(datagram, nobody)
             await agent.node.counted("refusal_unproven")
         assert agent.node.of("refused") == []

@@ -166,7 +166,7 @@ def test_a_banned_member_that_goes_on_recording_reads_nothing_after_the_change()
     world.run_until(lambda: all(host.node.members.n == 6 for host in world.hosts), 30)
     world.run(3)
     banned, others = world.hosts[5], world.hosts[:5]
-    reads = RingSealer(real_safe(banned).ring, "sim", b"r" * 16, lambda: None).open
+    reads = RingSealer(real_safe(banned).ring, "sim", b"r" * 16, b"reader", lambda: None).open
     theirs = [data for source, _, data in tap.sent if source != banned.address]
     assert all(reads(data) for data in theirs[-50:]), "as long as it is a member it reads all"
     ban(world, others[0], banned)

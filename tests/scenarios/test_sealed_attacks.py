@@ -1,6 +1,6 @@
 """What somebody on the network can do to sealed agents, in virtual time and with real bytes.
 
-The attacker hears and writes every packet, and has no key.
+The attacker hears and writes every packet, and has no key where it is not said.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import pytest
 from gossip.core.events import EventKind
 from gossip.core.keys import KeyState
 from gossip.core.messages import Gossip
+from gossip.core.params import LAN, Params
 from gossip.core.records import ServiceRecord
 from gossip.core.types import Address, Status
 from gossip.errors import RemoteProtocolError
-from gossip.wire.codec import decode_packet
+from gossip.wire.codec import decode_packet, encode
 from gossip.wire.keyring import KeyRing
 from gossip.wire.seal import ClearSealer
 from gossip.wire.sealing import RingSealer
@@ -125,8 +126,10 @@ def talks_to(tap: Tap, host: Host) -> list[Talk]:
     return [talk for talk in tap.wires.talks if talk.called is host]
 
 
-def cluster(count: int, *, secret: bytes = KEY, name: str = "sim", seed: int = 1) -> tuple[World, Tap]:
-    world = World(seed, keys=real(secret), cluster=name)
+def cluster(
+    count: int, *, secret: bytes = KEY, name: str = "sim", seed: int = 1, params: Params = LAN
+) -> tuple[World, Tap]:
+    world = World(seed, keys=real(secret), cluster=name, params=params)
     tap = Tap(world)
     world.grow(count)
     world.run_until(lambda: all(host.node.members.n == count for host in world.hosts), 30)
@@ -374,6 +377,94 @@ def test_a_replay_to_a_receiver_that_has_just_restarted_changes_nothing() -> Non
     assert all(host.lookup("web") == [] for host in world.hosts[:4])
 
 
+class Muter:
+    """Who has the key alone: says that members are far ahead of what they will ever reach."""
+
+    def __init__(self, world: World, tap: Tap) -> None:
+        self._world = world
+        self._tap = tap
+        self._ring = KeyRing()
+        self._ring.add(KEY, "stolen", KeyState.SENDING)
+        self._counter = 2**63
+
+    def mute(self, muted: Host) -> None:
+        """At all others: one datagram each, from elsewhere, under the session of the last that it sent."""
+        session = next(data[2:18] for source, _, data in reversed(self._tap.sent) if source == muted.address)
+        self._counter += 5_000
+        sealer = RingSealer(self._ring, "sim", session, b"thief")
+        sealer._counter = self._counter
+        datagram = sealer.seal(encode(Gossip(b"nobody at all..", ())))
+        for host in self._world.hosts:
+            if host is not muted:
+                assert host.process is not None
+                host.process.arrive(("10.66.6.6", 1), datagram, len(datagram))
+
+
+DATAGRAMS_ONLY = msgspec.structs.replace(LAN, stream_probe=False)
+
+
+def failures(world: World) -> list[EventKind]:
+    wrong = (EventKind.MEMBER_SUSPECTED, EventKind.MEMBER_FAILED)
+    return [event.kind for host in world.hosts for _, event in host.events if event.kind in wrong]
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+@pytest.mark.parametrize("params", [LAN, DATAGRAMS_ONLY], ids=["streams", "no streams"])
+def test_a_member_that_is_made_to_look_old_is_heard_again_once_it_is_asked(
+    params: Params, everybody: bool
+) -> None:
+    """One forged datagram at each other: of one member, or of all of them at the same time."""
+    world, tap = cluster(6, params=params)
+    muter = Muter(world, tap)
+    for host in world.hosts if everybody else world.hosts[2:3]:
+        muter.mute(host)
+    # Each is asked by each within two rounds.
+    world.run(2 * 5 * params.period)
+    counted = [host.node.counters["replayed"] for host in world.hosts]
+    world.hosts[2].register("web")
+    world.run_until(lambda: all(host.lookup("web") for host in world.hosts), 5)
+    world.run(60)
+    assert [host.node.counters["replayed"] for host in world.hosts] == counted
+    assert failures(world) == []
+    assert not any(member.degraded for host in world.hosts for member in host.node.members)
+
+
+@pytest.mark.parametrize("everybody", [False, True])
+def test_nor_is_anybody_held_dead_who_is_made_to_look_old_again_and_again(everybody: bool) -> None:
+    """Ten times a second, and nothing passes over streams but repairs."""
+    world, tap = cluster(6, params=DATAGRAMS_ONLY)
+    muter = Muter(world, tap)
+    for tenth in range(600):
+        for host in world.hosts if everybody else world.hosts[2:3]:
+            muter.mute(host)
+        if tenth == 100:
+            world.hosts[2].register("web")
+        world.run(0.1)
+        if tenth == 250:
+            assert all(host.lookup("web") for host in world.hosts)
+    assert failures(world) == []
+
+
+def test_what_was_recorded_is_of_no_use_to_others_when_a_window_begins_anew() -> None:
+    world, tap = cluster(4)
+    world.hosts[1].register("web")
+    world.run(3)
+    world.hosts[1].deregister("web")
+    world.run(3)
+    recorded = len(tap.sent)
+    muter = Muter(world, tap)
+    for host in world.hosts:
+        muter.mute(host)
+    world.run(10)
+    victim = world.hosts[0]
+    before, counted = state(victim), victim.node.counters["replayed"]
+    tap.sent = tap.sent[:recorded]
+    count = tap.replay(victim)
+    assert victim.node.counters["replayed"] - counted == count > 20
+    world.run(1)
+    assert state(victim) == before
+
+
 def test_reflection_is_refused() -> None:
     world, tap = cluster(3)
     victim = world.hosts[0]
@@ -440,7 +531,7 @@ def test_who_recorded_everything_and_then_steals_the_old_key_does_not_learn_the_
     read = 0
     stolen = KeyRing()
     stolen.add(KEY, "stolen", KeyState.SENDING)
-    thief = RingSealer(stolen, "sim", b"\x09" * 16)
+    thief = RingSealer(stolen, "sim", b"\x09" * 16, b"thief")
     after = 0
     for _, _, data in tap.sent:
         try:

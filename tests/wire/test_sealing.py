@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import random
 
 KEY, OTHER_KEY = bytes(range(32)), bytes(range(32, 64))
+SECRET = b"\x5a" * 32
 NAMES = iter(range(1 << 30))
 
 
@@ -35,7 +36,7 @@ def ring(*secrets: bytes, accepts_clear: bool = False) -> KeyRing:
 def sealer(*secrets: bytes, cluster: str = "test", accepts_clear: bool = False) -> RingSealer:
     """Of a process of its own."""
     session = hashlib.blake2b(b"%d" % next(NAMES), digest_size=16).digest()
-    return RingSealer(ring(*secrets, accepts_clear=accepts_clear), cluster, session)
+    return RingSealer(ring(*secrets, accepts_clear=accepts_clear), cluster, session, session[::-1])
 
 
 # -- datagrams
@@ -48,7 +49,7 @@ def test_what_one_seals_the_other_opens(body: bytes) -> None:
 
 def test_golden_bytes_of_a_datagram() -> None:
     """Layout, derivation, nonce and associated data: they must decode for ever."""
-    one = RingSealer(ring(KEY), "test", bytes(range(16)))
+    one = RingSealer(ring(KEY), "test", bytes(range(16)), SECRET)
     one.seal(b"first")
     datagram = one.seal(b"body")
     assert datagram.hex() == GOLDEN_DATAGRAM
@@ -175,7 +176,7 @@ def test_a_mixed_ring_reads_both_and_seals_with_one() -> None:
 
 def test_a_ring_that_changes_counts_at_once() -> None:
     keys = ring(KEY, OTHER_KEY)
-    one = RingSealer(keys, "test", b"\x01" * 16)
+    one = RingSealer(keys, "test", b"\x01" * 16, SECRET)
     reader, late = sealer(KEY, OTHER_KEY), sealer(OTHER_KEY)
     reader.open(one.seal(b"a"))
     keys.use(keys.find("k1").mark)
@@ -199,7 +200,7 @@ def test_clear_text_is_taken_and_counted_while_the_operator_says_so() -> None:
     """Scenario 83."""
     counted: list[int] = []
     keys = ring(KEY, accepts_clear=True)
-    moving = RingSealer(keys, "test", b"\x08" * 16, lambda: counted.append(1))
+    moving = RingSealer(keys, "test", b"\x08" * 16, SECRET, lambda: counted.append(1))
     assert moving.open(ClearSealer("test", b"\x09" * 16).seal(b"x")) == b"x"
     assert len(counted) == 1
     assert refusal(moving.open, ClearSealer("other", b"\x09" * 16).seal(b"x")) == "cluster"
@@ -208,7 +209,7 @@ def test_clear_text_is_taken_and_counted_while_the_operator_says_so() -> None:
 def test_without_a_key_to_send_with_it_speaks_in_clear() -> None:
     keys = KeyRing(accepts_clear=True)
     key = keys.add(KEY, "first")
-    one, clear = RingSealer(keys, "test", b"\x05" * 16), ClearSealer("test", b"\x09" * 16)
+    one, clear = RingSealer(keys, "test", b"\x05" * 16, SECRET), ClearSealer("test", b"\x09" * 16)
     datagram = one.seal(b"x")
     assert clear.open(datagram) == b"x"
     assert one.mark(datagram) == datagram[2:26]
@@ -276,7 +277,7 @@ def content(frame: bytes) -> bytes:
 
 
 def test_golden_bytes_of_a_frame() -> None:
-    end = RingSealer(ring(KEY), "test", bytes(range(16))).stream()
+    end = RingSealer(ring(KEY), "test", bytes(range(16)), b"").stream()
     assert end.seal(b"body").hex() == GOLDEN_FRAME
 
 
@@ -323,6 +324,18 @@ def test_the_beginning_of_a_stream_opens_no_second_one() -> None:
     assert refusal(server.stream().open, hello) == "replayed"
 
 
+def test_who_has_the_key_cannot_use_up_streams_to_come() -> None:
+    """He sees a session in each datagram; with it alone he does not know how streams will begin."""
+    keys, session = ring(KEY), bytes(range(16))
+    node, server = RingSealer(keys, "test", session, SECRET), sealer(KEY)
+    for secret in (b"", b"thief"):
+        for _ in range(20):
+            first = RingSealer(keys, "test", session, secret).stream().seal(b"hello")
+            refusal(server.stream().open, content(first))
+    for _ in range(20):
+        assert server.stream().open(content(node.stream().seal(b"hello"))) == b"hello"
+
+
 def test_a_recorded_answer_fits_no_other_stream() -> None:
     client, server = sealer(KEY).stream(), sealer(KEY).stream()
     server.open(content(client.seal(b"hello")))
@@ -341,7 +354,7 @@ def test_a_caller_with_an_old_key_is_answered_under_it() -> None:
 
 def test_a_stream_keeps_its_key_when_the_ring_changes() -> None:
     keys = ring(KEY, OTHER_KEY)
-    client, server = RingSealer(keys, "test", b"\x03" * 16).stream(), sealer(KEY, OTHER_KEY).stream()
+    client, server = RingSealer(keys, "test", b"\x03" * 16, SECRET).stream(), sealer(KEY, OTHER_KEY).stream()
     server.open(content(client.seal(b"1")))
     client.open(content(server.seal(b"0")))
     keys.use(keys.find("k1").mark)
@@ -351,7 +364,7 @@ def test_a_stream_keeps_its_key_when_the_ring_changes() -> None:
 
 
 def test_an_end_that_changes_its_key_in_midstream_is_refused() -> None:
-    node = RingSealer(ring(KEY, OTHER_KEY), "test", b"\x03" * 16)
+    node = RingSealer(ring(KEY, OTHER_KEY), "test", b"\x03" * 16, SECRET)
     server = sealer(KEY, OTHER_KEY).stream()
     client = node.stream()
     server.open(content(client.seal(b"1")))
@@ -362,7 +375,9 @@ def test_an_end_that_changes_its_key_in_midstream_is_refused() -> None:
 def test_streams_in_clear_are_refused_or_counted() -> None:
     counted: list[int] = []
     clear, sealed = ClearSealer("test", b"\x09" * 16), sealer(KEY)
-    moving = RingSealer(ring(KEY, accepts_clear=True), "test", b"\x08" * 16, lambda: counted.append(1))
+    moving = RingSealer(
+        ring(KEY, accepts_clear=True), "test", b"\x08" * 16, SECRET, lambda: counted.append(1)
+    )
     caller = clear.stream()
     hello = content(caller.seal(b"hello"))
     assert refusal(sealed.stream().open, hello) == "clear"
