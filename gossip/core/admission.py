@@ -48,7 +48,7 @@ LONELY_FIRST = 0.25
 class Introduction:
     """A joiner whose advertised address is being tried: by datagram, then over a stream."""
 
-    __slots__ = ("_admission", "hello", "number", "record", "seen", "seq", "stream", "try_seq", "try_stream")
+    __slots__ = ("_admission", "hello", "number", "record", "seen", "seq", "stream", "try_stream")
 
     def __init__(
         self,
@@ -67,7 +67,6 @@ class Introduction:
         self.number = number
         self.seq = 0
         self.try_stream: StreamId = 0
-        self.try_seq = 0
 
     # as the asker of a ping
     def acked(self, _seq: int, now: float) -> None:
@@ -76,20 +75,41 @@ class Introduction:
     def evidence(self, _kind: Kind, now: float) -> None:
         self._admission.introduction_over(self.number, now)
 
-    # as the handler of both streams
+    # as the handler of the joiner's own stream
+    def opened(self, now: float) -> None:
+        """It was open from the start."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        """It has said what it wants, and waits."""
+
+    def closed(self, _reason: str, _now: float) -> None:
+        self._admission.hung_up(self)
+
+
+class Trying:
+    """The stream to the address that a joiner advertises."""
+
+    __slots__ = ("_admission", "_introduction", "_seq")
+
+    def __init__(self, admission: Admission, introduction: Introduction, seq: int) -> None:
+        self._admission = admission
+        self._introduction = introduction
+        self._seq = seq
+
     def opened(self, now: float) -> None:
         """The ping was written when the stream was dialled."""
 
     def frame(self, frame: Frame, now: float) -> None:
+        record = self._introduction.record
         if isinstance(frame, Ack) and (frame.seq, frame.sender, frame.address) == (
-            self.try_seq,
-            self.record.owner,
-            self.record.address,
+            self._seq,
+            record.owner,
+            record.address,
         ):
-            self._admission.introduced(self, now, degraded=True)
+            self._admission.introduced(self._introduction, now, degraded=True)
 
     def closed(self, _reason: str, now: float) -> None:
-        self._admission.introduction_over(self.number, now)
+        self._admission.introduction_over(self._introduction.number, now)
 
 
 class Admission:
@@ -327,11 +347,12 @@ class Admission:
         self._pings.forget(introduction.seq)
         if not introduction.try_stream and self._ctx.params.stream_probe:
             record = introduction.record
-            introduction.try_seq = self._ctx.sequence()
+            seq = self._ctx.sequence()
+            trying = Trying(self, introduction, seq)
             introduction.try_stream = self._sessions.dial(
-                record.address, introduction, 2 * self._ctx.params.direct_max
+                record.address, trying, 2 * self._ctx.params.direct_max
             )
-            ping = self._pings.ping(introduction.try_seq, record.owner, record.address)
+            ping = self._pings.ping(seq, record.owner, record.address)
             self._sessions.write(introduction.try_stream, ping)
             self._ctx.timers.set(now + 2 * self._ctx.params.direct_max, Timer.INTRODUCE, number)
             return
@@ -353,6 +374,10 @@ class Admission:
         member = self._table.get(introduction.record.owner)
         if member is not None:
             self._roster.flag(member, "degraded", on=degraded)
+
+    def hung_up(self, introduction: Introduction) -> None:
+        """The joiner's own stream is over: there is nobody to tell, and nobody to serve."""
+        self._finish(introduction)
 
     def _finish(self, introduction: Introduction) -> None:
         del self._introductions[introduction.number]
