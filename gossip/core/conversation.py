@@ -33,6 +33,7 @@ PAGE_BYTES = 49_152
 """Facts per page: about 25 ms of signatures to check at the other end, and then others' turn."""
 HAVES_MAX = 32_768
 USED_PER_FRAME = 8_192
+NOT_DUE = "the node that answers there said what was not due"
 KEY_DELAY_MS = 250
 """Until a caller that was handed a key tries again."""
 
@@ -263,7 +264,7 @@ class Opener(Conversation):
 
     def frame(self, frame: Frame, now: float) -> None:
         if isinstance(frame, Listing | Offer | Page) and not self.takes(frame):
-            self.problem = "the node that answers there said what was not due"
+            self.problem = NOT_DUE
         elif isinstance(frame, Listing):
             if not self._knows(frame, now):
                 return
@@ -275,7 +276,7 @@ class Opener(Conversation):
         elif isinstance(frame, Used):
             self._learn_used(frame)
             return
-        elif isinstance(frame, Verdict) and frame.reached:
+        elif isinstance(frame, Verdict) and frame.reached and self.verdict is None:
             self.verdict = frame
             return
         else:
@@ -299,7 +300,10 @@ class Opener(Conversation):
 
     def _turned_away(self, frame: Frame, now: float) -> None:
         """What keeps the two from talking, if that is what it says."""
-        if isinstance(frame, Verdict):
+        if isinstance(frame, Verdict) and frame.reached:
+            self.ground.ctx.count("frame_unexpected")
+            self.problem = NOT_DUE
+        elif isinstance(frame, Verdict):
             self.verdict = frame
             self.problem = "unreachable"
         elif isinstance(frame, Busy):

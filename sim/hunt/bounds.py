@@ -62,6 +62,7 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "served": OPENERS_MAX,
         "disagreeing": members + params.addresses_max,
         "rests": params.addresses_max,
+        "slow": params.addresses_max,
         "events": params.events_max,
         "event floors": FLOORS_MAX,
         "bans": params.bans_max,

@@ -105,6 +105,7 @@ class Inside:
             "served": self._repair.served,
             "disagreeing": len(self._repair._disagreeing),
             "rests": len(self._repair._backoff),
+            "slow": len(self._repair._slow),
             "events": len(self._events),
             "event floors": len(self._floors),
             "bans": len(self.table.bans),
