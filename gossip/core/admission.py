@@ -14,9 +14,10 @@ from collections.abc import Sequence
 
 from gossip.core.attempts import ATTEMPTS_MAX, Attempt, UnderWay, explain
 from gossip.core.context import Context, refusing
-from gossip.core.conversation import Opener
+from gossip.core.conversation import Opener, Server
 from gossip.core.effects import Resolve
 from gossip.core.events import Event, EventKind
+from gossip.core.guests import who_gives_way
 from gossip.core.handover import Handover
 from gossip.core.knocks import Knocks
 from gossip.core.members import MemberTable
@@ -74,6 +75,15 @@ class Introduction:
 
     def evidence(self, _kind: Kind, now: float) -> None:
         self._admission.introduction_over(self.number, now)
+
+    # as one that is about to be served
+    @property
+    def host(self) -> str:
+        """Where it has called from."""
+        return self.seen[0]
+
+    def give_way(self) -> None:
+        self._admission.give_way(self)
 
     # as the handler of the joiner's own stream
     def opened(self, now: float) -> None:
@@ -307,13 +317,26 @@ class Admission:
             elif (refusal := self._ctx.gate.refuses(record, now)) is not None:
                 self._ctx.gate.refused(record, refusal, now)
                 self._turn(stream, f"this node is not let in: {refusal.detail}")
-            elif self._repair.is_full(len(self._introductions)):
-                self._sessions.write(stream, self._repair.busy())
-                self._sessions.close(stream)
+            elif not self._has_place(source[0]):
+                self._put_off(stream)
             elif self._handover.greet(stream, hello, record, now):
                 self._introduce(stream, hello, record, source, now)
             return
         self._turn(stream, "the member record is malformed")
+
+    def _has_place(self, host: str) -> bool:
+        """Whether a caller from there can be served, now that somebody may have given way."""
+        if not self._repair.is_full(len(self._introductions)):
+            return True
+        guests = [handler for handler in self._sessions if isinstance(handler, Server | Introduction)]
+        guest = who_gives_way(guests, host)
+        if guest is not None:
+            guest.give_way()
+        return guest is not None
+
+    def _put_off(self, stream: StreamId) -> None:
+        self._sessions.write(stream, self._repair.busy())
+        self._sessions.close(stream)
 
     def _is_signed(self, fact: Fact, record: MemberRecord) -> bool:
         """Whether the record's signature is good: of one that is held it was when it came."""
@@ -326,7 +349,7 @@ class Admission:
     ) -> None:
         known = self._table.get(record.owner)
         if not hello.joining and known is not None and known.is_live and known.address == record.address:
-            self._repair.serve(stream, hello, now)
+            self._repair.serve(stream, hello, source[0], now)
             return
         if is_loopback(record.host) and not is_loopback(source[0]):
             self._verdict(stream, record, source, reached=False, degraded=False)
@@ -370,10 +393,15 @@ class Admission:
         self._verdict(
             introduction.stream, introduction.record, introduction.seen, reached=True, degraded=degraded
         )
-        self._repair.serve(introduction.stream, introduction.hello, now)
+        self._repair.serve(introduction.stream, introduction.hello, introduction.host, now)
         member = self._table.get(introduction.record.owner)
         if member is not None:
             self._roster.flag(member, "degraded", on=degraded)
+
+    def give_way(self, introduction: Introduction) -> None:
+        """It has a place that somebody else is to have."""
+        self._finish(introduction)
+        self._put_off(introduction.stream)
 
     def hung_up(self, introduction: Introduction) -> None:
         """The joiner's own stream is over: there is nobody to tell, and nobody to serve."""

@@ -25,7 +25,7 @@ from gossip.core.messages import Busy, Frame, Hello, KeyGrant, Listing, Offer, P
 from gossip.core.records import Ban, Fact, MemberRecord
 from gossip.core.sessions import Sessions
 from gossip.core.sync import Digest, Held, join_hashes, split_hashes
-from gossip.core.types import HEAD_BYTES, Address, NodeId, StreamId
+from gossip.core.types import HEAD_BYTES, Address, NodeId, Status, StreamId
 
 __all__ = ["Conversation", "Ground", "Opener", "Server"]
 
@@ -71,6 +71,11 @@ class Ground:
     def charges_of(self, accused: NodeId) -> tuple[bytes, ...]:
         member = self.table.get(accused)
         return () if member is None or member.is_live else self.detector.charges(member)
+
+    def busy(self) -> Busy:
+        """Come back later, or ask one of three others."""
+        others = tuple(member.address for member in self.table.sample(3) if member.status is Status.ALIVE)
+        return Busy(200 + self.ctx.rng.randrange(800), others)
 
     def admits(self, peer: NodeId) -> bool:
         """Whether the authority has nothing against talking to `peer`, whose record has been looked at."""
@@ -341,8 +346,10 @@ class Opener(Conversation):
 class Server(Conversation):
     """The side that was called."""
 
-    def __init__(self, ground: Ground, stream: StreamId, peer: NodeId) -> None:
+    def __init__(self, ground: Ground, stream: StreamId, peer: NodeId, host: str) -> None:
         super().__init__(ground, stream, peer, Due(listings=0, offers=0))
+        self.host = host
+        """Where it was called from."""
         self.must_answer = True
 
     def answer_hello(self, hello: Hello) -> None:
@@ -376,8 +383,14 @@ class Server(Conversation):
             self.answer_offer(frame)
         elif isinstance(frame, Page):
             self.answer_page(frame, now)
-        elif isinstance(frame, Hello):
+        else:
             self.ground.ctx.count("frame_unexpected")
+            self._end()
+
+    def give_way(self) -> None:
+        """It has a place that somebody else is to have."""
+        self.write(self.ground.busy())
+        self._end()
 
     def _end(self) -> None:
         self.ground.sessions.close(self.stream)

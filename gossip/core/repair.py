@@ -18,9 +18,9 @@ from gossip.core.conversation import Ground, Opener, Server
 from gossip.core.detector import Detector
 from gossip.core.intake import Intake
 from gossip.core.members import Member, MemberTable
-from gossip.core.messages import Busy, Hello
+from gossip.core.messages import Hello
 from gossip.core.sessions import Sessions
-from gossip.core.types import NodeId, Status, StreamId
+from gossip.core.types import NodeId, StreamId
 
 __all__ = ["Repair"]
 
@@ -35,7 +35,7 @@ REST = 4
 """For so many times as long as a conversation took, news has none opened at once, and whoever took over a
 period for it comes after the others: no number of peers that stay on the line has much of this node's."""
 OPENERS_MAX = 64
-"""Conversations served at one time; more openers are told to come back."""
+"""Conversations served at one time; more openers are told to come back, see `guests`."""
 
 
 class Backoff(NamedTuple):
@@ -194,14 +194,9 @@ class Repair(Ground):
         """Whether no more can be served, besides those `promised` to be."""
         return self.served + promised >= OPENERS_MAX
 
-    def busy(self) -> Busy:
-        """Come back later, or ask one of three others."""
-        others = tuple(member.address for member in self.table.sample(3) if member.status is Status.ALIVE)
-        return Busy(200 + self.ctx.rng.randrange(800), others)
-
-    def serve(self, stream: StreamId, hello: Hello, now: float) -> None:
-        """Answer a hello whose sender is welcome: from here on the stream is a conversation."""
-        server = Server(self, stream, hello.sender)
+    def serve(self, stream: StreamId, hello: Hello, host: str, now: float) -> None:
+        """Answer a hello from `host` whose sender is welcome: from here on the stream is a conversation."""
+        server = Server(self, stream, hello.sender, host)
         self.served += 1
         # What comes of it shows in the next pings; until then a repair of one's own would be the same again.
         self._agreed_at = now
