@@ -30,12 +30,14 @@ from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer
-from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address
+from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address, site
 
-__all__ = ["Admission"]
+__all__ = ["STRANGERS_MAX", "Admission"]
 
 BUSY_TRIES = 8
 ADDRESSES_PER_SEED = 8
+STRANGERS_MAX = 16
+"""Hosts from which nodes have pinged that are not known: the last ones."""
 LONELY = 0
 """The timer's subject for the retries of a node that knows nobody; attempts have numbers from 1."""
 LONELY_SOON = 1.0
@@ -158,8 +160,9 @@ class Admission:
         self._under_way = UnderWay()
         self._introductions: dict[int, Introduction] = {}
         self._number = 0
-        self._remembered: dict[Address, bool] = dict.fromkeys(remembered[: ctx.params.addresses_max], True)
-        """Each with whether it is worth keeping for the next life, too."""
+        self._remembered = dict.fromkeys(remembered[: ctx.params.addresses_max])
+        self._strangers: dict[str, Address] = {}
+        """Where nodes that are not known have pinged from, lately: one of each host."""
         self._seeds_at = float("-inf")
         self._lonely_wait = LONELY_FIRST
         self._lonely_since = now
@@ -205,7 +208,7 @@ class Admission:
         """Whether there is somebody to join, and no view has been exchanged with anybody yet."""
         if self._own.settled:
             return False
-        return bool(self._remembered) or not all(map(self._is_own, self._seeds))
+        return bool(self._remembered or self._strangers) or not all(map(self._is_own, self._seeds))
 
     def _is_own(self, seed: str) -> bool:
         """Whether a seed is this very node, as in a list of seeds that all have."""
@@ -446,7 +449,10 @@ class Admission:
         for address in [known for known in self._remembered if self._table.knows(known)]:
             # A member again, or one whose end is known: its record says what to do about it.
             del self._remembered[address]
-        lost = self._table.counts[Status.DEAD] + len(self._remembered)
+        for host in [host for host, known in self._strangers.items() if self._table.knows(known)]:
+            del self._strangers[host]
+        addresses = [*self._remembered, *self._strangers.values()]
+        lost = self._table.counts[Status.DEAD] + len(addresses)
         if not lost or self._ctx.rng.random() >= lost / self._table.n:
             return
         dead = [member for member in self._table if member.status is Status.DEAD]
@@ -454,30 +460,36 @@ class Admission:
         if at < len(dead):
             self._knocks.at(dead[at])
             return
-        address = list(self._remembered)[at - len(dead)]
+        address = addresses[at - len(dead)]
         attempt = Attempt(show_address(address), asked=False)
         if self._under_way.may_begin(attempt.seed):
             self._under_way.begin(attempt)
             attempt.addresses = [address]
+            # Anybody can have pinged from there, and whoever is in earnest pings again.
+            if self._strangers.get(site(address[0])) == address:
+                del self._strangers[site(address[0])]
             self._try_next(attempt)
 
     def heard_stranger(self, source: Address) -> None:
         """Somebody unknown pings this node, or who was here before: a former life knew them. So join."""
-        if self._table.n == 1 and source not in self._remembered and len(self._remembered) < 16:
-            # Anybody can have written it: not for the disk, unless a member turns out to be there.
-            self._remembered[source] = False
+        if self._table.n > 1 or source in self._remembered:
+            return
+        host = site(source[0])
+        self._strangers.pop(host, None)
+        self._strangers[host] = source
+        if len(self._strangers) > STRANGERS_MAX:
+            del self._strangers[next(iter(self._strangers))]
 
     def remember(self, address: Address) -> None:
         """Keep the address of a member that is forgotten without having left."""
         if len(self._remembered) < self._ctx.params.addresses_max:
-            self._remembered[address] = True
+            self._remembered[address] = None
 
     def remembered(self) -> list[Address]:
         """Addresses worth keeping for the next life: longest-lived members first."""
         members = [m for m in self._table if m.status is not Status.LEFT and not m.record.ephemeral]
         members.sort(key=lambda member: member.record.birth)
-        before = [address for address, is_kept in self._remembered.items() if is_kept]
-        found = dict.fromkeys([*(member.address for member in members), *before])
+        found = dict.fromkeys([*(member.address for member in members), *self._remembered])
         return list(found)[: self._ctx.params.addresses_max]
 
 

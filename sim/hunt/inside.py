@@ -101,6 +101,7 @@ class Inside:
             "introductions": len(admission._introductions),
             "attempts": len(admission._attempts),
             "addresses": len(admission._remembered),
+            "callers": len(admission._strangers),
             "streams": len(self._sessions),
             "served": self._repair.served,
             "disagreeing": len(self._repair._disagreeing),

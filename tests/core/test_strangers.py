@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from gossip.core.admission import STRANGERS_MAX as STRANGERS_KEPT
 from gossip.core.effects import Dial, Send
 from gossip.core.events import EventKind
 from gossip.core.messages import Ack, Busy, Gossip, Hello, Ping, PingRequest, Report
@@ -167,3 +168,32 @@ def test_seeds_97_204_264_a_crowd_that_asks_for_another_pushes_out_no_ping_to_a_
     rig.feed(member.ack(asked), member)
     assert rig.node.counters["ack_unexpected"] == 0
     assert not pings._expected
+
+
+@pytest.mark.parametrize("count", [16, 500])
+@pytest.mark.parametrize("kind", ["ports", "a network of IPv6"])
+def test_a_host_of_strangers_does_not_keep_a_lone_node_from_those_who_knew_it(count: int, kind: str) -> None:
+    """Sixteen datagrams took all places for addresses, and none was ever struck off."""
+    rig = Rig()
+    former = rig.peer()
+    for n in range(count):
+        source = ("10.9.9.9", 4_000 + n) if kind == "ports" else (f"2001:db8::{n + 1:x}", 7_946)
+        rig.feed(Ping(n, n.to_bytes(16, "big"), rig.id, HOME, rig.view, b"", ()), source)
+    assert len(rig.node._admission._strangers) == 1
+    rig.feed(former.ping(), former)
+    rig.run(10)
+    assert rig.dials(former.address)
+    assert rig.node.remembered() == []
+
+
+def test_the_last_hosts_of_strangers_are_tried_once_for_each_time_that_they_ping() -> None:
+    rig = Rig()
+    hosts = [f"10.9.9.{n}" for n in range(3 * STRANGERS_KEPT)]
+    for n, host in enumerate(hosts):
+        rig.feed(Ping(n, n.to_bytes(16, "big"), rig.id, HOME, rig.view, b"", ()), (host, 7_946))
+    rig.run(300)
+    dials = [effect.address[0] for effect in rig.effects if isinstance(effect, Dial)]
+    assert sorted(dials) == sorted(hosts[-STRANGERS_KEPT:])
+    rig.feed(Ping(1, bytes(16), rig.id, HOME, rig.view, b"", ()), (hosts[-1], 7_946))
+    rig.run(10)
+    assert len(rig.dials((hosts[-1], 7_946))) == 2
