@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gossip.core.attempts import ATTEMPTS_MAX, Attempt, UnderWay, explain
+from gossip.core.attempts import ADDRESSES_PER_SEED, ATTEMPTS_MAX, Attempt, UnderWay, explain
 from gossip.core.context import Context, refusing
 from gossip.core.conversation import Opener, Server
 from gossip.core.effects import Resolve
@@ -35,7 +35,8 @@ from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopbac
 __all__ = ["STRANGERS_MAX", "Admission"]
 
 BUSY_TRIES = 8
-ADDRESSES_PER_SEED = 8
+BUSY_DELAY_MAX = 2.0
+"""Seconds: of what a busy one says, since nobody has signed it. We say one at most (`Ground.busy`)."""
 STRANGERS_MAX = 16
 """Hosts from which nodes have pinged that are not known: the last ones."""
 LONELY = 0
@@ -234,10 +235,10 @@ class Admission:
             self._try_next(attempt)
 
     def _try_next(self, attempt: Attempt) -> None:
-        if not attempt.addresses:
+        address = attempt.next_address()
+        if address is None:
             self._ended(attempt, attempt.problem)
             return
-        address = attempt.addresses.pop(0)
         self._number += 1
         self._attempts[self._number] = attempt
         opener = Opener(self._repair, address, b"", self._opener_done, joining=True)
@@ -254,13 +255,12 @@ class Admission:
             tried, seen = show_address(opener.verdict.address), show_address(opener.verdict.seen)
             problem = f"unreachable at {tried}, seen from {seen}: advertise an address that {where} can reach"
         if opener.busy is not None and attempt.busy < BUSY_TRIES:
-            attempt.busy += 1
             others = [other for other in opener.busy.others if _may_name(opener.address, other)]
-            attempt.addresses = [opener.address, *attempt.addresses, *others][:ADDRESSES_PER_SEED]
-            attempt.problem = f"{where} is busy"
+            attempt.put_off(opener.address, others)
             self._number += 1
             self._attempts[self._number] = attempt
-            self._ctx.timers.set(now + opener.busy.delay_ms / 1_000, Timer.SEEDS, self._number)
+            delay = min(BUSY_DELAY_MAX, opener.busy.delay_ms / 1_000)
+            self._ctx.timers.set(now + delay, Timer.SEEDS, self._number)
             return
         if problem and not (opener.verdict is not None and opener.verdict.reached and problem == "eof"):
             attempt.problem = explain(problem, where)

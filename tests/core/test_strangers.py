@@ -147,6 +147,42 @@ def test_a_busy_seed_sends_nobody_to_the_joiners_own_machine(seed: Address, is_a
     assert (other in asked) == is_asked
 
 
+def joining(rig: Rig, *addresses: Address) -> None:
+    rig.do(lambda now: rig.node.join(["seed"], now))
+    rig.do(lambda now: rig.node.resolved("seed", list(addresses), "", now))
+
+
+def test_one_address_that_is_busy_keeps_nobody_from_the_others_of_its_seed() -> None:
+    """It was believed for ten minutes eight times over, and asked again before the others."""
+    rig = Rig()
+    good, named = ("10.0.7.8", 7_946), ("10.0.7.9", 7_946)
+    joining(rig, SEED, good)
+    rig.frame(rig.dialled(SEED), Busy(600_000, (named,)))
+    rig.run(2.5)
+    assert (len(rig.dials(SEED)), len(rig.dials(good)), rig.dials(named)) == (1, 1, [])
+    rig.do(lambda now: rig.node.stream_closed(rig.dialled(good), "refused", now))
+    assert (len(rig.dials(SEED)), rig.dials(named)) == (2, [])
+    rig.do(lambda now: rig.node.stream_closed(rig.dialled(SEED), "refused", now))
+    assert rig.dials(named)
+
+
+def test_the_only_address_that_is_busy_is_asked_again_before_those_that_it_names() -> None:
+    rig = Rig()
+    named = [(f"10.0.8.{n}", 7_946) for n in range(30)]
+    joining(rig, SEED)
+    for n in range(8):
+        rig.frame(rig.dialled(SEED), Busy(1_000, tuple(named[3 * n : 3 * n + 3])))
+        rig.run(0.9)
+        assert len(rig.dials(SEED)) == n + 1
+        rig.run(0.2)
+        assert len(rig.dials(SEED)) == n + 2
+    rig.do(lambda now: rig.node.stream_closed(rig.dialled(SEED), "refused", now))
+    for address in named[:7]:
+        rig.do(lambda now, at=address: rig.node.stream_closed(rig.dialled(at), "refused", now))  # type: ignore[misc]
+    assert rig.told(EventKind.JOIN_DONE) == ["seed"]
+    assert not rig.dials(named[7])
+
+
 # -- what it is given a place for
 
 
