@@ -486,11 +486,19 @@ class Admission:
             self._remembered[address] = None
 
     def remembered(self) -> list[Address]:
-        """Addresses worth keeping for the next life: longest-lived members first."""
+        """Addresses worth keeping for the next life: longest-lived members first.
+
+        How long it has lived each says itself. So where there is no room for all, those come first where this
+        node has met somebody, then those of its last life.
+        """
         members = [m for m in self._table if m.status is not Status.LEFT and not m.record.ephemeral]
         members.sort(key=lambda member: member.record.birth)
         found = dict.fromkeys([*(member.address for member in members), *self._remembered])
-        return list(found)[: self._ctx.params.addresses_max]
+        most = self._ctx.params.addresses_max
+        if len(found) > most:
+            met = [member.address for member in members if member.is_at_home]
+            found = dict.fromkeys([*met, *self._remembered, *found])
+        return list(found)[:most]
 
 
 def _may_name(seed: Address, other: Address) -> bool:

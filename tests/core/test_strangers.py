@@ -10,6 +10,7 @@ from gossip.core.admission import STRANGERS_MAX as STRANGERS_KEPT
 from gossip.core.effects import Dial, Send
 from gossip.core.events import EventKind
 from gossip.core.messages import Ack, Busy, Gossip, Hello, Ping, PingRequest, Report
+from gossip.core.params import LAN
 from gossip.core.pings import STRANGERS_MAX
 from gossip.core.types import Address, Status
 from tests.core.rig import HOME, Peer, Rig
@@ -233,3 +234,21 @@ def test_the_last_hosts_of_strangers_are_tried_once_for_each_time_that_they_ping
     rig.feed(Ping(1, bytes(16), rig.id, HOME, rig.view, b"", ()), (hosts[-1], 7_946))
     rig.run(10)
     assert len(rig.dials((hosts[-1], 7_946))) == 2
+
+
+@pytest.mark.parametrize("count", [50, LAN.addresses_max])
+def test_invented_members_push_no_address_off_the_disk_where_somebody_was_met(count: int) -> None:
+    """They claim to be the oldest, as each may, and the oldest were kept."""
+    before: list[Address] = [("10.0.7.1", 7_946), ("10.0.7.2", 7_946)]
+    rig = Rig(remembered=before)
+    peers = rig.members(8)
+    for peer in peers:
+        rig.hear(peer, peer.again(birth=1_000))
+    rig.prove(*peers)
+    for n in range(count):
+        rig.introduce(rig.peer(address=(f"10.77.{n >> 8}.{n & 255}", 1)))
+    kept = rig.node.remembered()
+    assert len(kept) == min(LAN.addresses_max, count + len(peers) + len(before))
+    assert {peer.address for peer in peers} | set(before) <= set(kept)
+    if count == 50:
+        assert kept[count:] == [*(peer.address for peer in peers), *before], "all are kept, the oldest first"
