@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gossip.core.attempts import ATTEMPTS_MAX, Attempt, UnderWay, explain
+from gossip.core.attempts import ADDRESSES_PER_SEED, ATTEMPTS_MAX, Attempt, UnderWay, explain
 from gossip.core.context import Context, refusing
-from gossip.core.conversation import Opener
+from gossip.core.conversation import Opener, Server
 from gossip.core.effects import Resolve
 from gossip.core.events import Event, EventKind
+from gossip.core.guests import who_gives_way
 from gossip.core.handover import Handover
 from gossip.core.knocks import Knocks
 from gossip.core.members import MemberTable
@@ -29,12 +30,15 @@ from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer
-from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address
+from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address, site
 
-__all__ = ["Admission"]
+__all__ = ["STRANGERS_MAX", "Admission"]
 
 BUSY_TRIES = 8
-ADDRESSES_PER_SEED = 8
+BUSY_DELAY_MAX = 2.0
+"""Seconds: of what a busy one says, since nobody has signed it. We say one at most (`Ground.busy`)."""
+STRANGERS_MAX = 16
+"""Hosts from which nodes have pinged that are not known: the last ones."""
 LONELY = 0
 """The timer's subject for the retries of a node that knows nobody; attempts have numbers from 1."""
 LONELY_SOON = 1.0
@@ -48,7 +52,7 @@ LONELY_FIRST = 0.25
 class Introduction:
     """A joiner whose advertised address is being tried: by datagram, then over a stream."""
 
-    __slots__ = ("_admission", "hello", "number", "record", "seen", "seq", "stream", "try_seq", "try_stream")
+    __slots__ = ("_admission", "hello", "number", "record", "seen", "seq", "stream", "try_stream")
 
     def __init__(
         self,
@@ -67,7 +71,6 @@ class Introduction:
         self.number = number
         self.seq = 0
         self.try_stream: StreamId = 0
-        self.try_seq = 0
 
     # as the asker of a ping
     def acked(self, _seq: int, now: float) -> None:
@@ -76,20 +79,50 @@ class Introduction:
     def evidence(self, _kind: Kind, now: float) -> None:
         self._admission.introduction_over(self.number, now)
 
-    # as the handler of both streams
+    # as one that is about to be served
+    @property
+    def host(self) -> str:
+        """Where it has called from."""
+        return self.seen[0]
+
+    def give_way(self) -> None:
+        self._admission.give_way(self)
+
+    # as the handler of the joiner's own stream
+    def opened(self, now: float) -> None:
+        """It was open from the start."""
+
+    def frame(self, frame: Frame, now: float) -> None:
+        """It has said what it wants, and waits."""
+
+    def closed(self, _reason: str, _now: float) -> None:
+        self._admission.hung_up(self)
+
+
+class Trying:
+    """The stream to the address that a joiner advertises."""
+
+    __slots__ = ("_admission", "_introduction", "_seq")
+
+    def __init__(self, admission: Admission, introduction: Introduction, seq: int) -> None:
+        self._admission = admission
+        self._introduction = introduction
+        self._seq = seq
+
     def opened(self, now: float) -> None:
         """The ping was written when the stream was dialled."""
 
     def frame(self, frame: Frame, now: float) -> None:
+        record = self._introduction.record
         if isinstance(frame, Ack) and (frame.seq, frame.sender, frame.address) == (
-            self.try_seq,
-            self.record.owner,
-            self.record.address,
+            self._seq,
+            record.owner,
+            record.address,
         ):
-            self._admission.introduced(self, now, degraded=True)
+            self._admission.introduced(self._introduction, now, degraded=True)
 
     def closed(self, _reason: str, now: float) -> None:
-        self._admission.introduction_over(self.number, now)
+        self._admission.introduction_over(self._introduction.number, now)
 
 
 class Admission:
@@ -128,8 +161,9 @@ class Admission:
         self._under_way = UnderWay()
         self._introductions: dict[int, Introduction] = {}
         self._number = 0
-        self._remembered: dict[Address, bool] = dict.fromkeys(remembered[: ctx.params.addresses_max], True)
-        """Each with whether it is worth keeping for the next life, too."""
+        self._remembered = dict.fromkeys(remembered[: ctx.params.addresses_max])
+        self._strangers: dict[str, Address] = {}
+        """Where nodes that are not known have pinged from, lately: one of each host."""
         self._seeds_at = float("-inf")
         self._lonely_wait = LONELY_FIRST
         self._lonely_since = now
@@ -175,7 +209,7 @@ class Admission:
         """Whether there is somebody to join, and no view has been exchanged with anybody yet."""
         if self._own.settled:
             return False
-        return bool(self._remembered) or not all(map(self._is_own, self._seeds))
+        return bool(self._remembered or self._strangers) or not all(map(self._is_own, self._seeds))
 
     def _is_own(self, seed: str) -> bool:
         """Whether a seed is this very node, as in a list of seeds that all have."""
@@ -201,10 +235,10 @@ class Admission:
             self._try_next(attempt)
 
     def _try_next(self, attempt: Attempt) -> None:
-        if not attempt.addresses:
+        address = attempt.next_address()
+        if address is None:
             self._ended(attempt, attempt.problem)
             return
-        address = attempt.addresses.pop(0)
         self._number += 1
         self._attempts[self._number] = attempt
         opener = Opener(self._repair, address, b"", self._opener_done, joining=True)
@@ -221,13 +255,12 @@ class Admission:
             tried, seen = show_address(opener.verdict.address), show_address(opener.verdict.seen)
             problem = f"unreachable at {tried}, seen from {seen}: advertise an address that {where} can reach"
         if opener.busy is not None and attempt.busy < BUSY_TRIES:
-            attempt.busy += 1
             others = [other for other in opener.busy.others if _may_name(opener.address, other)]
-            attempt.addresses = [opener.address, *attempt.addresses, *others][:ADDRESSES_PER_SEED]
-            attempt.problem = f"{where} is busy"
+            attempt.put_off(opener.address, others)
             self._number += 1
             self._attempts[self._number] = attempt
-            self._ctx.timers.set(now + opener.busy.delay_ms / 1_000, Timer.SEEDS, self._number)
+            delay = min(BUSY_DELAY_MAX, opener.busy.delay_ms / 1_000)
+            self._ctx.timers.set(now + delay, Timer.SEEDS, self._number)
             return
         if problem and not (opener.verdict is not None and opener.verdict.reached and problem == "eof"):
             attempt.problem = explain(problem, where)
@@ -287,13 +320,26 @@ class Admission:
             elif (refusal := self._ctx.gate.refuses(record, now)) is not None:
                 self._ctx.gate.refused(record, refusal, now)
                 self._turn(stream, f"this node is not let in: {refusal.detail}")
-            elif self._repair.is_full(len(self._introductions)):
-                self._sessions.write(stream, self._repair.busy())
-                self._sessions.close(stream)
+            elif not self._has_place(source[0]):
+                self._put_off(stream)
             elif self._handover.greet(stream, hello, record, now):
                 self._introduce(stream, hello, record, source, now)
             return
         self._turn(stream, "the member record is malformed")
+
+    def _has_place(self, host: str) -> bool:
+        """Whether a caller from there can be served, now that somebody may have given way."""
+        if not self._repair.is_full(len(self._introductions)):
+            return True
+        guests = [handler for handler in self._sessions if isinstance(handler, Server | Introduction)]
+        guest = who_gives_way(guests, host)
+        if guest is not None:
+            guest.give_way()
+        return guest is not None
+
+    def _put_off(self, stream: StreamId) -> None:
+        self._sessions.write(stream, self._repair.busy())
+        self._sessions.close(stream)
 
     def _is_signed(self, fact: Fact, record: MemberRecord) -> bool:
         """Whether the record's signature is good: of one that is held it was when it came."""
@@ -306,7 +352,7 @@ class Admission:
     ) -> None:
         known = self._table.get(record.owner)
         if not hello.joining and known is not None and known.is_live and known.address == record.address:
-            self._repair.serve(stream, hello, now)
+            self._repair.serve(stream, hello, source[0], now)
             return
         if is_loopback(record.host) and not is_loopback(source[0]):
             self._verdict(stream, record, source, reached=False, degraded=False)
@@ -327,11 +373,12 @@ class Admission:
         self._pings.forget(introduction.seq)
         if not introduction.try_stream and self._ctx.params.stream_probe:
             record = introduction.record
-            introduction.try_seq = self._ctx.sequence()
+            seq = self._ctx.sequence()
+            trying = Trying(self, introduction, seq)
             introduction.try_stream = self._sessions.dial(
-                record.address, introduction, 2 * self._ctx.params.direct_max
+                record.address, trying, 2 * self._ctx.params.direct_max
             )
-            ping = self._pings.ping(introduction.try_seq, record.owner, record.address)
+            ping = self._pings.ping(seq, record.owner, record.address)
             self._sessions.write(introduction.try_stream, ping)
             self._ctx.timers.set(now + 2 * self._ctx.params.direct_max, Timer.INTRODUCE, number)
             return
@@ -349,10 +396,19 @@ class Admission:
         self._verdict(
             introduction.stream, introduction.record, introduction.seen, reached=True, degraded=degraded
         )
-        self._repair.serve(introduction.stream, introduction.hello, now)
+        self._repair.serve(introduction.stream, introduction.hello, introduction.host, now)
         member = self._table.get(introduction.record.owner)
         if member is not None:
             self._roster.flag(member, "degraded", on=degraded)
+
+    def give_way(self, introduction: Introduction) -> None:
+        """It has a place that somebody else is to have."""
+        self._finish(introduction)
+        self._put_off(introduction.stream)
+
+    def hung_up(self, introduction: Introduction) -> None:
+        """The joiner's own stream is over: there is nobody to tell, and nobody to serve."""
+        self._finish(introduction)
 
     def _finish(self, introduction: Introduction) -> None:
         del self._introductions[introduction.number]
@@ -393,7 +449,10 @@ class Admission:
         for address in [known for known in self._remembered if self._table.knows(known)]:
             # A member again, or one whose end is known: its record says what to do about it.
             del self._remembered[address]
-        lost = self._table.counts[Status.DEAD] + len(self._remembered)
+        for host in [host for host, known in self._strangers.items() if self._table.knows(known)]:
+            del self._strangers[host]
+        addresses = [*self._remembered, *self._strangers.values()]
+        lost = self._table.counts[Status.DEAD] + len(addresses)
         if not lost or self._ctx.rng.random() >= lost / self._table.n:
             return
         dead = [member for member in self._table if member.status is Status.DEAD]
@@ -401,31 +460,45 @@ class Admission:
         if at < len(dead):
             self._knocks.at(dead[at])
             return
-        address = list(self._remembered)[at - len(dead)]
+        address = addresses[at - len(dead)]
         attempt = Attempt(show_address(address), asked=False)
         if self._under_way.may_begin(attempt.seed):
             self._under_way.begin(attempt)
             attempt.addresses = [address]
+            # Anybody can have pinged from there, and whoever is in earnest pings again.
+            if self._strangers.get(site(address[0])) == address:
+                del self._strangers[site(address[0])]
             self._try_next(attempt)
 
     def heard_stranger(self, source: Address) -> None:
         """Somebody unknown pings this node, or who was here before: a former life knew them. So join."""
-        if self._table.n == 1 and source not in self._remembered and len(self._remembered) < 16:
-            # Anybody can have written it: not for the disk, unless a member turns out to be there.
-            self._remembered[source] = False
+        if self._table.n > 1 or source in self._remembered:
+            return
+        host = site(source[0])
+        self._strangers.pop(host, None)
+        self._strangers[host] = source
+        if len(self._strangers) > STRANGERS_MAX:
+            del self._strangers[next(iter(self._strangers))]
 
     def remember(self, address: Address) -> None:
         """Keep the address of a member that is forgotten without having left."""
         if len(self._remembered) < self._ctx.params.addresses_max:
-            self._remembered[address] = True
+            self._remembered[address] = None
 
     def remembered(self) -> list[Address]:
-        """Addresses worth keeping for the next life: longest-lived members first."""
+        """Addresses worth keeping for the next life: longest-lived members first.
+
+        How long it has lived each says itself. So where there is no room for all, those come first where this
+        node has met somebody, then those of its last life.
+        """
         members = [m for m in self._table if m.status is not Status.LEFT and not m.record.ephemeral]
         members.sort(key=lambda member: member.record.birth)
-        before = [address for address, is_kept in self._remembered.items() if is_kept]
-        found = dict.fromkeys([*(member.address for member in members), *before])
-        return list(found)[: self._ctx.params.addresses_max]
+        found = dict.fromkeys([*(member.address for member in members), *self._remembered])
+        most = self._ctx.params.addresses_max
+        if len(found) > most:
+            met = [member.address for member in members if member.is_at_home]
+            found = dict.fromkeys([*met, *self._remembered, *found])
+        return list(found)[:most]
 
 
 def _may_name(seed: Address, other: Address) -> bool:

@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
-from gossip.core.types import Address
+from gossip.core.types import Address, show_address
 
-__all__ = ["ATTEMPTS_MAX", "ATTEMPTS_PER_SEED", "Attempt", "UnderWay", "explain"]
+__all__ = ["ADDRESSES_PER_SEED", "ATTEMPTS_MAX", "ATTEMPTS_PER_SEED", "Attempt", "UnderWay", "explain"]
 
 ATTEMPTS_MAX = 64
 """In all, whoever asked for them."""
 ATTEMPTS_PER_SEED = 3
 """On this node's own account and by one seed: a silent host is dialled anew while earlier calls still wait,
 since one that comes up answers a new call at once, and an old one only when that is sent again."""
+ADDRESSES_PER_SEED = 8
 _ASKED = ""
 """What users ask for is counted together: no seed is called so."""
 
 
 class Attempt:
-    """One seed being joined: its addresses are tried in turn."""
+    """One seed being joined: its addresses are tried in turn, then those that a busy one has named."""
 
-    __slots__ = ("addresses", "asked", "busy", "problem", "seed")
+    __slots__ = ("addresses", "asked", "busy", "named", "problem", "seed")
 
     def __init__(self, seed: str, *, asked: bool) -> None:
         self.seed = seed
         self.asked = asked
         self.addresses: list[Address] = []
+        self.named: list[Address] = []
         self.busy = 0
         self.problem = ""
+
+    def next_address(self) -> Address | None:
+        """The one to try now."""
+        left = self.addresses or self.named
+        return left.pop(0) if left else None
+
+    def put_off(self, address: Address, others: Sequence[Address]) -> None:
+        """Who was tried there is busy, and has named others: the seed's own addresses are its turn first."""
+        self.busy += 1
+        self.problem = f"{show_address(address)} is busy"
+        self.addresses = [*self.addresses, address][:ADDRESSES_PER_SEED]
+        self.named = [*self.named, *others][: ADDRESSES_PER_SEED - len(self.addresses)]
 
 
 class UnderWay:

@@ -25,7 +25,7 @@ from gossip.core.messages import Busy, Frame, Hello, KeyGrant, Listing, Offer, P
 from gossip.core.records import Ban, Fact, MemberRecord
 from gossip.core.sessions import Sessions
 from gossip.core.sync import Digest, Held, join_hashes, split_hashes
-from gossip.core.types import HEAD_BYTES, Address, NodeId, StreamId
+from gossip.core.types import HEAD_BYTES, Address, NodeId, Status, StreamId
 
 __all__ = ["Conversation", "Ground", "Opener", "Server"]
 
@@ -33,6 +33,7 @@ PAGE_BYTES = 49_152
 """Facts per page: about 25 ms of signatures to check at the other end, and then others' turn."""
 HAVES_MAX = 32_768
 USED_PER_FRAME = 8_192
+NOT_DUE = "the node that answers there said what was not due"
 KEY_DELAY_MS = 250
 """Until a caller that was handed a key tries again."""
 
@@ -70,6 +71,11 @@ class Ground:
     def charges_of(self, accused: NodeId) -> tuple[bytes, ...]:
         member = self.table.get(accused)
         return () if member is None or member.is_live else self.detector.charges(member)
+
+    def busy(self) -> Busy:
+        """Come back later, or ask one of three others."""
+        others = tuple(member.address for member in self.table.sample(3) if member.status is Status.ALIVE)
+        return Busy(200 + self.ctx.rng.randrange(800), others)
 
     def admits(self, peer: NodeId) -> bool:
         """Whether the authority has nothing against talking to `peer`, whose record has been looked at."""
@@ -263,7 +269,7 @@ class Opener(Conversation):
 
     def frame(self, frame: Frame, now: float) -> None:
         if isinstance(frame, Listing | Offer | Page) and not self.takes(frame):
-            self.problem = "the node that answers there said what was not due"
+            self.problem = NOT_DUE
         elif isinstance(frame, Listing):
             if not self._knows(frame, now):
                 return
@@ -275,7 +281,7 @@ class Opener(Conversation):
         elif isinstance(frame, Used):
             self._learn_used(frame)
             return
-        elif isinstance(frame, Verdict) and frame.reached:
+        elif isinstance(frame, Verdict) and frame.reached and self.verdict is None:
             self.verdict = frame
             return
         else:
@@ -299,7 +305,10 @@ class Opener(Conversation):
 
     def _turned_away(self, frame: Frame, now: float) -> None:
         """What keeps the two from talking, if that is what it says."""
-        if isinstance(frame, Verdict):
+        if isinstance(frame, Verdict) and frame.reached:
+            self.ground.ctx.count("frame_unexpected")
+            self.problem = NOT_DUE
+        elif isinstance(frame, Verdict):
             self.verdict = frame
             self.problem = "unreachable"
         elif isinstance(frame, Busy):
@@ -337,8 +346,10 @@ class Opener(Conversation):
 class Server(Conversation):
     """The side that was called."""
 
-    def __init__(self, ground: Ground, stream: StreamId, peer: NodeId) -> None:
+    def __init__(self, ground: Ground, stream: StreamId, peer: NodeId, host: str) -> None:
         super().__init__(ground, stream, peer, Due(listings=0, offers=0))
+        self.host = host
+        """Where it was called from."""
         self.must_answer = True
 
     def answer_hello(self, hello: Hello) -> None:
@@ -372,8 +383,14 @@ class Server(Conversation):
             self.answer_offer(frame)
         elif isinstance(frame, Page):
             self.answer_page(frame, now)
-        elif isinstance(frame, Hello):
+        else:
             self.ground.ctx.count("frame_unexpected")
+            self._end()
+
+    def give_way(self) -> None:
+        """It has a place that somebody else is to have."""
+        self.write(self.ground.busy())
+        self._end()
 
     def _end(self) -> None:
         self.ground.sessions.close(self.stream)

@@ -181,6 +181,7 @@ class Node(Orders, Reads):
             self._examiner,
             self._handover,
         )
+        self._prober.polled = self._repair.polled
         self._prober.stream_ack = self._knocks.stream_ack = self._packets.stream_ack
         self._upkeep = Upkeep(
             ctx,

@@ -88,8 +88,9 @@ class Probe:
         """It answered on the stream: alive, and `degraded` if datagrams stay silent to the end."""
 
     # as the asker of pings
-    def acked(self, _seq: int, _now: float) -> None:
+    def acked(self, _seq: int, now: float) -> None:
         self._prober.succeeded(self, degraded=False)
+        self._prober.polled(self.member, now)
 
     def evidence(self, kind: Kind, now: float) -> None:
         self._prober.met(self, kind, now)
@@ -144,6 +145,8 @@ class Prober:
         """When this node last heard anybody, or a host that refused."""
         self.stream_ack: Callable[[Ack, float], None]
         """Takes what an ack says besides; set by the node, since the way in for messages needs the prober."""
+        self.polled: Callable[[Member, float], None]
+        """Told who has acked a probe; set by the node, as `stream_ack` is."""
         self.detector: Detector
         """Set by the node: detector and prober need each other."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from gossip.core.context import Context
@@ -34,6 +35,10 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._handlers)
+
+    def __iter__(self) -> Iterator[Handler]:
+        """What handles each, that of the first opened first."""
+        return iter(self._handlers.values())
 
     def watch(self, stream: StreamId, handler: Handler) -> None:
         self._handlers[stream] = handler

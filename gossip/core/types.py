@@ -21,6 +21,7 @@ __all__ = [
     "Verdict",
     "is_loopback",
     "show_address",
+    "site",
 ]
 
 NodeId: TypeAlias = bytes
@@ -33,6 +34,7 @@ StreamId: TypeAlias = int
 """A stream's number, given out by core, unique for the life of the process."""
 
 ID_BYTES = 16
+SITE_BYTES = 8
 HEAD_BYTES = 8
 """Length of the hashes of a view: record hashes, place hashes, fingerprints."""
 
@@ -133,3 +135,12 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def site(host: str) -> str:
+    """Whom an IP literal counts for where each has a share: who has one address of a /64 has any of it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return host if address.version == 4 else address.packed[:SITE_BYTES].hex()

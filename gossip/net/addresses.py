@@ -7,12 +7,12 @@ import ipaddress
 import socket
 from typing import TYPE_CHECKING, Any
 
+from gossip.core.types import site
+
 if TYPE_CHECKING:
     from gossip.core.types import Address
 
 __all__ = ["family_of", "is_loopback", "is_same", "plain", "site"]
-
-SITE_BYTES = 8
 
 
 @functools.lru_cache(maxsize=8_192)
@@ -44,15 +44,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def site(host: str) -> str:
-    """Whom an IP literal counts for where each has a share: who has one address of a /64 has any of it."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return host
-    return host if address.version == 4 else address.packed[:SITE_BYTES].hex()
 
 
 def plain(sockaddr: Any) -> Address:

@@ -6,6 +6,7 @@ without a probe, last look, favour or introduction that waits for it is a leak, 
 
 from __future__ import annotations
 
+from gossip.core.admission import STRANGERS_MAX as CALLERS_MAX
 from gossip.core.attempts import ATTEMPTS_MAX
 from gossip.core.broadcast import GIVEN_MAX, RELAYS_MAX
 from gossip.core.coordinates import FILTER_PEERS_MAX
@@ -57,11 +58,13 @@ def limits(inside: Inside, params: Params, sizes: dict[str, int]) -> dict[str, i
         "favours": FAVOURS_MAX + OTHERS_MAX,
         "introductions": params.streams,
         "attempts": ATTEMPTS_MAX,
-        "addresses": params.addresses_max + 16,
+        "addresses": params.addresses_max,
+        "callers": CALLERS_MAX,
         "streams": params.streams + probes + looks + CALLS_MAX + introductions + ATTEMPTS_MAX,
         "served": OPENERS_MAX,
         "disagreeing": members + params.addresses_max,
         "rests": params.addresses_max,
+        "slow": params.addresses_max,
         "events": params.events_max,
         "event floors": FLOORS_MAX,
         "bans": params.bans_max,

@@ -6,9 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from gossip.core.admission import STRANGERS_MAX as STRANGERS_KEPT
 from gossip.core.effects import Dial, Send
 from gossip.core.events import EventKind
 from gossip.core.messages import Ack, Busy, Gossip, Hello, Ping, PingRequest, Report
+from gossip.core.params import LAN
 from gossip.core.pings import STRANGERS_MAX
 from gossip.core.types import Address, Status
 from tests.core.rig import HOME, Peer, Rig
@@ -146,6 +148,42 @@ def test_a_busy_seed_sends_nobody_to_the_joiners_own_machine(seed: Address, is_a
     assert (other in asked) == is_asked
 
 
+def joining(rig: Rig, *addresses: Address) -> None:
+    rig.do(lambda now: rig.node.join(["seed"], now))
+    rig.do(lambda now: rig.node.resolved("seed", list(addresses), "", now))
+
+
+def test_one_address_that_is_busy_keeps_nobody_from_the_others_of_its_seed() -> None:
+    """It was believed for ten minutes eight times over, and asked again before the others."""
+    rig = Rig()
+    good, named = ("10.0.7.8", 7_946), ("10.0.7.9", 7_946)
+    joining(rig, SEED, good)
+    rig.frame(rig.dialled(SEED), Busy(600_000, (named,)))
+    rig.run(2.5)
+    assert (len(rig.dials(SEED)), len(rig.dials(good)), rig.dials(named)) == (1, 1, [])
+    rig.do(lambda now: rig.node.stream_closed(rig.dialled(good), "refused", now))
+    assert (len(rig.dials(SEED)), rig.dials(named)) == (2, [])
+    rig.do(lambda now: rig.node.stream_closed(rig.dialled(SEED), "refused", now))
+    assert rig.dials(named)
+
+
+def test_the_only_address_that_is_busy_is_asked_again_before_those_that_it_names() -> None:
+    rig = Rig()
+    named = [(f"10.0.8.{n}", 7_946) for n in range(30)]
+    joining(rig, SEED)
+    for n in range(8):
+        rig.frame(rig.dialled(SEED), Busy(1_000, tuple(named[3 * n : 3 * n + 3])))
+        rig.run(0.9)
+        assert len(rig.dials(SEED)) == n + 1
+        rig.run(0.2)
+        assert len(rig.dials(SEED)) == n + 2
+    rig.do(lambda now: rig.node.stream_closed(rig.dialled(SEED), "refused", now))
+    for address in named[:7]:
+        rig.do(lambda now, at=address: rig.node.stream_closed(rig.dialled(at), "refused", now))  # type: ignore[misc]
+    assert rig.told(EventKind.JOIN_DONE) == ["seed"]
+    assert not rig.dials(named[7])
+
+
 # -- what it is given a place for
 
 
@@ -167,3 +205,50 @@ def test_seeds_97_204_264_a_crowd_that_asks_for_another_pushes_out_no_ping_to_a_
     rig.feed(member.ack(asked), member)
     assert rig.node.counters["ack_unexpected"] == 0
     assert not pings._expected
+
+
+@pytest.mark.parametrize("count", [16, 500])
+@pytest.mark.parametrize("kind", ["ports", "a network of IPv6"])
+def test_a_host_of_strangers_does_not_keep_a_lone_node_from_those_who_knew_it(count: int, kind: str) -> None:
+    """Sixteen datagrams took all places for addresses, and none was ever struck off."""
+    rig = Rig()
+    former = rig.peer()
+    for n in range(count):
+        source = ("10.9.9.9", 4_000 + n) if kind == "ports" else (f"2001:db8::{n + 1:x}", 7_946)
+        rig.feed(Ping(n, n.to_bytes(16, "big"), rig.id, HOME, rig.view, b"", ()), source)
+    assert len(rig.node._admission._strangers) == 1
+    rig.feed(former.ping(), former)
+    rig.run(10)
+    assert rig.dials(former.address)
+    assert rig.node.remembered() == []
+
+
+def test_the_last_hosts_of_strangers_are_tried_once_for_each_time_that_they_ping() -> None:
+    rig = Rig()
+    hosts = [f"10.9.9.{n}" for n in range(3 * STRANGERS_KEPT)]
+    for n, host in enumerate(hosts):
+        rig.feed(Ping(n, n.to_bytes(16, "big"), rig.id, HOME, rig.view, b"", ()), (host, 7_946))
+    rig.run(300)
+    dials = [effect.address[0] for effect in rig.effects if isinstance(effect, Dial)]
+    assert sorted(dials) == sorted(hosts[-STRANGERS_KEPT:])
+    rig.feed(Ping(1, bytes(16), rig.id, HOME, rig.view, b"", ()), (hosts[-1], 7_946))
+    rig.run(10)
+    assert len(rig.dials((hosts[-1], 7_946))) == 2
+
+
+@pytest.mark.parametrize("count", [50, LAN.addresses_max])
+def test_invented_members_push_no_address_off_the_disk_where_somebody_was_met(count: int) -> None:
+    """They claim to be the oldest, as each may, and the oldest were kept."""
+    before: list[Address] = [("10.0.7.1", 7_946), ("10.0.7.2", 7_946)]
+    rig = Rig(remembered=before)
+    peers = rig.members(8)
+    for peer in peers:
+        rig.hear(peer, peer.again(birth=1_000))
+    rig.prove(*peers)
+    for n in range(count):
+        rig.introduce(rig.peer(address=(f"10.77.{n >> 8}.{n & 255}", 1)))
+    kept = rig.node.remembered()
+    assert len(kept) == min(LAN.addresses_max, count + len(peers) + len(before))
+    assert {peer.address for peer in peers} | set(before) <= set(kept)
+    if count == 50:
+        assert kept[count:] == [*(peer.address for peer in peers), *before], "all are kept, the oldest first"

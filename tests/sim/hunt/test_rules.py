@@ -213,6 +213,7 @@ def _(patch: Patch) -> None:
     """Whoever is lost stays lost, and what differs is left so."""
     patch.setattr(Repair, "consider", lambda *_: None)
     patch.setattr(Repair, "fetch", lambda *_: None)
+    patch.setattr(Repair, "polled", lambda *_: None)
     patch.setattr(Admission, "consider", lambda *_: None)
 
 
