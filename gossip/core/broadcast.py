@@ -75,9 +75,9 @@ def accusation_slot(subject: NodeId, accuser: NodeId) -> Slot:
 class Item(Struct, eq=False, gc=False):
     """One piece of news on its way: what it is, who has it, how often it was sent.
 
-    The second halves of ids stand in `have` and `sent` one after the other: hundreds of items wait in a storm,
-    and a set for each would take many times the room. Should two nodes share one, one of them is told by
-    repair.
+    The second halves of ids stand in `have` and `sent` one after the other: hundreds of items wait in a
+    storm, and a set for each would take many times the room. Should two nodes share one, one of them is told
+    by repair.
     """
 
     slot: Slot

@@ -18,7 +18,7 @@ from gossip.core.messages import Busy, DialBack, DialledBack, Frame, Turned
 from gossip.core.records import MemberRecord
 from gossip.core.sessions import Sessions
 from gossip.core.trials import Trial, Trials
-from gossip.core.types import Address, NodeId, Reach, Status, StreamId, is_loopback
+from gossip.core.types import Address, NodeId, Reach, Status, StreamId, is_loopback, site
 
 __all__ = ["AT_ONCE", "REST", "RESTING_MAX", "DialBacks"]
 
@@ -182,5 +182,7 @@ def _has_no_room(tries: list[Try], asked: Try, most: int) -> bool:
         each.owner == asked.owner or each.address == asked.address for each in tries
     ):
         return True
-    host = asked.seen[0]
-    return sum(each.seen[0] == host for each in tries) >= most // SHARE and not is_loopback(host)
+    host = site(asked.seen[0])
+    return sum(site(each.seen[0]) == host for each in tries) >= most // SHARE and not is_loopback(
+        asked.seen[0]
+    )

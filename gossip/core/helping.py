@@ -18,7 +18,7 @@ from gossip.core.messages import Ack, Frame, PingRequest, Report
 from gossip.core.pings import Pings
 from gossip.core.sessions import Sessions
 from gossip.core.timers import Timer
-from gossip.core.types import Address, Kind, NodeId, Outcome, StreamId
+from gossip.core.types import Address, Kind, NodeId, Outcome, StreamId, site
 
 __all__ = ["CALLS_MAX", "FAVOURS_MAX", "OTHERS_MAX", "Helping"]
 
@@ -162,9 +162,9 @@ class Helping:
         if len(self._favours) < FAVOURS_EACH:
             return False
         favours = self._favours.values()
-        theirs = [each.asker[0] for each in favours if each.whose == NOBODY]
+        theirs = [site(each.asker[0]) for each in favours if each.whose == NOBODY]
         if whose == NOBODY:
-            return len(theirs) >= OTHERS_MAX or theirs.count(source[0]) >= FAVOURS_EACH
+            return len(theirs) >= OTHERS_MAX or theirs.count(site(source[0])) >= FAVOURS_EACH
         return (
             len(favours) - len(theirs) >= FAVOURS_MAX
             or sum(each.whose == whose for each in favours) >= FAVOURS_EACH

@@ -139,6 +139,15 @@ def test_who_is_no_member_uses_up_no_favours_of_members(rig: Rig, is_named: bool
     assert asker.got(Report) == [Report(9, rig.id, Outcome.ACKED, life=1)]
 
 
+def test_a_network_of_ipv6_is_one_host(rig: Rig) -> None:
+    (gone,) = rig.members(1)
+    gone.acks = False
+    for number in range(40):
+        request = PingRequest(number, NOBODY, gone.id, gone.address, 60_000)
+        rig.feed(request, (f"2001:db8:0:1::{number:x}", 4_000))
+    assert len(rig.node._helping._favours) == FAVOURS_EACH
+
+
 def test_agents_of_one_host_have_each_their_own_favours(rig: Rig) -> None:
     askers = [rig.peer(address=("127.0.0.1", 8_000 + number)) for number in range(50)]
     for peer in askers:

@@ -460,6 +460,13 @@ def test_half_of_the_places_are_the_most_for_one_host() -> None:
     assert kinds(rig, stream) == [None]
 
 
+def test_a_network_of_ipv6_is_one_host() -> None:
+    rig = Rig()
+    many = [rig.peer(address=(f"2001:db8:0:1::{number + 1:x}", 9_000)) for number in range(AT_ONCE)]
+    streams = [call(rig, peer.address, ask(peer))[0] for peer in many]
+    assert kinds(rig, *streams) == [None] * (AT_ONCE // 2) + [Busy] * (AT_ONCE // 2)
+
+
 def test_nor_are_there_more_for_it_by_records_of_others() -> None:
     """Records of members are there to be read, and a dead one's trial takes all its time."""
     rig = Rig()
