@@ -222,7 +222,7 @@ class _Run:
             "one_view_s": seconds(self._one_view_us),
             "one_view_again_s": seconds(self._again_us if settled else None),
             "last_change_s": seconds(recorder.changed_us),
-            "detection": recorder.detections.summary(),
+            "detection": recorder.detections.summary(end_us),
             **recorder.rumours.summary(end_us),
             **recorder.judgements(),
             "messages": messages,

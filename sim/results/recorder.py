@@ -128,7 +128,7 @@ class Recorder:
     def finish(self) -> dict[str, Table]:
         """All tables, in their order; may be asked once, at the end."""
         end_us = self.now_us
-        self.detections.fill(self.tables["detections"])
+        self.detections.fill(self.tables["detections"], end_us)
         self.rumours.fill(self.tables["facts"], end_us)
         return {**self.tables, "nodes": self.lives.fill(Table("nodes", TABLES["nodes"]))}
 

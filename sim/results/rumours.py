@@ -20,7 +20,7 @@ from gossip.core.records import Accusation
 from gossip.core.types import NodeId, Status
 from sim.clock import SECOND
 from sim.host import Host
-from sim.results.percentiles import seconds, spread
+from sim.results.percentiles import median, seconds, spread
 from sim.results.table import Table
 from sim.world import World
 
@@ -160,9 +160,7 @@ class Rumours:
                 "heard": sum(len(fact.heard) for fact in judged),
                 "unheard": sum(missing.values()),
                 "everywhere": len(everywhere),
-                "everywhere_median_s": seconds(sorted(everywhere)[len(everywhere) // 2])
-                if everywhere
-                else None,
+                "everywhere_median_s": seconds(median(everywhere)),
             },
         }
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from sim.errors import ScenarioError
+from sim.results.percentiles import median
 
 __all__ = ["USUAL", "Digest", "digest", "flat", "known_fields", "usual_fields"]
 
@@ -83,20 +83,12 @@ def digest(values: Sequence[Any]) -> Digest:
         runs=len(values),
         never=never,
         mean=math.fsum(known) / len(known) if known and not never else None,
-        median=_median(known, never),
+        median=median(known, never),
         p5=_rank(known, never, 0.05),
         p95=_rank(known, never, 0.95),
         least=known[0] if known else None,
         most=known[-1] if known and not never else None,
     )
-
-
-def _median(known: Sequence[float], never: int) -> Number:
-    padded = [*known, *[math.inf] * never]
-    if not padded:
-        return None
-    middle = statistics.median(padded)
-    return None if math.isinf(middle) else middle
 
 
 def _rank(known: Sequence[float], never: int, share: float) -> Number:
