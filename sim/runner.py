@@ -160,6 +160,8 @@ class _Run:
 
     def _look(self) -> None:
         now_us, changed_us = self._recorder.now_us, self._recorder.changed_us
+        if now_us < self._scenario.start_us(self._scenario.nodes - 1):
+            return
         if (changed_us is not None and now_us <= changed_us) or not self._recorder.views.agree():
             return
         self._agreed_us = now_us

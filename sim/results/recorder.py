@@ -179,8 +179,10 @@ class Recorder:
         self.views.changed()
         self.lives.started(host)
         self.detections.started(host)
-        if host.number >= self._initial or host.lives > 1:
+        fresh = host.number >= self._initial or host.lives > 1
+        if fresh or self.now_us:
             self.changed_us = self.now_us
+        if fresh:
             self.rumours.publish(host, JOINED, "", host.node.incarnation, self.now_us)
 
     def ended(self, host: Host, *, failed: bool) -> None:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gossip.core.params import Params
+from sim.clock import SECOND
 from sim.errors import ScenarioError
 from sim.latency import parse_duration
 from sim.scenario.actions import ACTIONS, Action, word
@@ -138,7 +139,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
             check(read, params)
         except ValueError as problem:
             raise ScenarioError(f"{name}: {problem}") from None
-        return cls(
+        scenario = cls(
             name=read.name or Path(name).stem,
             description=read.description.strip(),
             nodes=read.nodes,
@@ -157,6 +158,13 @@ class Scenario(Struct, frozen=True, kw_only=True):
             document=document,
             directory=str(directory),
         )
+        last_us = scenario.start_us(read.nodes - 1)
+        if last_us >= read.duration:
+            raise ScenarioError(
+                f"{name}: start is {read.start!r}: the last node would start {last_us / SECOND:g} s after the"
+                f" first, and the run ends after {read.duration / SECOND:g} s"
+            )
+        return scenario
 
     def with_changes(self, changes: dict[str, Any]) -> Scenario:
         """The same with other values, by dotted path: `{"network.loss": 0.1, "group.rack-a.count": 5}`.
@@ -178,6 +186,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
     def to_toml(self) -> str:
         """The document as text; `parse` makes an equal scenario of it."""
         return write_toml(self.document)
+
+    def start_us(self, number: int) -> int:
+        """When that node of the beginning starts."""
+        return self.stagger_us * number // self.nodes
 
     def group_sizes(self) -> dict[str, int]:
         """How many nodes each group has at the start."""

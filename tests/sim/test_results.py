@@ -402,6 +402,20 @@ def test_a_suspect_that_is_gone_is_no_view_of_just_the_living() -> None:
     assert summary["one_view_s"] == 0.0
 
 
+def test_nodes_that_start_one_after_another_hold_one_view_after_the_last() -> None:
+    """The first alone is no view of all; that the others know the last is counted from its start."""
+    text = 'nodes = 4\nduration = "20s"\nstart = "over 8s"\n'
+    result = busy(text)
+    summary = result.summary
+    assert [row["at_us"] for row in rows(result, "events", kind="started")] == [0, 2e6, 4e6, 6e6]
+    assert summary["last_change_s"] == 6.0
+    assert 6.0 < summary["one_view_s"] == 6.0 + summary["one_view_again_s"] < 10
+    assert rows(result, "facts") == [], "the joining of those of the beginning is no news"
+    together = busy('nodes = 4\nduration = "5s"\n').summary
+    assert together["last_change_s"] is None
+    assert together["one_view_s"] > 0
+
+
 def test_nodes_at_the_end(result: Result) -> None:
     nodes = {row["name"]: row for row in rows(result, "nodes")}
     assert (nodes["n0"]["state"], nodes["n0"]["group"], nodes["n0"]["alive"]) == ("down", "rack", None)

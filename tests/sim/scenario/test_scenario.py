@@ -129,6 +129,10 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
         ("nodes = 3\nduration = '0s'", "more than nothing"),
         ("nodes = 3\nduration = 'soon'", "duration: 'soon' is no duration"),
         ("nodes = 3\nstart = 'later'", 'write "together", "converged" or "over 30s"'),
+        (
+            "nodes = 4\nduration = '20s'\nstart = 'over 40s'",
+            "start 30 s after the first, and the run ends after 20 s",
+        ),
         ("nodes = 3\nseeds = 4", "seeds is 4"),
         ("nodes = 3\n[network]\nloss = 2", "network, loss: 2 is not from 0 to 1"),
         ("nodes = 3\n[network]\nlatency = '5ms..1ms'", "network, latency"),
