@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.draw.beliefs import STATUSES, Beliefs, raster
 from sim.draw.plots import time_axis
-from sim.draw.style import STATUS_COLOURS, UNKNOWN, axes
+from sim.draw.style import STATUS_COLOURS, UNKNOWN, as_text, axes
 from sim.extras import need
 
 __all__ = ["beliefs_image"]
@@ -28,7 +28,7 @@ def beliefs_image(title: str, beliefs: Beliefs, names: Sequence[str], end_s: flo
     shares = _shares(beliefs, numpy)
     shown = _shown(shares, numpy)
     figure, (only,) = axes(1, min(5.0, max(2.4, 1.5 + 0.09 * len(shown))))
-    only.set_title(title)
+    only.set_title(as_text(title))
     only.grid(visible=False)
     colors = need("matplotlib.colors")
     palette = numpy.array([colors.to_rgb(colour) for colour in (*STATUS_COLOURS, UNKNOWN)])
@@ -90,7 +90,7 @@ def _draw_ends(only: Any, lives: Sequence[Sequence[tuple[int, int]]], end_s: flo
 def _name_rows(only: Any, names: Sequence[str], nodes: int) -> None:
     if len(names) <= NAMED:
         short = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in names]
-        only.set_yticks(range(len(names)), short, fontsize=7)
+        only.set_yticks(range(len(names)), [as_text(name) for name in short], fontsize=7)
     rest = nodes - len(names)
     only.set_ylabel(f"node (nobody suspects\nthe other {rest})" if rest else "node")
 

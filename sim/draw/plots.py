@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.draw.deeds import Deed
 from sim.draw.story import Curves, Series, Spread
-from sim.draw.style import CURVES, LOOKS, SOFT, axes
+from sim.draw.style import CURVES, LOOKS, SOFT, as_text, axes
 from sim.extras import need
 
 __all__ = ["agreement", "cumulative", "load", "time_axis"]
@@ -57,7 +57,7 @@ def load(title: str, curves: Curves, deeds: Sequence[Deed]) -> Any:
 def cumulative(title: str, what: str, spreads: dict[str, Spread]) -> Any:
     """Which share of all cases had ended after so many seconds; what never did keeps a curve from 100 %."""
     figure, (only,) = axes(1, 3.6 + sum(0.2 if len(label) <= BESIDE else 0.4 for label in spreads))
-    only.set_title(title)
+    only.set_title(as_text(title))
     longest = max((each.delays[-1] for each in spreads.values() if each.delays), default=1.0)
     shortest = min((each.delays[0] for each in spreads.values() if each.delays), default=1.0)
     middle = min(
@@ -67,7 +67,7 @@ def cumulative(title: str, what: str, spreads: dict[str, Spread]) -> Any:
     logarithmic = shortest > 0 and middle * 10 < longest
     for (label, each), look in zip(spreads.items(), LOOKS, strict=False):
         between = "" if not label else ": " if len(label) <= BESIDE else "\n"
-        told = f"{label}{between}{_quantiles(each)}"
+        told = f"{as_text(label)}{between}{_quantiles(each)}"
         step_curve(only, each, longest, label=told, **look)
     if logarithmic:
         only.set_xscale("log")
@@ -116,7 +116,7 @@ def _mark(title: str, on: Sequence[Any], deeds: Sequence[Deed], end_s: float) ->
         if level is None or deed.at_s + room_s > end_s * 1.06:
             continue
         on[0].annotate(
-            text,
+            as_text(text),
             (deed.at_s, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(-2, 4 + 10 * level),
@@ -127,7 +127,7 @@ def _mark(title: str, on: Sequence[Any], deeds: Sequence[Deed], end_s: float) ->
         )
         free_s[level] = deed.at_s + room_s
     lines = sum(free > 0 for free in free_s)
-    on[0].set_title(title, pad=10 + 10 * lines if lines else 8)
+    on[0].set_title(as_text(title), pad=10 + 10 * lines if lines else 8)
 
 
 def _quantiles(each: Spread) -> str:

@@ -8,6 +8,8 @@ import pytest
 
 from sim.draw.beliefs import beliefs_of
 from sim.draw.image import ENDED, beliefs_image
+from sim.draw.plots import cumulative
+from sim.draw.story import Spread
 from sim.draw.style import STATUS_COLOURS, styled
 from tests.sim.draw.runs import belief, event, made
 
@@ -25,6 +27,25 @@ def _pixel(on: Any, row: int, column: int) -> str:
     from matplotlib import colors
 
     return str(colors.to_hex(on.images[0].get_array()[row, column]))
+
+
+def test_names_with_dollars_are_no_tex() -> None:
+    """Between two of them matplotlib reads mathematics, and what is none ends the drawing."""
+    bad, typeset = r"price $\frac{1$ x", "from $5 to $7"
+    result = made(2, nodes=[{"number": n, "name": typeset, "lives": 1} for n in range(2)]).tables()
+    with styled():
+        first = beliefs_image(bad, beliefs_of(result, END_US, steps=10), result["nodes"]["name"], 10.0)
+        second = cumulative(bad, "the failure", {typeset: Spread([1.0], 1.0, 1)})
+    shown = [
+        first.axes[0]._left_title,
+        *first.axes[0].get_yticklabels(),
+        second.axes[0]._left_title,
+        *second.legends[0].get_texts(),
+    ]
+    drawn = [text._preprocess_math(text.get_text()) for text in shown]
+    assert [words for words, _ in drawn[:4]] == [bad, typeset, typeset, bad]
+    assert drawn[4][0].startswith(f"{typeset}: first 1 s")
+    assert not any(is_tex for _, is_tex in drawn)
 
 
 def test_few_nodes_all_have_a_row() -> None:
