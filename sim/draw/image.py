@@ -20,6 +20,7 @@ NAME_LENGTH = 14
 UNKNOWN_MAX = 0.5
 """To a node that nobody suspects, and that so many of the others know all the time, nothing happens."""
 ENDED = "#d55e00"
+MIXED = "Where the others differ, the colours are mixed by how many hold each."
 
 
 def beliefs_image(title: str, beliefs: Beliefs, names: Sequence[str], end_s: float) -> Any:
@@ -27,7 +28,7 @@ def beliefs_image(title: str, beliefs: Beliefs, names: Sequence[str], end_s: flo
     numpy = need("numpy")
     shares = _shares(beliefs, numpy)
     shown = _shown(shares, numpy)
-    figure, (only,) = axes(1, min(5.0, max(2.4, 1.5 + 0.09 * len(shown))))
+    figure, (only,) = axes(1, min(5.2, max(2.6, 1.7 + 0.09 * len(shown))))
     only.set_title(as_text(title))
     only.grid(visible=False)
     colors = need("matplotlib.colors")
@@ -42,7 +43,15 @@ def beliefs_image(title: str, beliefs: Beliefs, names: Sequence[str], end_s: flo
     _draw_ends(only, [beliefs.lives[node] for node in shown], end_s)
     _name_rows(only, [names[node] for node in shown], len(names))
     time_axis(only, end_s)
-    figure.legend(handles=_signs(), loc="outside lower center", ncols=6, handlelength=1.3, columnspacing=1.4)
+    figure.legend(
+        handles=_signs(),
+        title=MIXED,
+        title_fontsize=9,
+        loc="outside lower center",
+        ncols=6,
+        handlelength=1.3,
+        columnspacing=1.4,
+    )
     return figure
 
 

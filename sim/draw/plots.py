@@ -18,8 +18,8 @@ MARKS = 200
 BESIDE = 24
 """Letters of a curve's name beside which its numbers have room."""
 LABEL_LENGTH = 18
-ROOM = 0.013
-"""Part of the plot's width that a letter of such a name takes."""
+ROOM = 0.0095
+"""Part of the plot's width that a letter of such a name takes, if not all of them are wide."""
 
 
 def agreement(title: str, curves: Curves, deeds: Sequence[Deed]) -> Any:
@@ -109,15 +109,16 @@ def _mark(title: str, on: Sequence[Any], deeds: Sequence[Deed], end_s: float) ->
         for at_s in moments[:MARKS]:
             each.axvline(at_s, color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
     free_s = [0.0] * LEVELS
-    for deed in deeds:
-        text = deed.short if len(deed.short) <= LABEL_LENGTH else f"{deed.short[: LABEL_LENGTH - 1]}…"
+    # What is called alike at one moment needs one name.
+    for at_s, short in dict.fromkeys((deed.at_s, deed.short) for deed in deeds):
+        text = short if len(short) <= LABEL_LENGTH else f"{short[: LABEL_LENGTH - 1]}…"
         room_s = end_s * ROOM * (len(text) + 1)
-        level = next((level for level in range(LEVELS) if free_s[level] <= deed.at_s), None)
-        if level is None or deed.at_s + room_s > end_s * 1.06:
+        level = next((level for level in range(LEVELS) if free_s[level] <= at_s), None)
+        if level is None or at_s + room_s > end_s * 1.06:
             continue
         on[0].annotate(
             as_text(text),
-            (deed.at_s, 1.0),
+            (at_s, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(-2, 4 + 10 * level),
             textcoords="offset points",
@@ -125,7 +126,7 @@ def _mark(title: str, on: Sequence[Any], deeds: Sequence[Deed], end_s: float) ->
             fontsize=8,
             color=SOFT,
         )
-        free_s[level] = deed.at_s + room_s
+        free_s[level] = at_s + room_s
     lines = sum(free > 0 for free in free_s)
     on[0].set_title(as_text(title), pad=10 + 10 * lines if lines else 8)
 

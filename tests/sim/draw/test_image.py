@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sim.draw.beliefs import beliefs_of
-from sim.draw.image import ENDED, beliefs_image
+from sim.draw.image import ENDED, MIXED, beliefs_image
 from sim.draw.plots import cumulative
 from sim.draw.story import Spread
 from sim.draw.style import STATUS_COLOURS, styled
@@ -73,6 +73,24 @@ def test_colours_are_those_of_what_is_held_and_mixed_where_observers_differ() ->
     assert [_pixel(on, 2, column) for column in (0, 2, 9)] == list(STATUS_COLOURS[:3])
     assert _pixel(on, 2, 5) not in STATUS_COLOURS
     assert _pixel(on, 0, 9) == STATUS_COLOURS[0]
+
+
+def test_no_mixture_looks_like_another_colour_and_the_picture_says_that_there_are_mixtures() -> None:
+    from itertools import product
+
+    from matplotlib import colors
+
+    alive, suspect, dead, left = (colors.to_rgb(colour) for colour in STATUS_COLOURS)
+    tenths = [each for each in product(range(11), repeat=3) if sum(each) == 10]
+    for parts in tenths:
+        mixed = [
+            sum(n * c for n, c in zip(parts, three, strict=True)) / 10
+            for three in zip(alive, suspect, dead, strict=True)
+        ]
+        assert sum((a - b) ** 2 for a, b in zip(mixed, left, strict=True)) ** 0.5 > 0.3, parts
+    figure = _axes(3).figure
+    (legend,) = figure.legends
+    assert legend.get_title().get_text() == MIXED
 
 
 @pytest.mark.parametrize("count", [5, 200])
