@@ -160,7 +160,11 @@ def _check_held(document: Document, most: int) -> None:
 
 def _check_action(action: Action, place: str, document: Document, places: set[str]) -> None:
     if action.at >= document.duration:
-        raise ValueError(f"{place}: {action.at / SECOND:g} s comes after the end of the run")
+        what = "is" if action.at == document.duration else "comes after"
+        raise ValueError(
+            f"{place}: {action.at / SECOND:g} s {what} the end of the run, where nothing is done any more:"
+            " write an earlier `at`, or a longer duration"
+        )
     if action.every is not None:
         _check_repetition(action, place, document.duration)
     elif action.until is not None:

@@ -99,8 +99,12 @@ def _partition(action: Partition, _document: Document) -> None:
 
 
 def _churn(action: Churn, _document: Document) -> None:
-    if not 0 < action.rate <= CHURN_RATE_MAX or action.services < 1:
-        raise ValueError("rate is a number a second above 0, services at least 1")
+    if not 0 < action.rate <= CHURN_RATE_MAX:
+        raise ValueError(
+            f"rate is {action.rate:g}: write a number a second above 0, up to {CHURN_RATE_MAX:,.0f}"
+        )
+    if action.services < 1:
+        raise ValueError(f"services is {action.services}: write 1 or more")
     check_service(action.name, f"{action.name}-{action.services - 1}", 80, (), {}, 1)
 
 

@@ -26,6 +26,7 @@ from sim.scenario.schema import (
     NetworkTable,
     ServiceTable,
     ZonesTable,
+    choices_at,
     keys_at,
 )
 from sim.scenario.settings import read_settings
@@ -90,7 +91,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
         if len(data) > FILE_MAX_BYTES:
             raise ScenarioError(f"{path}: over {FILE_MAX_BYTES} bytes, which is no scenario")
         try:
-            text = data.decode()
+            # Editors of Windows begin a file with a mark, which is no TOML.
+            text = data.decode().removeprefix("\ufeff")
         except UnicodeDecodeError as problem:
             raise ScenarioError(
                 f"{path}: byte {problem.start} is not UTF-8; save the file as UTF-8"
@@ -207,16 +209,23 @@ def _stagger(start: str) -> int:
 def _explain(problem: str, document: dict[str, Any]) -> str:
     """The words of msgspec with the place as the file has it: `action 2 (crash), key 'node': ...`."""
     what, _, where = problem.partition(" - at `$")
-    where = where.rstrip("`").strip(".")
+    # Of a table with keys of any name, as tags, it does not say which.
+    where = where.rstrip("`").removesuffix("[...]").strip(".")
     place = _place(where, document)
     if "unknown field" in what:
         what = what.replace("Object contains unknown field", "there is no key")
         what += _instead(what.split("`")[1], keys_at(where, document))
     elif "missing required field" in what:
         what = what.replace("Object missing required field", "it needs the key")
+    elif "enum value" in what:
+        what = what.replace("Invalid enum value", "there is no") + _choice(choices_at(where, document))
     elif where.endswith(".do"):
-        what += f": write one of {', '.join(map(word, ACTIONS))}"
+        what += _choice([word(action) for action in ACTIONS])
     return f"{place}: {what}" if place else what
+
+
+def _choice(words: Sequence[str]) -> str:
+    return f": write one of {', '.join(words)}"
 
 
 def _instead(key: str, known: Sequence[str]) -> str:
