@@ -16,7 +16,6 @@ from sim.scenario.actions import (
     JumpWall,
     LinkChange,
     NetworkChange,
-    Partition,
     Register,
     Starve,
     Tags,
@@ -93,11 +92,6 @@ def _size(part: Part, nodes: int, sizes: Mapping[str, int]) -> tuple[int, int]:
     return (pool, pool) if part.count is None else (min(pool, part.count),) * 2
 
 
-def _partition(action: Partition, _document: Document) -> None:
-    if len(action.sides) < 1:
-        raise ValueError("sides is empty")
-
-
 def _churn(action: Churn, _document: Document) -> None:
     if not 0 < action.rate <= CHURN_RATE_MAX:
         raise ValueError(
@@ -148,7 +142,6 @@ def _jump_wall(action: JumpWall, _document: Document) -> None:
 LIMITS: dict[type, Callable[[Any, Document], None]] = {
     Join: _join,
     Flap: _flap,
-    Partition: _partition,
     Churn: _churn,
     UserEvent: _event,
     Register: _register,

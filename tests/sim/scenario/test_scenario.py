@@ -223,6 +223,36 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
         ("nodes = 3\n[[action]]\ndo = 'check'\nfinds = 'x'", "write one of passing, warning, critical"),
         ("nodes = 3\n[[action]]\ndo = 'starve'\nfactor = 0", "a factor from 1"),
         ("nodes = 3\n[[action]]\ndo = 'starve'", "it needs the key `factor`"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 'rest'", "(crash): nodes: `rest` means nothing here"),
+        ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['rest']", "means nothing in the first of them"),
+        ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['n0', 'n0']", "nobody is left for side 2 (n0)"),
+        ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['all', 2]", "nobody is left for side 2 (2)"),
+        (
+            "nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['n0', 'rest', 1]",
+            "nobody is left for side 3 (1)",
+        ),
+        (
+            "nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['all']",
+            "with everybody on one side nothing is parted",
+        ),
+        ("nodes = 3\n[[action]]\ndo = 'cut'\nnodes = 'n0'\nto = 'n0'", "(cut): to: n0 has no link to itself"),
+        (
+            "nodes = 3\n[[action]]\ndo = 'link'\nnodes = 'all'\nloss = 1",
+            "there is no rest where nodes is everybody",
+        ),
+        ("nodes = 3\n[[action]]\ndo = 'deregister'\nkey = 'x'", "no node ever has a service of the key 'x'"),
+        (
+            "nodes = 3\n[[service]]\nname='a'\ncount=2\n[[action]]\ndo='check'\nfinds='warning'\nkey='a-2'",
+            "(check): key: no node ever has a service of the key 'a-2'",
+        ),
+        (
+            "nodes = 3\n[[service]]\nname = 'a'\n[[service]]\nname = 'a'\nnodes = 'n1'",
+            "two of them have the key 'a' on the same nodes",
+        ),
+        (
+            "nodes = 3\n[[service]]\nname='a'\ncount=2\nnodes='n1'\n[[service]]\nname='a-1'\nnodes='n1'",
+            "two of them have the key 'a-1' on the same nodes",
+        ),
         ("nodes = 3\n[[action]]\ndo = 'clock_rate'\nppm = 9000000", "is no clock"),
         ("nodes = 3\n[[action]]\ndo = 'join'\ncount = 0", "at least 1"),
         ("nodes = 3\n[[action]]\ndo = 'join'\ncount = 1\ngroup = 'x'", "no group 'x'"),
@@ -264,6 +294,26 @@ def test_what_cannot_be_is_refused_with_the_place(text: str, complaint: str) -> 
         Scenario.parse(text, "mine.toml")
     assert str(refused.value).startswith("mine.toml: ")
     assert complaint in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[action]]\ndo = 'partition'\nsides = ['n0', 'rest']",
+        "[[action]]\ndo = 'partition'\nsides = [1, 'all']\nkind = 'partial'",
+        "[[action]]\ndo = 'partition'\nsides = ['a', ['n0', 'n4']]",
+        "[[action]]\ndo = 'cut'\nnodes = 'a'\nto = 'a'",
+        "[[action]]\ndo = 'cut'\nnodes = 'all'\nto = ['n0', 'rest']",
+        "[[action]]\ndo = 'check'\nfinds = 'critical'",
+        "[[action]]\ndo = 'register'\nname = 'x'\nkey = 'y'\n[[action]]\ndo = 'deregister'\nkey = 'y'",
+        "[[action]]\ndo = 'churn'\nrate = 1\n[[action]]\ndo = 'check'\nfinds = 'warning'\nkey = 'churn-3'",
+        "[[service]]\nname = 'x'\nnodes = 'n0'\n[[service]]\nname = 'x'\nnodes = 'n4'",
+        "[[service]]\nname = 'x'\nnodes = 2\n[[service]]\nname = 'x'\nnodes = 2",
+        "[[service]]\nname = 'x'\n[[service]]\nname = 'x'\ncount = 2",
+    ],
+)
+def test_what_may_do_something_is_taken(text: str) -> None:
+    Scenario.parse(f"nodes = 5\n[[group]]\nname = 'a'\ncount = 2\n{text}")
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
