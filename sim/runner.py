@@ -160,6 +160,8 @@ class _Run:
 
     def _look(self) -> None:
         now_us, changed_us = self._recorder.now_us, self._recorder.changed_us
+        if now_us < self._scenario.start_us(self._scenario.nodes - 1):
+            return
         if (changed_us is not None and now_us <= changed_us) or not self._recorder.views.agree():
             return
         self._agreed_us = now_us
@@ -222,7 +224,7 @@ class _Run:
             "one_view_s": seconds(self._one_view_us),
             "one_view_again_s": seconds(self._again_us if settled else None),
             "last_change_s": seconds(recorder.changed_us),
-            "detection": recorder.detections.summary(),
+            "detection": recorder.detections.summary(end_us),
             **recorder.rumours.summary(end_us),
             **recorder.judgements(),
             "messages": messages,

@@ -379,7 +379,7 @@ class World:
         return agree(self.running() if hosts is None else hosts)
 
     def log_hash(self) -> str:
-        """The hash of all messages delivered and all events so far."""
+        """The hash of all messages delivered, and all that nodes told their watchers, so far."""
         return self.journal.digest()
 
     def note(self, host: Host, event: Event) -> None:

@@ -55,9 +55,17 @@ def _view_line(summary: dict[str, Any]) -> str:
 def _detection_line(detection: dict[str, Any]) -> str:
     if not detection["failed"]:
         return ""
-    back = f" ({detection['returned']} came back before)" if detection["returned"] else ""
+    judged, back = detection["judged"], detection["returned"]
+    late = detection["failed"] - judged - back
+    asides = [f"{back} came back before"] if back else []
+    asides += [f"{late} not judged"] if late else []
+    words = str(detection["failed"]) + (f" ({', '.join(asides)})" if asides else "")
+    if not judged:
+        return words
+    if detection["noticed_by_all"] < judged:
+        words += f"; {detection['noticed_by_all']} of {judged} noticed by all"
     return (
-        f"{detection['failed']}{back}; first noticed after {_span(detection['first_s'])}"
+        f"{words}; first noticed after {_span(detection['first_s'])}"
         f" (worst {_span(detection['first_max_s'])}), by all after {_span(detection['full_s'])}"
         f" (worst {_span(detection['full_max_s'])})"
     )

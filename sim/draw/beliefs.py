@@ -32,7 +32,7 @@ class Beliefs(Struct):
     changes: list[list[tuple[int, Counts]]]
     """By subject, in order: from this step on, so many others hold it in each status."""
     running: list[tuple[int, int]]
-    """In order: from this time on (microseconds), so many agents run."""
+    """In order: from this time on (microseconds), so many agents run; the last holds to the end."""
     lives: list[list[tuple[int, int]]]
     """By node: from when to when (microseconds) an agent ran."""
 
@@ -60,7 +60,9 @@ def beliefs_of(tables: Tables, end_us: int, steps: int = 1_200) -> Beliefs:
         else:
             account.hold(observer, subject, status)
     account.pass_to(-1)
-    return Beliefs(step_us, -(-end_us // step_us), account.changes, _running(lives), list(lives.values()))
+    return Beliefs(
+        step_us, -(-end_us // step_us), account.changes, _running(lives, end_us), list(lives.values())
+    )
 
 
 class _Account:
@@ -150,12 +152,14 @@ def _told(
     return merge(ends, held, key=itemgetter(0))
 
 
-def _running(lives: dict[int, list[tuple[int, int]]]) -> list[tuple[int, int]]:
+def _running(lives: dict[int, list[tuple[int, int]]], end_us: int) -> list[tuple[int, int]]:
     steps: dict[int, int] = {0: 0}
     for each in lives.values():
         for begun_us, ended_us in each:
             steps[begun_us] = steps.get(begun_us, 0) + 1
-            steps[ended_us] = steps.get(ended_us, 0) - 1
+            # Who runs to the end does not end with it.
+            if ended_us < end_us:
+                steps[ended_us] = steps.get(ended_us, 0) - 1
     running, result = 0, []
     for at_us in sorted(steps):
         running += steps[at_us]

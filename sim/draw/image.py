@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.draw.beliefs import STATUSES, Beliefs, raster
 from sim.draw.plots import time_axis
-from sim.draw.style import STATUS_COLOURS, UNKNOWN, axes
+from sim.draw.style import STATUS_COLOURS, UNKNOWN, as_text, axes
 from sim.extras import need
 
 __all__ = ["beliefs_image"]
@@ -20,6 +20,7 @@ NAME_LENGTH = 14
 UNKNOWN_MAX = 0.5
 """To a node that nobody suspects, and that so many of the others know all the time, nothing happens."""
 ENDED = "#d55e00"
+MIXED = "Where the others differ, the colours are mixed by how many hold each."
 
 
 def beliefs_image(title: str, beliefs: Beliefs, names: Sequence[str], end_s: float) -> Any:
@@ -27,8 +28,8 @@ def beliefs_image(title: str, beliefs: Beliefs, names: Sequence[str], end_s: flo
     numpy = need("numpy")
     shares = _shares(beliefs, numpy)
     shown = _shown(shares, numpy)
-    figure, (only,) = axes(1, min(5.0, max(2.4, 1.5 + 0.09 * len(shown))))
-    only.set_title(title)
+    figure, (only,) = axes(1, min(5.2, max(2.6, 1.7 + 0.09 * len(shown))))
+    only.set_title(as_text(title))
     only.grid(visible=False)
     colors = need("matplotlib.colors")
     palette = numpy.array([colors.to_rgb(colour) for colour in (*STATUS_COLOURS, UNKNOWN)])
@@ -42,7 +43,15 @@ def beliefs_image(title: str, beliefs: Beliefs, names: Sequence[str], end_s: flo
     _draw_ends(only, [beliefs.lives[node] for node in shown], end_s)
     _name_rows(only, [names[node] for node in shown], len(names))
     time_axis(only, end_s)
-    figure.legend(handles=_signs(), loc="outside lower center", ncols=6, handlelength=1.3, columnspacing=1.4)
+    figure.legend(
+        handles=_signs(),
+        title=MIXED,
+        title_fontsize=9,
+        loc="outside lower center",
+        ncols=6,
+        handlelength=1.3,
+        columnspacing=1.4,
+    )
     return figure
 
 
@@ -90,7 +99,7 @@ def _draw_ends(only: Any, lives: Sequence[Sequence[tuple[int, int]]], end_s: flo
 def _name_rows(only: Any, names: Sequence[str], nodes: int) -> None:
     if len(names) <= NAMED:
         short = [name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…" for name in names]
-        only.set_yticks(range(len(names)), short, fontsize=7)
+        only.set_yticks(range(len(names)), [as_text(name) for name in short], fontsize=7)
     rest = nodes - len(names)
     only.set_ylabel(f"node (nobody suspects\nthe other {rest})" if rest else "node")
 

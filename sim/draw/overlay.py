@@ -9,7 +9,7 @@ from typing import Any
 
 from sim.draw.plots import cumulative
 from sim.draw.story import Curves, Series, Spread
-from sim.draw.style import LOOKS, axes, save, styled
+from sim.draw.style import LOOKS, as_text, axes, save, styled
 
 __all__ = ["mean", "overlay", "pooled"]
 
@@ -123,7 +123,7 @@ def _lines(on: Any, sides: Mapping[str, Sequence[Curves]], of: Any, factor: floa
             )
         bold = mean(series, max(run.end_s for run in runs))
         label = f"{name} (mean of {len(runs)})" if len(runs) > 1 else name
-        on.plot(bold.x, [factor * y for y in bold.y], label=label, **look)
+        on.plot(bold.x, [factor * y for y in bold.y], label=as_text(label), **look)
 
 
 def _finished(figure: Any, on: Sequence[Any], sides: Mapping[str, Sequence[Curves]]) -> Any:

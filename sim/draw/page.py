@@ -96,7 +96,10 @@ def _data(result: Outcome, tables: Tables, beliefs: Beliefs | None) -> dict[str,
             "at": [at_us / SECOND for at_us, _ in beliefs.running],
             "count": [count for _, count in beliefs.running],
         },
-        "lives": [[edge / SECOND for life in lives for edge in life] for lives in beliefs.lives],
+        # A life that lasts to the end has no end here.
+        "lives": [
+            [edge / SECOND for life in lives for edge in life if edge < end_us] for lives in beliefs.lives
+        ],
         "pulses": _columns(pulses),
         "events": events,
         "curves": _curves(result, tables),

@@ -7,7 +7,7 @@ from typing import Any
 
 from sim.draw.deeds import Deed
 from sim.draw.story import Curves, Series, Spread
-from sim.draw.style import CURVES, LOOKS, SOFT, axes
+from sim.draw.style import CURVES, LOOKS, SOFT, as_text, axes
 from sim.extras import need
 
 __all__ = ["agreement", "cumulative", "load", "time_axis"]
@@ -18,8 +18,8 @@ MARKS = 200
 BESIDE = 24
 """Letters of a curve's name beside which its numbers have room."""
 LABEL_LENGTH = 18
-ROOM = 0.013
-"""Part of the plot's width that a letter of such a name takes."""
+ROOM = 0.0095
+"""Part of the plot's width that a letter of such a name takes, if not all of them are wide."""
 
 
 def agreement(title: str, curves: Curves, deeds: Sequence[Deed]) -> Any:
@@ -57,7 +57,7 @@ def load(title: str, curves: Curves, deeds: Sequence[Deed]) -> Any:
 def cumulative(title: str, what: str, spreads: dict[str, Spread]) -> Any:
     """Which share of all cases had ended after so many seconds; what never did keeps a curve from 100 %."""
     figure, (only,) = axes(1, 3.6 + sum(0.2 if len(label) <= BESIDE else 0.4 for label in spreads))
-    only.set_title(title)
+    only.set_title(as_text(title))
     longest = max((each.delays[-1] for each in spreads.values() if each.delays), default=1.0)
     shortest = min((each.delays[0] for each in spreads.values() if each.delays), default=1.0)
     middle = min(
@@ -67,7 +67,7 @@ def cumulative(title: str, what: str, spreads: dict[str, Spread]) -> Any:
     logarithmic = shortest > 0 and middle * 10 < longest
     for (label, each), look in zip(spreads.items(), LOOKS, strict=False):
         between = "" if not label else ": " if len(label) <= BESIDE else "\n"
-        told = f"{label}{between}{_quantiles(each)}"
+        told = f"{as_text(label)}{between}{_quantiles(each)}"
         step_curve(only, each, longest, label=told, **look)
     if logarithmic:
         only.set_xscale("log")
@@ -109,15 +109,16 @@ def _mark(title: str, on: Sequence[Any], deeds: Sequence[Deed], end_s: float) ->
         for at_s in moments[:MARKS]:
             each.axvline(at_s, color=SOFT, linewidth=0.8, linestyle=(0, (3, 3)), zorder=1)
     free_s = [0.0] * LEVELS
-    for deed in deeds:
-        text = deed.short if len(deed.short) <= LABEL_LENGTH else f"{deed.short[: LABEL_LENGTH - 1]}…"
+    # What is called alike at one moment needs one name.
+    for at_s, short in dict.fromkeys((deed.at_s, deed.short) for deed in deeds):
+        text = short if len(short) <= LABEL_LENGTH else f"{short[: LABEL_LENGTH - 1]}…"
         room_s = end_s * ROOM * (len(text) + 1)
-        level = next((level for level in range(LEVELS) if free_s[level] <= deed.at_s), None)
-        if level is None or deed.at_s + room_s > end_s * 1.06:
+        level = next((level for level in range(LEVELS) if free_s[level] <= at_s), None)
+        if level is None or at_s + room_s > end_s * 1.06:
             continue
         on[0].annotate(
-            text,
-            (deed.at_s, 1.0),
+            as_text(text),
+            (at_s, 1.0),
             xycoords=("data", "axes fraction"),
             xytext=(-2, 4 + 10 * level),
             textcoords="offset points",
@@ -125,9 +126,9 @@ def _mark(title: str, on: Sequence[Any], deeds: Sequence[Deed], end_s: float) ->
             fontsize=8,
             color=SOFT,
         )
-        free_s[level] = deed.at_s + room_s
+        free_s[level] = at_s + room_s
     lines = sum(free > 0 for free in free_s)
-    on[0].set_title(title, pad=10 + 10 * lines if lines else 8)
+    on[0].set_title(as_text(title), pad=10 + 10 * lines if lines else 8)
 
 
 def _quantiles(each: Spread) -> str:

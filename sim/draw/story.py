@@ -26,6 +26,8 @@ NEWS = {
 }
 """By kind of fact, what its distribution is called; others are about a member."""
 OF_A_MEMBER = "member records"
+UNJUDGED = frozenset({"returned", "young"})
+"""Outcomes of crashes that count for nothing."""
 
 Tables = Mapping[str, Mapping[str, Sequence[Any]]]
 """As `Result.tables()` gives them: see COLUMNS.md."""
@@ -162,7 +164,7 @@ def _detection(tables: Tables, points: int) -> Spread | None:
         failures[row[0]].append(row[1:])
     for each in failures.values():
         each.sort()
-    judged = [one for each in failures.values() for one in each if one[2] != "returned"]
+    judged = [one for each in failures.values() for one in each if one[2] not in UNJUDGED]
     if not judged:
         return None
     delays = []
@@ -170,7 +172,7 @@ def _detection(tables: Tables, points: int) -> Spread | None:
         if kind != "death" or verdict != "gone":
             continue
         last = bisect_right(failures.get(subject, ()), at_us, key=lambda one: one[0]) - 1
-        if last >= 0 and failures[subject][last][2] != "returned":
+        if last >= 0 and failures[subject][last][2] not in UNJUDGED:
             delays.append(at_us - failures[subject][last][0])
     return spread(delays, sum(one[1] for one in judged), points)
 

@@ -13,14 +13,14 @@ from typing import Any
 
 from sim.extras import need
 
-__all__ = ["CURVES", "LOOKS", "STATUS_COLOURS", "UNKNOWN", "axes", "save", "styled"]
+__all__ = ["CURVES", "LOOKS", "STATUS_COLOURS", "UNKNOWN", "as_text", "axes", "save", "styled"]
 
 CURVES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.5)), (0, (5, 1.5, 1.5, 1.5)), "-", (0, (5, 1.5)))
 LOOKS = [{"color": colour, "linestyle": dashes} for colour, dashes in zip(CURVES, DASHES, strict=True)]
 """Of curves in the same axes: where they lie on each other, both are seen."""
-STATUS_COLOURS = ("#a9d3ee", "#e69f00", "#24224f", "#9a9a9a")
-"""Alive, suspect, dead, left: light, medium, dark, grey."""
+STATUS_COLOURS = ("#a9d3ee", "#e69f00", "#24224f", "#009e73")
+"""Alive, suspect, dead, left: light, medium, dark, and a green that no mixture of the others comes near."""
 UNKNOWN = "#ffffff"
 INK, SOFT, GRID = "#1c2430", "#5c6775", "#e3e6ea"
 WIDTH = 7.2
@@ -68,6 +68,11 @@ def styled() -> Iterator[None]:
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(SETTINGS)
         yield
+
+
+def as_text(name: str) -> str:
+    """A name from a scenario as matplotlib shall draw it: what stands between two `$` would be TeX to it."""
+    return name.replace("$", r"\$")
 
 
 def axes(rows: int = 1, height: float = 3.6, **shares: Any) -> tuple[Any, list[Any]]:

@@ -2,18 +2,21 @@
 
 Those who could know of a crash are the nodes that ran then and held the failed one for alive or suspect;
 of them count, at the end, those that have run ever since in one life and are not stopped. A node that is
-started again before all have noticed is `returned`, and its detection counts in no median.
+started again before all have noticed is `returned`. One that not all have noticed is `young` if less time has
+passed since than a suspicion may take and two periods, for it may yet be noticed. These, and a crash of which
+nobody is left who could know, are not judged. Of the others, what was not noticed took longer than anything.
 """
 
 from __future__ import annotations
 
-import statistics
+from collections.abc import Sequence
 from typing import Any
 
 from gossip.core.types import NodeId, Status
-from sim.clock import SECOND
 from sim.host import Host
+from sim.results.percentiles import median, seconds
 from sim.results.table import Table
+from sim.results.verdicts import patience_us
 from sim.world import World
 
 __all__ = ["Detections"]
@@ -68,13 +71,18 @@ class Detections:
         if failure is not None and observer.number in failure.expected:
             failure.noticed.setdefault(observer.number, at_us)
 
-    def fill(self, table: Table) -> None:
+    def fill(self, table: Table, end_us: int) -> None:
         """A row for each crash."""
         for failure in self._all:
             first_us, full_us, left = self._times(failure)
-            outcome = "returned" if failure.returned else "none" if first_us is None else "some"
-            if full_us is not None and not failure.returned:
+            if failure.returned:
+                outcome = "returned"
+            elif full_us is not None:
                 outcome = "all"
+            elif self._is_young(failure, end_us):
+                outcome = "young"
+            else:
+                outcome = "none" if first_us is None else "some"
             noticed = sum(number in failure.noticed for number in left)
             table.add(
                 failure.subject.number,
@@ -87,21 +95,34 @@ class Detections:
                 outcome,
             )
 
-    def summary(self) -> dict[str, Any]:
-        """Medians over the crashes, and the worst, in seconds; None if one was never seen."""
-        counted = [failure for failure in self._all if not failure.returned]
-        times = [self._times(failure) for failure in counted]
-        firsts = [_since(failure, first) for failure, (first, _, _) in zip(counted, times, strict=True)]
-        fulls = [_since(failure, full) for failure, (_, full, _) in zip(counted, times, strict=True)]
+    def summary(self, end_us: int) -> dict[str, Any]:
+        """Medians over the crashes that are judged, and the worst, in seconds.
+
+        What was never seen counts as infinite, and what comes out infinite is None.
+        """
+        judged = [failure for failure in self._all if self._is_judged(failure, end_us)]
+        times = [self._times(failure) for failure in judged]
+        firsts = [_since(failure, first) for failure, (first, _, _) in zip(judged, times, strict=True)]
+        fulls = [_since(failure, full) for failure, (_, full, _) in zip(judged, times, strict=True)]
         return {
             "first_s": _median(firsts),
             "full_s": _median(fulls),
             "first_max_s": _worst(firsts),
             "full_max_s": _worst(fulls),
             "failed": len(self._all),
-            "returned": len(self._all) - len(counted),
+            "returned": sum(failure.returned for failure in self._all),
+            "judged": len(judged),
             "noticed_by_all": sum(value is not None for value in fulls),
         }
+
+    def _is_judged(self, failure: _Failure, end_us: int) -> bool:
+        _, full_us, left = self._times(failure)
+        if failure.returned or not left:
+            return False
+        return full_us is not None or not self._is_young(failure, end_us)
+
+    def _is_young(self, failure: _Failure, end_us: int) -> bool:
+        return end_us - failure.at_us < patience_us(self._world)
 
     def _times(self, failure: _Failure) -> tuple[int | None, int | None, list[int]]:
         hosts = self._world.hosts
@@ -124,11 +145,11 @@ def _since(failure: _Failure, at_us: int | None) -> int | None:
     return None if at_us is None else at_us - failure.at_us
 
 
-def _median(values: list[int | None]) -> float | None:
+def _median(values: Sequence[int | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return statistics.median(known) / SECOND if known and len(known) == len(values) else None
+    return seconds(median(known, len(values) - len(known)))
 
 
-def _worst(values: list[int | None]) -> float | None:
+def _worst(values: Sequence[int | None]) -> float | None:
     known = [value for value in values if value is not None]
-    return max(known) / SECOND if known and len(known) == len(values) else None
+    return seconds(max(known)) if known and len(known) == len(values) else None

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 from collections.abc import Sequence
 
 from sim.clock import SECOND
 
-__all__ = ["percentile", "seconds", "spread"]
+__all__ = ["median", "percentile", "seconds", "spread"]
+
+
+def median(values: Sequence[float], missing: int = 0) -> float | None:
+    """The middle value, or the mean of the two in the middle, of these and `missing` ones above all of them.
+
+    None if there is nothing, or if one that is missing is in the middle.
+    """
+    if not values and not missing:
+        return None
+    middle = statistics.median([*values, *[math.inf] * missing])
+    return None if math.isinf(middle) else middle
 
 
 def percentile(values: Sequence[int], share: float, missing: int = 0) -> int | None:
@@ -21,7 +34,7 @@ def percentile(values: Sequence[int], share: float, missing: int = 0) -> int | N
     return values[rank] if rank < len(values) else None
 
 
-def seconds(value_us: int | None) -> float | None:
+def seconds(value_us: float | None) -> float | None:
     """Microseconds as seconds."""
     return None if value_us is None else value_us / SECOND
 

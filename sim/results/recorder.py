@@ -128,7 +128,7 @@ class Recorder:
     def finish(self) -> dict[str, Table]:
         """All tables, in their order; may be asked once, at the end."""
         end_us = self.now_us
-        self.detections.fill(self.tables["detections"])
+        self.detections.fill(self.tables["detections"], end_us)
         self.rumours.fill(self.tables["facts"], end_us)
         return {**self.tables, "nodes": self.lives.fill(Table("nodes", TABLES["nodes"]))}
 
@@ -179,8 +179,10 @@ class Recorder:
         self.views.changed()
         self.lives.started(host)
         self.detections.started(host)
-        if host.number >= self._initial or host.lives > 1:
+        fresh = host.number >= self._initial or host.lives > 1
+        if fresh or self.now_us:
             self.changed_us = self.now_us
+        if fresh:
             self.rumours.publish(host, JOINED, "", host.node.incarnation, self.now_us)
 
     def ended(self, host: Host, *, failed: bool) -> None:

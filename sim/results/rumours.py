@@ -20,7 +20,7 @@ from gossip.core.records import Accusation
 from gossip.core.types import NodeId, Status
 from sim.clock import SECOND
 from sim.host import Host
-from sim.results.percentiles import seconds, spread
+from sim.results.percentiles import median, seconds, spread
 from sim.results.table import Table
 from sim.world import World
 
@@ -145,14 +145,16 @@ class Rumours:
         A percentile is None if the pair at that rank has not heard: what was never heard counts as infinite.
         """
         plain = [fact for fact in self._all if fact.kind not in {JOINED, EVENT}]
+        joins = [fact for fact in self._all if fact.kind == JOINED]
+        events = [fact for fact in self._all if fact.kind == EVENT]
         judged = [fact for fact in plain if self._is_judged(fact, end_us)]
         missing = {fact.number: len(self._missing(fact)) for fact in judged}
         reached = [fact for fact in judged if fact.last_us is not None]
         everywhere = [fact.last_us - fact.at_us for fact in reached if not missing[fact.number]]  # type: ignore[operator]
         return {
             "dissemination_s": self._spread(plain, end_us),
-            "joins_s": self._spread([fact for fact in self._all if fact.kind == JOINED], end_us),
-            "events_s": self._spread([fact for fact in self._all if fact.kind == EVENT], end_us),
+            "joins_s": self._spread(joins, end_us),
+            "events_s": self._spread(events, end_us),
             "facts": {
                 "published": len(plain),
                 "judged": len(judged),
@@ -160,11 +162,16 @@ class Rumours:
                 "heard": sum(len(fact.heard) for fact in judged),
                 "unheard": sum(missing.values()),
                 "everywhere": len(everywhere),
-                "everywhere_median_s": seconds(sorted(everywhere)[len(everywhere) // 2])
-                if everywhere
-                else None,
+                "everywhere_median_s": seconds(median(everywhere)),
+                "joins": self._pairs_of(joins, end_us),
+                "events": self._pairs_of(events, end_us),
             },
         }
+
+    def _pairs_of(self, facts: list[_Fact], end_us: int) -> int:
+        """How many pairs of fact and observer a spread is over."""
+        judged = [fact for fact in facts if self._is_judged(fact, end_us)]
+        return sum(len(fact.heard) + len(self._missing(fact)) for fact in judged)
 
     def _spread(self, facts: list[_Fact], end_us: int) -> dict[str, float | None]:
         judged = [fact for fact in facts if self._is_judged(fact, end_us)]

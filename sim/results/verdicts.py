@@ -26,11 +26,17 @@ from sim.host import Host
 from sim.results.table import Table
 from sim.world import World
 
-__all__ = ["VERDICTS", "Verdicts"]
+__all__ = ["VERDICTS", "Verdicts", "patience_us"]
 
 VERDICTS = ("gone", "stopped", "cut", "aftermath", "false")
 PERIODS = 2
 """How long a probe may take to notice what is to be suspected."""
+
+
+def patience_us(world: World) -> int:
+    """How long a suspicion may take with so many nodes as run now, and what comes before it."""
+    params = world.params
+    return microseconds(params.suspicion_max(len(world.running())) + PERIODS * params.period)
 
 
 class Verdicts:
@@ -71,10 +77,6 @@ class Verdicts:
             self._reached_us.get(observer.number, -1),
             self._runs_us.get(subject.number, -1),
         )
-        if fresh_us >= 0 and self._world.clock.now_us - fresh_us < self._patience_us():
+        if fresh_us >= 0 and self._world.clock.now_us - fresh_us < patience_us(self._world):
             return "aftermath"
         return "false"
-
-    def _patience_us(self) -> int:
-        params = self._world.params
-        return microseconds(params.suspicion_max(len(self._world.running())) + PERIODS * params.period)

@@ -11,6 +11,7 @@ from sim.clock import SECOND
 from sim.scenario.actions import Action, Crash, Join, Lasting, Restart, word
 from sim.scenario.limits import LAST_NODE, LIMITS, NODES_MAX, check_load, group_sizes
 from sim.scenario.lines import line_of
+from sim.scenario.meaning import check_meaning, check_services
 from sim.scenario.schema import CostsTable, Document, GroupTable, NetworkTable, ServiceTable, ZonesTable
 from sim.scenario.values import Selector
 from sim.scenario.words import check_service, check_tags
@@ -39,6 +40,7 @@ def check(document: Document, params: Params) -> None:
     places = _check_places(document)
     for service in document.service:
         _check_service(service, places, params.services_max)
+    check_services(document.service)
     _check_held(document, params.services_max)
     for number, action in enumerate(document.action, 1):
         _check_action(action, f"action {number} ({word(action)})", document, places)
@@ -160,7 +162,11 @@ def _check_held(document: Document, most: int) -> None:
 
 def _check_action(action: Action, place: str, document: Document, places: set[str]) -> None:
     if action.at >= document.duration:
-        raise ValueError(f"{place}: {action.at / SECOND:g} s comes after the end of the run")
+        what = "is" if action.at == document.duration else "comes after"
+        raise ValueError(
+            f"{place}: {action.at / SECOND:g} s {what} the end of the run, where nothing is done any more:"
+            " write an earlier `at`, or a longer duration"
+        )
     if action.every is not None:
         _check_repetition(action, place, document.duration)
     elif action.until is not None:
@@ -173,9 +179,10 @@ def _check_action(action: Action, place: str, document: Document, places: set[st
             if isinstance(selector, Selector):
                 _check_selector(selector, places, f"{place}, {key}")
     limits = LIMITS.get(type(action))
-    if limits is not None:
-        with _at(place):
+    with _at(place):
+        if limits is not None:
             limits(action, document)
+        check_meaning(action, document)
 
 
 def _check_repetition(action: Action, place: str, duration_us: int) -> None:

@@ -127,11 +127,10 @@ class Director:
                 place = f"action {number + 1} ({word(action)}) at {at_us / SECOND:g} s"
                 deed = partial(scene.do, place, self._deed(action, rng))
                 self._schedule.at(self.origin_us + at_us, deed)
-        count = len(crew.hosts)
         for number, host in enumerate(list(crew.hosts)):
             if host.process is not None:
                 continue
-            delay_us = scenario.stagger_us * number // count
+            delay_us = scenario.start_us(number)
             if delay_us:
                 scene.after(delay_us, partial(scene.launch, host))
             else:

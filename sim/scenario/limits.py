@@ -16,7 +16,6 @@ from sim.scenario.actions import (
     JumpWall,
     LinkChange,
     NetworkChange,
-    Partition,
     Register,
     Starve,
     Tags,
@@ -93,14 +92,13 @@ def _size(part: Part, nodes: int, sizes: Mapping[str, int]) -> tuple[int, int]:
     return (pool, pool) if part.count is None else (min(pool, part.count),) * 2
 
 
-def _partition(action: Partition, _document: Document) -> None:
-    if len(action.sides) < 1:
-        raise ValueError("sides is empty")
-
-
 def _churn(action: Churn, _document: Document) -> None:
-    if not 0 < action.rate <= CHURN_RATE_MAX or action.services < 1:
-        raise ValueError("rate is a number a second above 0, services at least 1")
+    if not 0 < action.rate <= CHURN_RATE_MAX:
+        raise ValueError(
+            f"rate is {action.rate:g}: write a number a second above 0, up to {CHURN_RATE_MAX:,.0f}"
+        )
+    if action.services < 1:
+        raise ValueError(f"services is {action.services}: write 1 or more")
     check_service(action.name, f"{action.name}-{action.services - 1}", 80, (), {}, 1)
 
 
@@ -144,7 +142,6 @@ def _jump_wall(action: JumpWall, _document: Document) -> None:
 LIMITS: dict[type, Callable[[Any, Document], None]] = {
     Join: _join,
     Flap: _flap,
-    Partition: _partition,
     Churn: _churn,
     UserEvent: _event,
     Register: _register,

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from gossip.core.params import Params
+from sim.clock import SECOND
 from sim.errors import ScenarioError
 from sim.latency import parse_duration
 from sim.scenario.actions import ACTIONS, Action, word
@@ -25,6 +26,7 @@ from sim.scenario.schema import (
     NetworkTable,
     ServiceTable,
     ZonesTable,
+    choices_at,
     keys_at,
 )
 from sim.scenario.settings import read_settings
@@ -89,7 +91,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
         if len(data) > FILE_MAX_BYTES:
             raise ScenarioError(f"{path}: over {FILE_MAX_BYTES} bytes, which is no scenario")
         try:
-            text = data.decode()
+            # Editors of Windows begin a file with a mark, which is no TOML.
+            text = data.decode().removeprefix("\ufeff")
         except UnicodeDecodeError as problem:
             raise ScenarioError(
                 f"{path}: byte {problem.start} is not UTF-8; save the file as UTF-8"
@@ -138,7 +141,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
             check(read, params)
         except ValueError as problem:
             raise ScenarioError(f"{name}: {problem}") from None
-        return cls(
+        scenario = cls(
             name=read.name or Path(name).stem,
             description=read.description.strip(),
             nodes=read.nodes,
@@ -157,6 +160,13 @@ class Scenario(Struct, frozen=True, kw_only=True):
             document=document,
             directory=str(directory),
         )
+        last_us = scenario.start_us(read.nodes - 1)
+        if last_us >= read.duration:
+            raise ScenarioError(
+                f"{name}: start is {read.start!r}: the last node would start {last_us / SECOND:g} s after the"
+                f" first, and the run ends after {read.duration / SECOND:g} s"
+            )
+        return scenario
 
     def with_changes(self, changes: dict[str, Any]) -> Scenario:
         """The same with other values, by dotted path: `{"network.loss": 0.1, "group.rack-a.count": 5}`.
@@ -179,6 +189,10 @@ class Scenario(Struct, frozen=True, kw_only=True):
         """The document as text; `parse` makes an equal scenario of it."""
         return write_toml(self.document)
 
+    def start_us(self, number: int) -> int:
+        """When that node of the beginning starts."""
+        return self.stagger_us * number // self.nodes
+
     def group_sizes(self) -> dict[str, int]:
         """How many nodes each group has at the start."""
         return group_sizes(self.nodes, self.groups)
@@ -195,16 +209,23 @@ def _stagger(start: str) -> int:
 def _explain(problem: str, document: dict[str, Any]) -> str:
     """The words of msgspec with the place as the file has it: `action 2 (crash), key 'node': ...`."""
     what, _, where = problem.partition(" - at `$")
-    where = where.rstrip("`").strip(".")
+    # Of a table with keys of any name, as tags, it does not say which.
+    where = where.rstrip("`").removesuffix("[...]").strip(".")
     place = _place(where, document)
     if "unknown field" in what:
         what = what.replace("Object contains unknown field", "there is no key")
         what += _instead(what.split("`")[1], keys_at(where, document))
     elif "missing required field" in what:
         what = what.replace("Object missing required field", "it needs the key")
+    elif "enum value" in what:
+        what = what.replace("Invalid enum value", "there is no") + _choice(choices_at(where, document))
     elif where.endswith(".do"):
-        what += f": write one of {', '.join(map(word, ACTIONS))}"
+        what += _choice([word(action) for action in ACTIONS])
     return f"{place}: {what}" if place else what
+
+
+def _choice(words: Sequence[str]) -> str:
+    return f": write one of {', '.join(words)}"
 
 
 def _instead(key: str, known: Sequence[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from msgspec import Struct
 
@@ -19,6 +19,7 @@ __all__ = [
     "NetworkTable",
     "ServiceTable",
     "ZonesTable",
+    "choices_at",
     "keys_at",
 ]
 
@@ -131,9 +132,23 @@ TABLES: dict[str, type[Table]] = {
 
 def keys_at(path: str, document: dict[str, Any]) -> tuple[str, ...]:
     """The keys that a table may have: of `network`, `group[1]` or, by its `do`, `action[0]`."""
+    table = _table_at(path, document)
+    keys = table.__struct_encode_fields__
+    return keys if table in TABLES.values() else ("do", *keys)
+
+
+def choices_at(path: str, document: dict[str, Any]) -> tuple[str, ...]:
+    """The words that may stand at a key, as `group[1].refusals`; empty if it is not one of few."""
+    table, _, key = path.rpartition(".")
+    written = get_type_hints(_table_at(table, document))[key]
+    # What may be left out is a union with None.
+    kinds = (written, *get_args(written))
+    return next((get_args(kind) for kind in kinds if get_origin(kind) is Literal), ())
+
+
+def _table_at(path: str, document: dict[str, Any]) -> type[Struct]:
     name, _, number = path.rstrip("]").partition("[")
     if name != "action":
-        return TABLES[name].__struct_encode_fields__
+        return TABLES[name]
     does = document["action"][int(number)]["do"]
-    keys = next(action.__struct_encode_fields__ for action in ACTIONS if word(action) == does)
-    return ("do", *keys)
+    return next(action for action in ACTIONS if word(action) == does)

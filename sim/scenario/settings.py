@@ -13,7 +13,6 @@ __all__ = ["PROFILE", "read_settings"]
 
 PROFILE = "profile"
 POSITIVE = (
-    "period",
     "direct_min",
     "direct_max",
     "gossip_interval",
@@ -67,12 +66,13 @@ def read_settings(table: dict[str, Any]) -> Params:
 def _check(params: Params) -> None:
     for name in params.__struct_fields__:
         value = getattr(params, name)
+        if name == "period" and value < PERIOD_MIN:
+            raise ValueError(f"period is {value}: write {PERIOD_MIN} (seconds) or more")
         if value < 0 or (value == 0 and name in POSITIVE):
-            raise ValueError(f"{name} is {value}: write a number above 0")
+            least = "a number above 0" if name in POSITIVE else "0 or more"
+            raise ValueError(f"{name} is {value}: write {least}")
         if not value <= MOST:
             raise ValueError(f"{name} is {value}: write a number up to {MOST:g}")
-    if params.period < PERIOD_MIN:
-        raise ValueError(f"period is {params.period}: write {PERIOD_MIN} (seconds) or more")
     if params.direct_min > params.direct_max:
         raise ValueError(f"direct_min ({params.direct_min}) is above direct_max ({params.direct_max})")
     if params.packet_bytes < PACKET_MIN:

@@ -98,6 +98,11 @@ class Selector:
     def __hash__(self) -> int:
         return hash(self.text)
 
+    @property
+    def wholly(self) -> set[str]:
+        """The places of which everybody is meant."""
+        return {part.place for part in self.parts if part.whole}
+
     def __repr__(self) -> str:
         return f"<{self.text}>"
 

@@ -16,13 +16,15 @@ __all__ = ["check_event", "check_service", "check_tags"]
 SPEAKER = StandIn(bytes(32), Archive("sim", limit=1))
 BOOT = (1 << 63) - 1
 HOST, PORT = "10.255.255.255", 65_535
-"""As long as an address of a world can be."""
+"""As long as an address of a world can be; no port is higher."""
 
 
 def check_service(
     name: str, key: str, port: int, tags: Sequence[str], meta: Mapping[str, str], weight: int
 ) -> None:
     """Raise ValueError if no node could register this."""
+    if not 0 <= port <= PORT:
+        raise ValueError(f"port {port} is not between 1 and {PORT}, nor 0, for a service without one")
     _say(ServiceRecord(SPEAKER.id, WALL_MS, key, name, "", port, tuple(tags), dict(meta), weight, False))
 
 

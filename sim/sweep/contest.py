@@ -13,7 +13,7 @@ from msgspec import Struct
 from sim.errors import ScenarioError
 from sim.scenario.changes import parse_change
 from sim.scenario.scenario import Scenario
-from sim.sweep.numbers import USUAL, flat
+from sim.sweep.numbers import USUAL, flat, measured
 from sim.sweep.paired import LEVEL, Difference, compare
 from sim.sweep.text import aligned, number, shown
 from sim.sweep.trial import Trial, find_scenario, trial_of
@@ -143,7 +143,7 @@ class Contest:
 def _row(each: Difference, values: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:
     return [
         each.field,
-        *(shown([pair[place].get(each.field) for pair in values]) for place in (0, 1)),
+        *(shown(measured(each.field, [pair[place] for pair in values])) for place in (0, 1)),
         "-" if each.mean is None else f"{'+' if each.mean > 0 else ''}{number(each.mean)}",
         "-" if each.low is None else f"{number(each.low)}..{number(each.high)}",
         f"{each.less}/{each.more}",

@@ -104,7 +104,7 @@ def _document(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             data = file.read(FILE_MAX_BYTES + 1)
-        document = tomllib.loads(data.decode())
+        document = tomllib.loads(data.decode().removeprefix("\ufeff"))
     except OSError as problem:
         raise ScenarioError(f"{path}: {problem.strerror}") from None
     except UnicodeDecodeError as problem:

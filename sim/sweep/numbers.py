@@ -1,17 +1,21 @@
-"""Numbers out of summaries, and what many runs say of each: medians and percentiles that hide no failure."""
+"""Numbers out of summaries, and what many runs say of each: medians and percentiles that hide no failure.
+
+A field without a value is what never happened, or what there was nothing to measure of: a run without a
+crash has no detection. Of the first much is made; the second counts for nothing.
+"""
 
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from sim.errors import ScenarioError
+from sim.results.percentiles import median
 
-__all__ = ["USUAL", "Digest", "digest", "flat", "known_fields", "usual_fields"]
+__all__ = ["USUAL", "Digest", "digest", "flat", "is_measured", "known_fields", "measured", "usual_fields"]
 
 USUAL = (
     "converged",
@@ -28,6 +32,18 @@ USUAL = (
     "bytes_per_node_s",
 )
 """What a table shows of a summary, as far as there is anything."""
+CASES = {
+    "detection": ("detection.judged",),
+    "dissemination_s": ("facts.heard", "facts.unheard"),
+    "facts.everywhere_median_s": ("facts.judged",),
+    "joins_s": ("facts.joins",),
+    "events_s": ("facts.events",),
+}
+"""By a field, or the table it is in: of how many cases it is, as a sum of fields."""
+LAST_CHANGE = "last_change_s"
+AFTER_IT = "one_view_again_s"
+TELL_NOTHING = frozenset({LAST_CHANGE, "messages_per_node_s", "bytes_per_node_s"})
+"""Fields that say, where they have no value, that there was nothing."""
 Number = float | None
 
 
@@ -35,6 +51,7 @@ class Digest(Struct, frozen=True):
     """One field over many runs. A run without a value (never detected, say) counts as more than any other."""
 
     runs: int
+    """Those in which there was something to be measured."""
     never: int
     mean: Number
     """None if a run has no value."""
@@ -55,6 +72,23 @@ def flat(summary: dict[str, Any], path: str = "") -> dict[str, Any]:
         elif value is None or isinstance(value, bool | int | float):
             values[place] = value
     return values
+
+
+def is_measured(field: str, run: dict[str, Any]) -> bool:
+    """Whether a run, as `flat` has it, had the field to measure: it has a value, or it never happened."""
+    if run.get(field) is not None:
+        return True
+    cases = CASES.get(field) or CASES.get(field.partition(".")[0])
+    if cases is not None:
+        return any(run.get(case) for case in cases)
+    if field == AFTER_IT:
+        return run.get(LAST_CHANGE) is not None
+    return field not in TELL_NOTHING
+
+
+def measured(field: str, runs: Sequence[dict[str, Any]]) -> list[Any]:
+    """The field's values in those runs that had anything to measure of it; None where it never happened."""
+    return [run.get(field) for run in runs if is_measured(field, run)]
 
 
 def usual_fields(runs: Sequence[dict[str, Any]]) -> list[str]:
@@ -83,20 +117,12 @@ def digest(values: Sequence[Any]) -> Digest:
         runs=len(values),
         never=never,
         mean=math.fsum(known) / len(known) if known and not never else None,
-        median=_median(known, never),
+        median=median(known, never),
         p5=_rank(known, never, 0.05),
         p95=_rank(known, never, 0.95),
         least=known[0] if known else None,
         most=known[-1] if known and not never else None,
     )
-
-
-def _median(known: Sequence[float], never: int) -> Number:
-    padded = [*known, *[math.inf] * never]
-    if not padded:
-        return None
-    middle = statistics.median(padded)
-    return None if math.isinf(middle) else middle
 
 
 def _rank(known: Sequence[float], never: int, share: float) -> Number:

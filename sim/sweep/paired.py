@@ -17,7 +17,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from sim.sweep.numbers import Digest, digest
+from sim.sweep.numbers import Digest, digest, is_measured
 
 __all__ = ["LEVEL", "Difference", "compare"]
 
@@ -27,7 +27,7 @@ DRAWS = 2_000
 
 
 class Difference(Struct, frozen=True):
-    """One field in A and in B. A run without a value counts as more than any other."""
+    """One field in A and in B. A run in which it never happened counts as more than any other."""
 
     field: str
     a: Digest
@@ -48,10 +48,15 @@ class Difference(Struct, frozen=True):
 def compare(
     fields: Sequence[str], pairs: Sequence[tuple[dict[str, Any], dict[str, Any]]]
 ) -> list[Difference]:
-    """Judge each field over all pairs of runs; a field that no run has a value of is left out."""
+    """Judge each field over the pairs of runs that both had something to measure of it.
+
+    A field that none of those has a value of is left out.
+    """
     found = []
     for field in fields:
-        values = [(a.get(field), b.get(field)) for a, b in pairs]
+        values = [
+            (a.get(field), b.get(field)) for a, b in pairs if is_measured(field, a) and is_measured(field, b)
+        ]
         if any(value is not None for pair in values for value in pair):
             found.append((field, values))
     signs = [_signs(values) for _, values in found]

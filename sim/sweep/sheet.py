@@ -13,7 +13,7 @@ import msgspec
 from sim.errors import ScenarioError
 from sim.extras import need
 from sim.sweep.grid import Grid
-from sim.sweep.numbers import digest, flat, known_fields, usual_fields
+from sim.sweep.numbers import digest, flat, known_fields, measured, usual_fields
 from sim.sweep.text import folded, said, shown
 
 __all__ = ["Sheet", "check_export", "write_export"]
@@ -55,7 +55,7 @@ class Sheet:
         for cell, runs in zip(self._grid.cells, self._runs, strict=True):
             row = [cell.scenario.name] if scenarios else []
             row += [said(cell.settings[key]) for key in keys]
-            row += [str(len(runs)), *(shown([run.get(field) for run in runs]) for field in fields)]
+            row += [str(len(runs)), *(shown(measured(field, runs)) for field in fields)]
             rows.append(row)
         lines = [
             folded(rows, len(keys) + scenarios, width),
@@ -76,9 +76,7 @@ class Sheet:
                 "scenario": cell.scenario.name,
                 "settings": cell.settings,
                 "runs": len(runs),
-                "fields": {
-                    field: msgspec.to_builtins(digest([run.get(field) for run in runs])) for field in fields
-                },
+                "fields": {field: msgspec.to_builtins(digest(measured(field, runs))) for field in fields},
             }
             for cell, runs in zip(self._grid.cells, self._runs, strict=True)
         ]

@@ -78,7 +78,7 @@ def test_a_run_for_people_is_aligned(capsys: pytest.CaptureFixture[str]) -> None
         (("--nodes", "3", "--crash", "3@1s"), "must be left"),
         (("--nodes", "3", "--crash", "2@1s", "--crash", "1@2s"), "must be left"),
         (("--nodes", "3", "--crash", "0@1s"), "at least one node"),
-        (("--nodes", "3", "--crash", "1@60s"), "after the end"),
+        (("--nodes", "3", "--crash", "1@60s"), "60 s is the end of the run"),
         (("--nodes", "3", "--crash", "one"), "no crash"),
         (("--nodes", "3", "--set", "loss"), "--set: 'loss' is no change"),
         (("--nodes", "3", "--set", "settings.peroid=1.0"), "do you mean 'period'"),

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from sim import Result, Scenario, run
+from sim.cli.summary import describe
+from sim.draw import curves_of
 from sim.errors import MissingExtraError, ScenarioError
 from sim.results import store
 from sim.results.columns import LIMITS, TABLES
-from sim.results.percentiles import percentile, spread
+from sim.results.percentiles import median, percentile, spread
 from sim.results.table import Table
 from sim.runner import Progress, sample_us
 from sim.scenario.director import Director
@@ -179,6 +181,8 @@ def test_what_makes_no_event_is_found_by_looking() -> None:
     assert [(row["fact"], row["exact"]) for row in found] == [(0, False), (1, False)]
     assert found[0]["at_us"] >= 4_000_000, "looked for when it is two seconds old"
     assert result.summary["facts"]["unheard"] == 0
+    spans = [row["last_us"] - row["at_us"] for row in rows(result, "facts")]
+    assert result.summary["facts"]["everywhere_median_s"] == sum(spans) / 2e6, "of two, their mean"
 
 
 def test_what_was_never_heard_is_not_hidden() -> None:
@@ -240,6 +244,8 @@ def test_percentiles_count_what_is_missing_as_infinite() -> None:
     assert [percentile(values, share) for share in (0.5, 0.99, 1.0)] == [50, 99, 100]
     assert [percentile(values, share, 100) for share in (0.5, 0.51)] == [100, None]
     assert percentile([], 0.5) is None
+    assert [median(values) for values in ([], [3], [4, 1], [1, 2, 9])] == [None, 3, 2.5, 2]
+    assert [median([1, 2, 3], missing) for missing in (1, 2, 3)] == [2.5, 3, None]
 
 
 @pytest.mark.parametrize(
@@ -306,6 +312,54 @@ def test_a_node_that_returns_before_it_was_missed_counts_in_no_median() -> None:
     assert result.summary["detection"]["first_s"] is None
 
 
+CRASHES = """
+nodes = 8
+duration = "40s"
+start = "converged"
+[[action]]
+at = "2s"
+do = "crash"
+nodes = ["n1", "n2", "n3"]
+[[action]]
+at = "20s"
+do = "deaf"
+nodes = "n7"
+[[action]]
+at = "{last}"
+do = "crash"
+nodes = "n4"
+"""
+
+
+def test_a_crash_just_before_the_end_is_not_judged() -> None:
+    """Of four crashes the last comes a second before the end: it costs the others nothing."""
+    text = CRASHES.format(last="39s")
+    result = busy(text)
+    detection = result.summary["detection"]
+    assert (detection["failed"], detection["judged"], detection["noticed_by_all"]) == (4, 3, 3)
+    assert 0 < detection["first_s"] <= detection["full_s"] <= detection["full_max_s"] < 15
+    assert [row["outcome"] for row in rows(result, "detections")] == ["all", "all", "all", "young"]
+    (line,) = [line for line in describe(result.summary).splitlines() if line.startswith("failures")]
+    assert line.split("  ")[-1].startswith("4 (1 not judged); first noticed after ")
+    assert "never" not in line
+    curve = curves_of(result).detection
+    assert curve is not None
+    assert curve.share == 1.0, "the last one has no part in the picture"
+
+
+def test_a_crash_that_one_never_noticed_is_the_worst_and_hides_no_median() -> None:
+    """n7 hears nothing any more when n4 dies, and buries nobody by itself."""
+    result = busy(CRASHES.format(last="21s"))
+    detection = result.summary["detection"]
+    assert (detection["judged"], detection["noticed_by_all"]) == (4, 3)
+    assert 0 < detection["first_s"] <= detection["first_max_s"]
+    assert 0 < detection["full_s"] < 15
+    assert detection["full_max_s"] is None
+    (line,) = [line for line in describe(result.summary).splitlines() if line.startswith("failures")]
+    assert "4; 3 of 4 noticed by all; first noticed after" in line
+    assert line.endswith("(worst never)")
+
+
 def test_beliefs_are_the_events_that_change_one(result: Result) -> None:
     beliefs = rows(result, "beliefs", subject=0, observer=5)
     assert [row["status"] for row in beliefs] == ["alive", "suspect", "dead"]
@@ -346,6 +400,20 @@ def test_a_suspect_that_is_gone_is_no_view_of_just_the_living() -> None:
     summary = busy(text).summary
     assert summary["one_view_again_s"] == pytest.approx(summary["detection"]["full_s"], abs=0.011)
     assert summary["one_view_s"] == 0.0
+
+
+def test_nodes_that_start_one_after_another_hold_one_view_after_the_last() -> None:
+    """The first alone is no view of all; that the others know the last is counted from its start."""
+    text = 'nodes = 4\nduration = "20s"\nstart = "over 8s"\n'
+    result = busy(text)
+    summary = result.summary
+    assert [row["at_us"] for row in rows(result, "events", kind="started")] == [0, 2e6, 4e6, 6e6]
+    assert summary["last_change_s"] == 6.0
+    assert 6.0 < summary["one_view_s"] == 6.0 + summary["one_view_again_s"] < 10
+    assert rows(result, "facts") == [], "the joining of those of the beginning is no news"
+    together = busy('nodes = 4\nduration = "5s"\n').summary
+    assert together["last_change_s"] is None
+    assert together["one_view_s"] > 0
 
 
 def test_nodes_at_the_end(result: Result) -> None:

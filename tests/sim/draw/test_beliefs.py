@@ -13,7 +13,7 @@ END_US = 10_000_000
 def test_who_runs_from_the_beginning_holds_the_others_alive() -> None:
     beliefs = beliefs_of(made(3).tables(), END_US, steps=10)
     assert beliefs.changes == [[(0, (2, 0, 0, 0))]] * 3
-    assert beliefs.running == [(0, 3), (END_US, 0)]
+    assert beliefs.running == [(0, 3)], "to the end"
 
 
 def test_changes_are_counted_by_subject_at_their_steps() -> None:
@@ -38,7 +38,7 @@ def test_an_observer_that_ends_holds_nothing_and_begins_with_nothing() -> None:
     beliefs = beliefs_of(result.tables(), END_US, steps=10)
     assert beliefs.changes[1] == [(0, (2, 0, 0, 0)), (1, (1, 1, 0, 0)), (2, (1, 0, 0, 0))]
     assert beliefs.changes[2] == [(0, (2, 0, 0, 0)), (2, (1, 0, 0, 0)), (5, (2, 0, 0, 0))]
-    assert beliefs.running == [(0, 3), (2_000_000, 2), (5_000_000, 3), (END_US, 0)]
+    assert beliefs.running == [(0, 3), (2_000_000, 2), (5_000_000, 3)]
 
 
 def test_a_coarser_grid_keeps_what_held_at_the_end_of_each_step() -> None:

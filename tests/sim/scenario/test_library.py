@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from functools import cache
 from typing import Any
@@ -95,6 +96,19 @@ def test_the_answer_for_500_nodes_is_for_what_was_asked() -> None:
     scenario = Scenario.shipped("rack-failure")
     assert (scenario.nodes, scenario.network.loss) == (500, 0.05)
     assert scenario.group_sizes() == {"rack-a": 25}
+
+
+def test_the_suspicions_that_are_told_of_last_as_long_as_the_settings_say() -> None:
+    for name in ("rack-failure", "flapping-link"):
+        scenario = Scenario.shipped(name)
+        params, nodes = scenario.params, scenario.nodes
+        said = re.search(r"([\d.]+) to ([\d.]+) s\b", scenario.description)
+        assert said is not None, name
+        assert [float(number) for number in said.groups()] == [
+            round(params.suspicion_min(nodes), 1),
+            round(params.suspicion_max(nodes), 1),
+        ]
+        assert f"at {nodes} nodes" in scenario.description
 
 
 def test_a_link_that_flaps_buries_nobody() -> None:

@@ -129,6 +129,10 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
         ("nodes = 3\nduration = '0s'", "more than nothing"),
         ("nodes = 3\nduration = 'soon'", "duration: 'soon' is no duration"),
         ("nodes = 3\nstart = 'later'", 'write "together", "converged" or "over 30s"'),
+        (
+            "nodes = 4\nduration = '20s'\nstart = 'over 40s'",
+            "start 30 s after the first, and the run ends after 20 s",
+        ),
         ("nodes = 3\nseeds = 4", "seeds is 4"),
         ("nodes = 3\n[network]\nloss = 2", "network, loss: 2 is not from 0 to 1"),
         ("nodes = 3\n[network]\nlatency = '5ms..1ms'", "network, latency"),
@@ -144,7 +148,9 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
         ("nodes = 3\n[zones]\nnames = ['a']\nrtt = 1", "`rtt`; there are names, latency, loss"),
         ("nodes = 3\n[zones]\nnames = ['a']\nlatency = [['1ms', '2ms']]", "1 rows of 1"),
         ("nodes = 3\n[settings]\nperoid = 1.0", "do you mean 'period'"),
-        ("nodes = 3\n[settings]\nperiod = 0.0", "period is 0.0: write a number above 0"),
+        ("nodes = 3\n[settings]\nperiod = 0.0", "period is 0.0: write 0.001 (seconds) or more"),
+        ("nodes = 3\n[settings]\nhelpers = -1", "helpers is -1: write 0 or more"),
+        ("nodes = 3\n[settings]\nsuspicion_beta = 0.0", "suspicion_beta is 0.0: write a number above 0"),
         ("nodes = 3\n[settings]\nperiod = nan", "[settings]: period is nan"),
         ("nodes = 3\n[settings]\nperiod = inf", "[settings]: period is inf"),
         ("nodes = 3\n[settings]\nperiod = 1e-9", "write 0.001 (seconds) or more"),
@@ -162,11 +168,26 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
         ("nodes = 3\n[[group]]\nname = 'n1'\ncount = 1", "nodes are called n0, n1"),
         ("nodes = 3\n[zones]\nnames = ['n9']", "nodes are called n0, n1"),
         ("nodes = 3\n[[group]]\nname = 'a'\ncount = 1\ntags = {'' = 'x'}", "group 'a': tag name is empty"),
+        (
+            "nodes = 3\n[[group]]\nname = 'a'\ncount = 1\ntags = {x = 1}",
+            "group 1 (a), tags: Expected `str`, got `int`",
+        ),
+        (
+            "nodes = 3\n[[service]]\nname = 'a'\nmeta = {x = 1}",
+            "service 1 (a), meta: Expected `str`, got `int`",
+        ),
+        (
+            "nodes = 3\n[[group]]\nname = 'a'\ncount = 1\nrefusals = 'x'",
+            "refusals: there is no 'x': write one of sent, silent, limited, lying, rejecting",
+        ),
         ("nodes = 3\n[[group]]\nname = 'a'\ncount = 1\nzone = 'eu'", "no zone 'eu'"),
         ("nodes = 3\n[[group]]\nname = 'a'\ncount = 1\nstarve = 0", "a factor from 1"),
         ("nodes = 3\n[[service]]\nname = 'web'\nnodes = 'rack'", "no node, group or zone is called 'rack'"),
         ("nodes = 3\n[[service]]\nname = ''", "service '': service name is empty"),
-        ("nodes = 3\n[[service]]\nname = 'a'\nport = -1", "service 'a': port -1 is not"),
+        (
+            "nodes = 3\n[[service]]\nname = 'a'\nport = -1",
+            "service 'a': port -1 is not between 1 and 65535, nor 0, for a service without one",
+        ),
         ("nodes = 3\n[[service]]\nname = 'a'\ncount = 100000", "write 1 to 4096 (settings.services_max)"),
         (
             "nodes = 3\n[[service]]\nname = 'a'\ncount = 2100\n[[service]]\nname = 'b'\ncount = 2100",
@@ -181,7 +202,8 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
         ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 'n7'", "action 1 (crash), nodes: no node"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 0", "at least one node must be meant"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 3", "at least one must be left"),
-        ("nodes = 3\n[[action]]\ndo = 'crash'\nat = '60s'", "after the end"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nat = '60s'", "60 s is the end of the run"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nat = '61s'", "61 s comes after the end of the run"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nfor = '5s'", "no key `for`"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nuntil = '5s'", "until means nothing without every"),
         ("nodes = 3\n[[action]]\ndo = 'pause'\nfor = '0s'", "for must be more than nothing"),
@@ -190,14 +212,59 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
             "nodes = 3\n[[action]]\ndo = 'pause'\nat = '9s'\nevery = '1s'\nuntil = '2s'",
             "until comes before at",
         ),
+        (
+            "nodes = 3\n[[action]]\ndo = 'restart'\nstop = 'x'",
+            "action 1 (restart), stop: there is no 'x': write one of crash, leave, hand_over",
+        ),
+        (
+            "nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['n0']\nkind = 'x'",
+            "action 1 (partition), kind: there is no 'x': write one of full, partial, one_way",
+        ),
+        ("nodes = 3\n[[action]]\ndo = 'check'\nfinds = 'x'", "write one of passing, warning, critical"),
         ("nodes = 3\n[[action]]\ndo = 'starve'\nfactor = 0", "a factor from 1"),
         ("nodes = 3\n[[action]]\ndo = 'starve'", "it needs the key `factor`"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 'rest'", "(crash): nodes: `rest` means nothing here"),
+        ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['rest']", "means nothing in the first of them"),
+        ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['n0', 'n0']", "nobody is left for side 2 (n0)"),
+        ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['all', 2]", "nobody is left for side 2 (2)"),
+        (
+            "nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['n0', 'rest', 1]",
+            "nobody is left for side 3 (1)",
+        ),
+        (
+            "nodes = 3\n[[action]]\ndo = 'partition'\nsides = ['all']",
+            "with everybody on one side nothing is parted",
+        ),
+        ("nodes = 3\n[[action]]\ndo = 'cut'\nnodes = 'n0'\nto = 'n0'", "(cut): to: n0 has no link to itself"),
+        (
+            "nodes = 3\n[[action]]\ndo = 'link'\nnodes = 'all'\nloss = 1",
+            "there is no rest where nodes is everybody",
+        ),
+        ("nodes = 3\n[[action]]\ndo = 'deregister'\nkey = 'x'", "no node ever has a service of the key 'x'"),
+        (
+            "nodes = 3\n[[service]]\nname='a'\ncount=2\n[[action]]\ndo='check'\nfinds='warning'\nkey='a-2'",
+            "(check): key: no node ever has a service of the key 'a-2'",
+        ),
+        (
+            "nodes = 3\n[[service]]\nname = 'a'\n[[service]]\nname = 'a'\nnodes = 'n1'",
+            "two of them have the key 'a' on the same nodes",
+        ),
+        (
+            "nodes = 3\n[[service]]\nname='a'\ncount=2\nnodes='n1'\n[[service]]\nname='a-1'\nnodes='n1'",
+            "two of them have the key 'a-1' on the same nodes",
+        ),
         ("nodes = 3\n[[action]]\ndo = 'clock_rate'\nppm = 9000000", "is no clock"),
         ("nodes = 3\n[[action]]\ndo = 'join'\ncount = 0", "at least 1"),
         ("nodes = 3\n[[action]]\ndo = 'join'\ncount = 1\ngroup = 'x'", "no group 'x'"),
         ("nodes = 3\n[[action]]\ndo = 'flap'\nup = '0s'\ndown = '1s'", "down and up"),
         ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = []", "sides is empty"),
-        ("nodes = 3\n[[action]]\ndo = 'churn'\nrate = 0.0", "rate is a number"),
+        ("nodes = 3\n[[action]]\ndo = 'churn'\nrate = 0.0", "rate is 0: write a number a second above 0"),
+        (
+            "nodes = 3\n[[action]]\ndo = 'churn'\nrate = inf",
+            "rate is inf: write a number a second above 0, up to",
+        ),
+        ("nodes = 3\n[[action]]\ndo = 'churn'\nrate = 1e9", "above 0, up to 100,000"),
+        ("nodes = 3\n[[action]]\ndo = 'churn'\nrate = 1\nservices = 0", "services is 0: write 1 or more"),
         ("nodes = 3\n[[action]]\ndo = 'event'\nname = 'x'\nsize = 600", "8 to 512"),
         ("nodes = 3\n[[action]]\ndo = 'refusals'\nhow = 'loud'", "action 1 (refusals), how"),
         ("nodes = 3\n[[action]]\ndo = 'link'\nnodes = 1\nmtu = 20", "action 1 (link): an MTU"),
@@ -229,9 +296,32 @@ def test_what_cannot_be_is_refused_with_the_place(text: str, complaint: str) -> 
     assert complaint in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[[action]]\ndo = 'partition'\nsides = ['n0', 'rest']",
+        "[[action]]\ndo = 'partition'\nsides = [1, 'all']\nkind = 'partial'",
+        "[[action]]\ndo = 'partition'\nsides = ['a', ['n0', 'n4']]",
+        "[[action]]\ndo = 'cut'\nnodes = 'a'\nto = 'a'",
+        "[[action]]\ndo = 'cut'\nnodes = 'all'\nto = ['n0', 'rest']",
+        "[[action]]\ndo = 'check'\nfinds = 'critical'",
+        "[[action]]\ndo = 'register'\nname = 'x'\nkey = 'y'\n[[action]]\ndo = 'deregister'\nkey = 'y'",
+        "[[action]]\ndo = 'churn'\nrate = 1\n[[action]]\ndo = 'check'\nfinds = 'warning'\nkey = 'churn-3'",
+        "[[service]]\nname = 'x'\nnodes = 'n0'\n[[service]]\nname = 'x'\nnodes = 'n4'",
+        "[[service]]\nname = 'x'\nnodes = 2\n[[service]]\nname = 'x'\nnodes = 2",
+        "[[service]]\nname = 'x'\n[[service]]\nname = 'x'\ncount = 2",
+    ],
+)
+def test_what_may_do_something_is_taken(text: str) -> None:
+    Scenario.parse(f"nodes = 5\n[[group]]\nname = 'a'\ncount = 2\n{text}")
+
+
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     with pytest.raises(ScenarioError, match=r"nowhere\.toml: No such file"):
         Scenario.load(tmp_path / "nowhere.toml")
+    marked = tmp_path / "marked.toml"
+    marked.write_bytes(b"\xef\xbb\xbfnodes = 3\n")
+    assert Scenario.load(marked).nodes == 3, "the mark with which some editors begin a file is no TOML"
     binary = tmp_path / "binary.toml"
     binary.write_bytes(b"nodes = 3 # \xff")
     with pytest.raises(ScenarioError, match="byte 12 is not UTF-8"):

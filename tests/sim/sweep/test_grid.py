@@ -88,6 +88,8 @@ def test_a_file_that_is_none_is_told(tmp_path: Path) -> None:
         read_grid(tmp_path / "none.toml")
     with pytest.raises(ScenarioError, match="Is a directory"):
         read_grid(tmp_path)
+    (tmp_path / "marked.toml").write_bytes(b'\xef\xbb\xbfscenario = "steady"\n')
+    assert len(read_grid(tmp_path / "marked.toml").cells) == 1
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(ScenarioError, match="byte 0 is not UTF-8"):
         read_grid(tmp_path / "binary.toml")

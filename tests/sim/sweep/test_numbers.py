@@ -8,10 +8,14 @@ from typing import Any
 
 import pytest
 
+from sim import Scenario, run
 from sim.errors import ScenarioError
-from sim.sweep.numbers import digest, flat, known_fields, usual_fields
+from sim.sweep.numbers import CASES, USUAL, digest, flat, known_fields, measured, usual_fields
 from sim.sweep.paired import compare
 from sim.sweep.text import aligned, folded, number, ranged, said, shown
+
+CRASHES: tuple[tuple[int, float | None], ...] = (0, None), (1, None), (1, 3.0)
+"""How many are judged, and after how long all had noticed."""
 
 
 def test_numbers_of_a_summary_have_dotted_names() -> None:
@@ -38,6 +42,44 @@ def test_usual_fields_are_those_with_a_value() -> None:
     assert known_fields(["one_view_s"], runs) == ["one_view_s"]
     with pytest.raises(ScenarioError, match="no 'views'; it has converged"):
         known_fields(["views"], runs)
+
+
+def test_what_there_was_nothing_to_measure_of_has_not_failed_to_happen() -> None:
+    """A quiet run, one in which all that could happen did not, and a summary that is one."""
+    quiet: dict[str, Any] = {
+        "one_view_s": 0.0,
+        "last_change_s": None,
+        "detection.judged": 0,
+        "facts.heard": 0,
+        "facts.unheard": 0,
+        "facts.judged": 0,
+        "facts.joins": 0,
+        "facts.events": 0,
+        "messages_per_node_s": None,
+    }
+    failed = dict.fromkeys(quiet, 1) | {"one_view_s": None}
+    of_what_happens = [
+        "one_view_again_s",
+        "detection.full_s",
+        "dissemination_s.p99",
+        "facts.everywhere_median_s",
+        "joins_s.max",
+        "events_s.p50",
+    ]
+    for field in of_what_happens:
+        assert measured(field, [quiet, failed, {field: 3.0}]) == [None, 3.0], field
+    assert measured("one_view_s", [failed]) == [None]
+    assert measured("messages_per_node_s", [quiet]) == []
+    assert shown(measured("detection.full_s", [quiet, quiet])) == "-"
+
+
+def test_the_counts_by_which_that_is_told_are_in_every_summary() -> None:
+    still = 'nodes = 2\nduration = "2s"\nstart = "converged"\n'
+    run_ = flat(run(Scenario.parse(still), 1, codec=False).summary)
+    assert run_["last_change_s"] is None
+    assert {case for cases in CASES.values() for case in cases} <= run_.keys()
+    assert [field for field in USUAL if measured(field, [run_]) == [None]] == []
+    assert measured("one_view_s", [run_]) == [0.0]
 
 
 def test_numbers_are_shown_with_the_digits_that_count() -> None:
@@ -98,6 +140,14 @@ def test_what_never_happened_in_one_of_a_pair_counts_as_more() -> None:
     assert (only.b.never, only.b.median) == (1, None)
     (never,) = compare(["x"], _pairs(None))
     assert (never.mean, never.low, never.high) == (None, None, None)
+
+
+def test_pairs_of_which_one_had_nothing_to_measure_count_for_nothing() -> None:
+    none, never, soon = ({"detection.judged": count, "detection.full_s": at} for count, at in CRASHES)
+    (only,) = compare(["detection.full_s"], [(none, soon), (never, soon), (soon, soon), (none, none)])
+    assert (only.less, only.more, only.mean) == (1, 0, 0.0)
+    assert (only.a.runs, only.a.never, only.b.runs) == (2, 1, 2)
+    assert compare(["detection.full_s"], [(none, soon), (none, none)]) == []
 
 
 def test_the_interval_is_around_the_mean_and_the_same_each_time() -> None:
