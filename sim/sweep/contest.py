@@ -63,7 +63,7 @@ class Contest:
         Raises:
             ScenarioError: if A and B are the same.
         """
-        if a.scenario.document == b.scenario.document:
+        if _what_is_run(a) == _what_is_run(b):
             raise ScenarioError(
                 f"{a.said} and {b.said} are the same: change one, like {a.said}?network.loss=0.1"
             )
@@ -138,6 +138,10 @@ class Contest:
 
     def _same(self) -> int:
         return sum(a["summary"]["log_hash"] == b["summary"]["log_hash"] for a, b in self.pairs)
+
+
+def _what_is_run(side: Side) -> tuple[Any, ...]:
+    return side.scenario.document, side.scenario.measured
 
 
 def _row(each: Difference, values: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from sim.cli.program import main
+from sim.errors import ScenarioError
 from sim.farm.ledger import Ledger
+from sim.sweep.contest import Contest, read_side
 
 ROOT = Path(__file__).parents[3]
 SCENARIO = """
@@ -222,6 +224,19 @@ def test_a_comparison_that_changes_nothing_says_so(capsys: pytest.CaptureFixture
     out, _ = _out(capsys)
     assert "Each pair is the same run, message for message" in out
     assert "3 pairs of runs" in out
+
+
+def test_sides_that_differ_in_their_measured_delays_are_not_the_same(place: Path) -> None:
+    text = SCENARIO.replace("[[action]]", '[network]\nlatency = "file delays.txt"\n[[action]]')
+    for number in (1, 2):
+        (place / f"{number}").mkdir()
+        (place / f"{number}" / "small.toml").write_text(text)
+        (place / f"{number}" / "delays.txt").write_text(f"{number}ms\n")
+    first = read_side("1/small.toml")
+    assert len(Contest(first, read_side("2/small.toml"), [0]).trials) == 2
+    (place / "2" / "delays.txt").write_text("1ms\n")
+    with pytest.raises(ScenarioError, match="are the same"):
+        Contest(first, read_side("2/small.toml"), [0])
 
 
 def test_a_comparison_is_kept_with_plots_and_goes_on(capsys: pytest.CaptureFixture[str], place: Path) -> None:
