@@ -17,6 +17,7 @@ from sim.results.percentiles import seconds
 from sim.results.recorder import Recorder
 from sim.results.result import Result
 from sim.scenario.director import Director
+from sim.scenario.portable import portable
 from sim.scenario.scenario import Scenario
 from sim.scenario.stage import Stage
 
@@ -141,7 +142,7 @@ class _Run:
         summary = self._summary(interrupted=interrupted)
         tables = self._recorder.finish()
         summary["truncated"] = self._recorder.truncated()
-        return Result(summary, tables, self._scenario.to_toml())
+        return Result(summary, tables, *portable(self._scenario))
 
     def _pass(self, until_us: int) -> None:
         clock, director = self._world.clock, self._director

@@ -382,6 +382,24 @@ def test_results_come_back_from_disk(result: Result, tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == rows(result, "events")
 
 
+def test_what_was_kept_of_measured_delays_is_run_again(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (tmp_path / "far.txt").write_text("20\n31.5\n")
+    (here / "near.txt").write_text("0.3ms\n900us\n")
+    zones = 'names = ["a", "b"]\nlatency = [["file near.txt", "file ../far.txt"], ["1ms", "file near.txt"]]'
+    action = '[[action]]\nat = "1s"\ndo = "network"\nlatency = "file ../far.txt"\n'
+    (here / "mine.toml").write_text(f'name = "m"\nnodes = 4\nduration = "2s"\n[zones]\n{zones}\n{action}')
+    first = run(Scenario.load(here / "mine.toml"), seed=3)
+    (tmp_path / "far.txt").unlink()
+    first.save(there)
+    assert sorted(path.name for path in there.glob("delays*")) == ["delays-1.txt", "delays-2.txt"]
+    again = run(Scenario.load(there / "scenario.toml"), seed=3)
+    assert again.summary["log_hash"] == first.summary["log_hash"]
+    assert again.scenario == first.scenario == Result.load(there).scenario
+    assert Result.load(there).files == first.files
+
+
 def test_frames_have_the_documented_columns_and_types(result: Result) -> None:
     polars = pytest.importorskip("polars")
     types = {
