@@ -209,7 +209,7 @@ def _keep(result: Result, directory: Path) -> int:
         problem, status = f"interrupted; the results in {directory} are not all there", INTERRUPTED
     except OSError as full:
         why = full.strerror or full
-        problem, status = f"{directory}: {why}; what was written until then is whole", FAILED
+        problem, status = f"{full.filename or directory}: {why}; what else was written is whole", FAILED
     if problem:
         print(f"gossip-sim: {problem}", file=sys.stderr)
     return status

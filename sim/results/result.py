@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -121,21 +122,32 @@ class Result:
         """Write the summary, the scenario (to be run again), the events and all tables; the files written.
 
         The directory is made. Tables are Parquet, or without polars JSON. Each file appears whole or not at
-        all, so that what a full disk kept can be used.
+        all, and each is tried, so that what a full disk kept can be used.
 
         Raises:
-            OSError: if the directory or a file cannot be written.
+            OSError: if the directory, or files, cannot be written, with their names.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         summary = msgspec.json.format(msgspec.json.encode(self.summary), indent=2)
-        written = [
-            write_file(directory / SUMMARY_FILE, [summary, b"\n"]),
-            write_file(directory / SCENARIO_FILE, [self.scenario.encode()]),
-            *(write_file(directory / name, [text.encode()]) for name, text in self.files.items()),
-            save_events(directory / EVENTS_FILE, self._tables["events"]),
+        writers: list[Callable[[], Path]] = [
+            partial(write_file, directory / SUMMARY_FILE, [summary, b"\n"]),
+            partial(write_file, directory / SCENARIO_FILE, [self.scenario.encode()]),
+            *(partial(write_file, directory / name, [text.encode()]) for name, text in self.files.items()),
+            *(partial(save_table, directory, self.table(name)) for name in TABLES),
+            # Last, for it is the longest, and a table has the same.
+            partial(save_events, directory / EVENTS_FILE, self._tables["events"]),
         ]
-        return written + [save_table(directory, self.table(name)) for name in TABLES]
+        written, problems = [], []
+        for write in writers:
+            try:
+                written.append(write())
+            except OSError as problem:
+                problems.append(problem)
+        if problems:
+            names = ", ".join(str(problem.filename) for problem in problems)
+            raise OSError(problems[0].errno, problems[0].strerror, names)
+        return written
 
     @classmethod
     def load(cls, directory: str | Path) -> Result:

@@ -179,15 +179,16 @@ def test_a_directory_that_cannot_be_used_is_refused_before_the_run(
 def test_a_disk_that_fills_up_costs_no_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def full(path: Path, _table: Any) -> None:
+        raise OSError(28, "No space left on device", str(path))
 
+    events = tmp_path / "out" / "events.jsonl"
     monkeypatch.setattr("sim.results.result.save_events", full)
     assert run("--nodes", "2", "--duration", "2s", "--json", "--out", str(tmp_path / "out")) == 1
     output = capsys.readouterr()
     assert json.loads(output.out)["nodes"] == 2
-    assert "No space left on device; what was written until then is whole" in output.err
-    assert (tmp_path / "out" / "summary.json").exists()
+    assert f"{events}: No space left on device; what else was written is whole" in output.err
+    assert Result.load(tmp_path / "out").summary == json.loads(output.out)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -438,6 +439,19 @@ def test_a_full_disk_leaves_whole_files_only(
     with pytest.raises(OSError, match="No space"):
         result.save(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"summary.json", "scenario.toml", "events.jsonl"}
+
+
+def test_what_does_not_fit_keeps_nothing_smaller_away(result: Result, tmp_path: Path) -> None:
+    """A limit on the length of files stands for the disk: the events are the longest by far."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*/events\.jsonl'"):
+            result.save(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert Result.load(tmp_path).tables() == result.tables()
+    assert "events.jsonl" not in {file.name for file in tmp_path.iterdir()}
 
 
 def test_what_are_no_results_is_said(tmp_path: Path) -> None:
