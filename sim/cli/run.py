@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
+import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -77,12 +79,17 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run what the options say; 130 if it was interrupted, 1 if it could not go on or not be kept."""
+    scenario = read_scenario(options)
+    with contextlib.ExitStack() as stack:
+        if options.out is not None:
+            stack.enter_context(taken(options.out))
+        return _run(scenario, options)
+
+
+def _run(scenario: Scenario, options: argparse.Namespace) -> int:
     from sim.cli.progress import shown
     from sim.runner import run as run_scenario
 
-    scenario = read_scenario(options)
-    if options.out is not None:
-        check_directory(options.out)
     status = DONE
     with shown(scenario.name, silent=options.json or options.quiet) as progress:
         try:
@@ -152,21 +159,53 @@ def _changed(base: Scenario, asked: Sequence[Asked]) -> Scenario:
     raise ScenarioError(said)
 
 
-def check_directory(directory: Path) -> None:
+@contextlib.contextmanager
+def taken(directory: Path) -> Iterator[None]:
     """Make the directory, and see that results can be written there, before anything is computed.
+
+    Until the end no other run may have it.
 
     Raises:
         ScenarioError: in words, if they cannot.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise ScenarioError(f"{directory} is not empty: give --out a new directory, or empty this one")
-        with tempfile.TemporaryFile(dir=directory) as probe:
-            probe.write(bytes(PROBE_BYTES))
-            probe.flush()
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as problem:
-        raise ScenarioError(f"--out {directory}: {problem.strerror}; choose another directory") from None
+        raise _unusable(directory, problem) from None
+    try:
+        _lock(directory, descriptor)
+        try:
+            _check_directory(directory)
+        except OSError as problem:
+            raise _unusable(directory, problem) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(directory: Path, descriptor: int) -> None:
+    """The directory itself is locked, so that nothing is left behind, however the run ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ScenarioError(
+            f"--out {directory} is in use by another run: wait for it, or choose another directory"
+        ) from None
+    except OSError:
+        pass  # a file system that locks no directories, as NFS
+
+
+def _check_directory(directory: Path) -> None:
+    if any(directory.iterdir()):
+        raise ScenarioError(f"{directory} is not empty: give --out a new directory, or empty this one")
+    with tempfile.TemporaryFile(dir=directory) as probe:
+        probe.write(bytes(PROBE_BYTES))
+        probe.flush()
+
+
+def _unusable(directory: Path, problem: OSError) -> ScenarioError:
+    return ScenarioError(f"--out {directory}: {problem.strerror}; choose another directory")
 
 
 def _find(name: str) -> Scenario:

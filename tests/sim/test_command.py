@@ -176,6 +176,28 @@ def test_a_directory_that_cannot_be_used_is_refused_before_the_run(
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_directory_is_one_run_s_until_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other comes while nothing is written yet, as two that are started at once do."""
+    command = ("--nodes", "2", "--duration", "1s", "--json", "--out", str(tmp_path / "out"))
+    others: list[int] = []
+
+    def second(_recorder: Recorder) -> None:
+        monkeypatch.setattr(Recorder, "second", lambda _: None)
+        others.append(run(*command))
+
+    monkeypatch.setattr(Recorder, "second", second)
+    assert run(*command, "--seed", "7") == 0
+    output = capsys.readouterr()
+    assert others == [2]
+    assert f"--out {tmp_path / 'out'} is in use by another run: wait for it" in output.err
+    assert json.loads(output.out)["seed"] == Result.load(tmp_path / "out").summary["seed"] == 7
+    assert run(*command) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_disk_that_fills_up_costs_no_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
