@@ -81,7 +81,7 @@ def fuzz(options: argparse.Namespace) -> int:
             tally.interrupted = True
         finally:
             tally.end()
-            outcomes.close()  # type: ignore[attr-defined]
+            outcomes.close()
     summary = tally.summary()
     if options.json:
         print(json.dumps(summary))
