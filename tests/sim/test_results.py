@@ -505,6 +505,28 @@ def test_an_interrupt_before_the_beginning_is_a_result_too(monkeypatch: pytest.M
     assert len(result.events) == 0
 
 
+def test_a_seed_is_a_whole_number_of_whatever_type() -> None:
+    numpy = pytest.importorskip("numpy")
+    scenario = Scenario.of({"nodes": 2, "duration": "0.1s"})
+    result = run(scenario, numpy.int64(7))
+    assert result.summary["log_hash"] == run(scenario, 7).summary["log_hash"]
+    assert json.loads(result.to_json())["seed"] == 7
+    for wrong in (7.0, "7", None):
+        with pytest.raises(TypeError, match=f"seed {wrong!r}: write a whole number"):
+            run(scenario, wrong)  # type: ignore[arg-type]
+    for wrong in (1 << 63, -(1 << 63) - 1):
+        with pytest.raises(ScenarioError, match=rf"seed {wrong}: from -2\^63"):
+            run(scenario, wrong)
+
+
+def test_what_is_no_scenario_or_no_time_between_samples_is_said() -> None:
+    with pytest.raises(TypeError, match=r"'s2\.toml' is no Scenario: Scenario\.load"):
+        run("s2.toml")  # type: ignore[arg-type]
+    for wrong in (0, -1):
+        with pytest.raises(ScenarioError, match=f"samples_every_us is {wrong}: write 1 or more"):
+            run(Scenario.of({"nodes": 2, "duration": "0.1s"}), samples_every_us=wrong)
+
+
 def test_large_clusters_are_sampled_less_often() -> None:
     assert [sample_us(nodes) for nodes in (3, 100, 1_000)] == [100_000, 100_000, 1_000_000]
 
