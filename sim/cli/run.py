@@ -127,10 +127,6 @@ def read_scenario(options: argparse.Namespace) -> Scenario:
     if options.nodes is not None:
         asked.append((f"--nodes {options.nodes}", "nodes", _number(options.nodes)))
     crashes = [_crash(text) for text in options.crash]
-    try:
-        asked += [(f"--set {text}", *parse_change(text)) for text in options.set]
-    except ValueError as problem:
-        raise ScenarioError(f"--set: {problem}") from None
     if options.scenario is None:
         if options.nodes is None:
             raise ScenarioError("give a SCENARIO (`gossip-sim scenarios` lists them) or --nodes N")
@@ -139,7 +135,11 @@ def read_scenario(options: argparse.Namespace) -> Scenario:
         base = _find(options.scenario)
     if crashes:
         typed = " ".join(f"--crash {text}" for text in options.crash)
-        asked.insert(0, (typed, "action", [*base.document.get("action", []), *crashes]))
+        asked.append((typed, "action", [*base.document.get("action", []), *crashes]))
+    try:
+        asked += [(f"--set {text}", *parse_change(text)) for text in options.set]
+    except ValueError as problem:
+        raise ScenarioError(f"--set: {problem}") from None
     return _changed(base, asked) if asked else base
 
 

@@ -77,6 +77,7 @@ def test_a_run_for_people_is_aligned(capsys: pytest.CaptureFixture[str]) -> None
         (("--nodes", "3", "--duration", "0s"), "more than nothing"),
         (("--nodes", "3", "--crash", "3@1s"), "must be left"),
         (("--nodes", "3", "--crash", "2@1s", "--crash", "1@2s"), "must be left"),
+        (("--nodes", "3", "--crash", "9@1s"), "--crash 9@1s: run: of 3 nodes at least one must be left"),
         (("--nodes", "3", "--crash", "0@1s"), "at least one node"),
         (("--nodes", "3", "--crash", "1@60s"), "after the end"),
         (("--nodes", "3", "--crash", "one"), "no crash"),
