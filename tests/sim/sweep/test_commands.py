@@ -44,6 +44,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory to work in, with a scenario and a grid."""
     (tmp_path / "small.toml").write_text(SCENARIO)
     (tmp_path / "grid.toml").write_text(GRID)
+    (tmp_path / "fields.toml").write_text(
+        'fields = ["detection.full_s", "dropped.loss", "detection.ful_s"]\n' + GRID
+    )
     (tmp_path / "twice.toml").write_text('scenario = ["small.toml", "small.toml"]')
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -122,6 +125,8 @@ def test_runs_that_cannot_be_run_are_told_and_the_others_are_there(
         (["sweep", "twice.toml"], "small {} is in the grid twice"),
         (["sweep", "grid.toml", "--jobs", "0"], "--jobs 0"),
         (["sweep", "grid.toml", "--export", "x.xls"], r"must end with \.csv or \.parquet"),
+        (["sweep", "grid.toml", "--export", "nodir/x.csv"], r"nodir/x\.csv: no file can be written there"),
+        (["sweep", "fields.toml"], r"fields\.toml: fields: a summary has no 'detection\.ful_s'; it has "),
         (["sweep", "grid.toml", "--scheduler", ""], "--scheduler: write the address"),
         (["compare", "small.toml", "none"], "no scenario is called 'none'"),
         (["compare", "small.toml", "small.toml"], "are the same: change one"),
@@ -138,6 +143,7 @@ def test_bad_input_is_told_in_words(
     out, err = _out(capsys)
     assert out == ""
     assert re.fullmatch(rf"gossip-sim: .*{problem}.*\n", err)
+    assert all(file.read_bytes().count(b"\n") == 1 for file in place.glob("*.results.jsonl")), "it ran"
 
 
 def test_a_results_file_that_is_something_else_is_left_alone(
@@ -205,6 +211,15 @@ def test_a_comparison_tells_what_differs(capsys: pytest.CaptureFixture[str], pla
     assert (detection["less"], detection["more"], detection["differs"]) == (0, 10, True)
     assert 0 < detection["low"] <= detection["mean"] <= detection["high"]
     assert not fields["false_deaths"]["differs"]
+
+
+def test_a_value_of_a_side_may_have_commas_and_equals_signs(place: Path) -> None:
+    said = "small.toml?network.burst={enter=0.1,leave=0.5},name='a,b=c',seeds=2, network.loss=1%,group=[]"
+    document = read_side(said).scenario.document
+    assert document["network"] == {"burst": {"enter": 0.1, "leave": 0.5}, "loss": "1%"}
+    assert (document["name"], document["seeds"], document["group"]) == ("a,b=c", 2, [])
+    said = "small.toml?description=it's 5, or [so,nodes=6"
+    assert read_side(said).scenario.nodes == 6, "a quote and a bracket in a word are letters"
 
 
 @pytest.mark.parametrize("change", ["network.mtu=10", "settings.period=nan"])
