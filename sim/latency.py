@@ -6,13 +6,16 @@ every machine. No delay is negative: what a normal distribution would have below
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
@@ -37,6 +40,8 @@ DELAY_MAX_US = UNITS_US["h"]
 SIGMA_MAX = Decimal(5)
 """Of a lognormal: one packet in 3,000 then takes 10^7 times the median."""
 SAMPLES_MAX = 1_000_000
+FILE_MAX_BYTES = 32 << 20
+"""Of a file with a million delays, and as much said about them."""
 FORMS = "write 5ms, 1ms..5ms, normal 20ms 3ms, lognormal 20ms 0.5, or file delays.txt"
 
 
@@ -111,7 +116,7 @@ class Lognormal(Struct, frozen=True, dict=True):
         return lognormal(self.median_us, repr(self.sigma))
 
 
-class Empirical(Struct, frozen=True):
+class Empirical(Struct, frozen=True, dict=True):
     """One of the delays that were measured, in microseconds, each as likely as the others.
 
     Raises:
@@ -132,6 +137,11 @@ class Empirical(Struct, frozen=True):
     def draw(self, bits: int) -> int:
         samples = self.samples_us
         return samples[bits * len(samples) >> 32]
+
+    @cached_property
+    def digest(self) -> str:
+        """Tells it from every other, in hex."""
+        return blake2b(msgspec.json.encode(self.samples_us), digest_size=16).hexdigest()
 
 
 def parse_duration(text: str) -> int:
@@ -187,20 +197,26 @@ def read_delays(path: Path) -> Empirical:
     """
     samples_us: list[int] = []
     try:
-        with path.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.strip() or line.lstrip().startswith("#"):
-                    continue
-                try:
-                    samples_us.append(round(_read_duration(line, "ms")))
-                except ValueError as error:
-                    raise ValueError(f"{path}, line {number}: {error}") from None
-                if len(samples_us) > SAMPLES_MAX:
-                    raise ValueError(f"{path} has more than {SAMPLES_MAX:,} delays")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is no text") from None
+        with path.open("rb") as file:
+            # At once, and no more: a device has no end, and perhaps not even that of a line.
+            data = file.read(FILE_MAX_BYTES + 1)
     except OSError as error:
         raise ValueError(f"the delays in {path} cannot be read: {error.strerror}") from None
+    if len(data) > FILE_MAX_BYTES:
+        raise ValueError(f"{path} has more than {FILE_MAX_BYTES >> 20} MiB, which are no delays")
+    try:
+        lines = io.StringIO(data.decode(), newline=None)
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is no text") from None
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            samples_us.append(round(_read_duration(line, "ms")))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from None
+        if len(samples_us) > SAMPLES_MAX:
+            raise ValueError(f"{path} has more than {SAMPLES_MAX:,} delays")
     try:
         return Empirical(samples_us)
     except ValueError as error:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, SupportsIndex
 
 from msgspec import Struct
 
 from gossip.errors import GossipError
 from sim.clock import SECOND
-from sim.errors import BrokenRunError
+from sim.errors import BrokenRunError, ScenarioError
 from sim.journal import Teller
 from sim.results.percentiles import seconds
 from sim.results.recorder import Recorder
 from sim.results.result import Result
 from sim.scenario.director import Director
+from sim.scenario.portable import portable
 from sim.scenario.scenario import Scenario
 from sim.scenario.stage import Stage
 
@@ -24,6 +26,8 @@ __all__ = ["Progress", "run", "sample_us"]
 
 LOOK_US = 10_000
 """How often a run looks whether all nodes hold one view, while they do not."""
+SEED_MAX = (1 << 63) - 1
+"""JSON has no greater numbers."""
 SAMPLE_US = 100_000
 SAMPLE_NODES = 100
 """A sample looks at every node: beyond so many nodes it is taken less often, so that it stays cheap."""
@@ -65,7 +69,7 @@ def run(
 
     Args:
         scenario: what is run.
-        seed: of all randomness.
+        seed: of all randomness, a whole number from -2^63 to 2^63 - 1.
         progress: is called after each sample, before the run begins, and each millisecond of warming up.
         codec: whether messages travel as real bytes; without, a run is faster, and its log hash another.
         samples_every_us: how far samples are apart; None: as `sample_us` says.
@@ -74,18 +78,38 @@ def run(
     On Ctrl-C (`KeyboardInterrupt`) the result is that of the part that was run, marked `interrupted`.
 
     Raises:
+        TypeError: if the scenario or the seed is something else.
+        ScenarioError: if the seed is too large, or samples are less than a microsecond apart.
         BrokenRunError: if a scenario that starts converged does not converge, or asks too much of the world;
             with the result of the part that was run.
     """
-    running = _Run(scenario, seed, codec, trace)
+    if not isinstance(scenario, Scenario):
+        raise TypeError(
+            f"{scenario!r} is no Scenario: Scenario.load(path) reads one, Scenario.shipped(name) too"
+        )
+    every_us = sample_us(scenario.nodes) if samples_every_us is None else samples_every_us
+    if every_us < 1:
+        raise ScenarioError(f"samples_every_us is {every_us}: write 1 or more")
+    running = _Run(scenario, _whole(seed), codec, trace)
     interrupted = False
     try:
-        running.go(progress, samples_every_us or sample_us(scenario.nodes))
+        running.go(progress, every_us)
     except KeyboardInterrupt:
         interrupted = True
     except GossipError as problem:
         raise BrokenRunError(str(problem), running.result(interrupted=True)) from problem
     return running.result(interrupted=interrupted)
+
+
+def _whole(seed: SupportsIndex) -> int:
+    """The seed as a plain int, which numpy's are not: another type would be another run, or no JSON."""
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        raise TypeError(f"seed {seed!r}: write a whole number") from None
+    if not -SEED_MAX - 1 <= number <= SEED_MAX:
+        raise ScenarioError(f"seed {number}: from -2^63 to 2^63 - 1")
+    return number
 
 
 class _Run:
@@ -141,7 +165,7 @@ class _Run:
         summary = self._summary(interrupted=interrupted)
         tables = self._recorder.finish()
         summary["truncated"] = self._recorder.truncated()
-        return Result(summary, tables, self._scenario.to_toml())
+        return Result(summary, tables, *portable(self._scenario))
 
     def _pass(self, until_us: int) -> None:
         clock, director = self._world.clock, self._director

@@ -19,6 +19,10 @@ __all__ = ["add", "fuzz"]
 
 STEPS = 5_000
 SEEDS = "0..63"
+SEED_MAX = (1 << 63) - 1
+"""JSON has no greater numbers."""
+SEEDS_MAX = 100_000
+"""Of one batch; more is a slip of the pen."""
 LEDGER = "fuzz.jsonl"
 SUMMARY = "fuzz.json"
 
@@ -81,7 +85,7 @@ def fuzz(options: argparse.Namespace) -> int:
             tally.interrupted = True
         finally:
             tally.end()
-            outcomes.close()  # type: ignore[attr-defined]
+            outcomes.close()
     summary = tally.summary()
     if options.json:
         print(json.dumps(summary))
@@ -184,6 +188,10 @@ def seeds(text: str) -> range:
     last = first if match[2] is None else int(match[2])
     if last < first:
         raise argparse.ArgumentTypeError(f"{text!r} ends before it begins")
+    if last > SEED_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r}: a seed is at most 2^63 - 1")
+    if last - first >= SEEDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} are more than {SEEDS_MAX:,} seeds: run them in parts")
     return range(first, last + 1)
 
 

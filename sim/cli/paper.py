@@ -78,11 +78,15 @@ def paper(options: argparse.Namespace) -> int:
         raise ScenarioError(f"--blocks {options.blocks}: at least one block must be run")
     papers = [find(name) for name in (PAPERS if options.name == ALL else [options.name])]
     reports: list[Report] = []
+    stored = True
     for one in papers:
         report = _run(one, options)
         reports.append(report)
+        # Told before anything is written or drawn, which can fail.
         if not options.json:
-            _print_report(report, options.out)
+            _print_report(report)
+        if options.out is not None:
+            stored &= _store(report, options.out, silent=options.json)
         if not report.complete:
             break
     if options.json:
@@ -90,26 +94,38 @@ def paper(options: argparse.Namespace) -> int:
     if not all(report.complete for report in reports):
         print("gossip-sim: interrupted; this is what there was until then", file=sys.stderr)
         return 130
-    return 0 if all(all(report.judged) for report in reports) else 1
+    return 0 if stored and all(all(report.judged) for report in reports) else 1
 
 
 def _run(one: Paper, options: argparse.Namespace) -> Report:
-    """Compute what is missing, judge, and store what there is: also after Ctrl-C."""
+    """Compute what is missing, and judge what there is: also after Ctrl-C."""
     from sim.papers.paper import Budget
-    from sim.papers.report import make, store
+    from sim.papers.report import make
 
     budget = Budget(options.blocks or (1 if options.quick else one.blocks), options.seed, options.quick)
     tasks = one.tasks(budget)
     results = _compute(one, tasks, options)
     wanted = {task.key: results[task.key] for task in tasks if task.key in results}
-    report = make(one, budget, len(wanted), len(tasks), one.judge(budget, wanted))
-    if options.out is not None:
-        store(report, options.out)
+    return make(one, budget, len(wanted), len(tasks), one.judge(budget, wanted))
+
+
+def _store(report: Report, out: Path, *, silent: bool) -> bool:
+    """Write the report and its figures, and tell where; whether the disk took all of it."""
+    from sim.papers.report import store
+
+    try:
+        store(report, out)
         if report.outcome.figures:
             from sim.papers.figures import draw
 
-            draw(report.outcome.figures, options.out, one.name)
-    return report
+            draw(report.outcome.figures, out, report.name)
+    except OSError as problem:
+        why = f"{problem.filename or out}: {problem.strerror or problem}"
+        print(f"gossip-sim: {why}; what else was written is whole", file=sys.stderr)
+        return False
+    if not silent:
+        print(f"written to {out / report.name}.*\n")
+    return True
 
 
 def _compute(one: Paper, tasks: Sequence[Any], options: argparse.Namespace) -> dict[str, Any]:
@@ -168,13 +184,10 @@ def _progress(name: str, done: int | None, total: int) -> None:
         print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
 
 
-def _print_report(report: Report, out: Path | None) -> None:
+def _print_report(report: Report) -> None:
     from sim.papers.report import text
 
-    print(text(report))
-    if out is not None:
-        print(f"\nwritten to {out / report.name}.*")
-    print()
+    print(f"{text(report)}\n", flush=True)
 
 
 def _print_json(reports: Sequence[Report], *, several: bool) -> None:

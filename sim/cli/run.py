@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
+import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -77,12 +79,17 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run what the options say; 130 if it was interrupted, 1 if it could not go on or not be kept."""
+    scenario = read_scenario(options)
+    with contextlib.ExitStack() as stack:
+        if options.out is not None:
+            stack.enter_context(taken(options.out))
+        return _run(scenario, options)
+
+
+def _run(scenario: Scenario, options: argparse.Namespace) -> int:
     from sim.cli.progress import shown
     from sim.runner import run as run_scenario
 
-    scenario = read_scenario(options)
-    if options.out is not None:
-        check_directory(options.out)
     status = DONE
     with shown(scenario.name, silent=options.json or options.quiet) as progress:
         try:
@@ -120,10 +127,6 @@ def read_scenario(options: argparse.Namespace) -> Scenario:
     if options.nodes is not None:
         asked.append((f"--nodes {options.nodes}", "nodes", _number(options.nodes)))
     crashes = [_crash(text) for text in options.crash]
-    try:
-        asked += [(f"--set {text}", *parse_change(text)) for text in options.set]
-    except ValueError as problem:
-        raise ScenarioError(f"--set: {problem}") from None
     if options.scenario is None:
         if options.nodes is None:
             raise ScenarioError("give a SCENARIO (`gossip-sim scenarios` lists them) or --nodes N")
@@ -132,7 +135,11 @@ def read_scenario(options: argparse.Namespace) -> Scenario:
         base = _find(options.scenario)
     if crashes:
         typed = " ".join(f"--crash {text}" for text in options.crash)
-        asked.insert(0, (typed, "action", [*base.document.get("action", []), *crashes]))
+        asked.append((typed, "action", [*base.document.get("action", []), *crashes]))
+    try:
+        asked += [(f"--set {text}", *parse_change(text)) for text in options.set]
+    except ValueError as problem:
+        raise ScenarioError(f"--set: {problem}") from None
     return _changed(base, asked) if asked else base
 
 
@@ -152,21 +159,53 @@ def _changed(base: Scenario, asked: Sequence[Asked]) -> Scenario:
     raise ScenarioError(said)
 
 
-def check_directory(directory: Path) -> None:
+@contextlib.contextmanager
+def taken(directory: Path) -> Iterator[None]:
     """Make the directory, and see that results can be written there, before anything is computed.
+
+    Until the end no other run may have it.
 
     Raises:
         ScenarioError: in words, if they cannot.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        if any(directory.iterdir()):
-            raise ScenarioError(f"{directory} is not empty: give --out a new directory, or empty this one")
-        with tempfile.TemporaryFile(dir=directory) as probe:
-            probe.write(bytes(PROBE_BYTES))
-            probe.flush()
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as problem:
-        raise ScenarioError(f"--out {directory}: {problem.strerror}; choose another directory") from None
+        raise _unusable(directory, problem) from None
+    try:
+        _lock(directory, descriptor)
+        try:
+            _check_directory(directory)
+        except OSError as problem:
+            raise _unusable(directory, problem) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(directory: Path, descriptor: int) -> None:
+    """The directory itself is locked, so that nothing is left behind, however the run ends."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise ScenarioError(
+            f"--out {directory} is in use by another run: wait for it, or choose another directory"
+        ) from None
+    except OSError:
+        pass  # a file system that locks no directories, as NFS
+
+
+def _check_directory(directory: Path) -> None:
+    if any(directory.iterdir()):
+        raise ScenarioError(f"{directory} is not empty: give --out a new directory, or empty this one")
+    with tempfile.TemporaryFile(dir=directory) as probe:
+        probe.write(bytes(PROBE_BYTES))
+        probe.flush()
+
+
+def _unusable(directory: Path, problem: OSError) -> ScenarioError:
+    return ScenarioError(f"--out {directory}: {problem.strerror}; choose another directory")
 
 
 def _find(name: str) -> Scenario:
@@ -209,7 +248,7 @@ def _keep(result: Result, directory: Path) -> int:
         problem, status = f"interrupted; the results in {directory} are not all there", INTERRUPTED
     except OSError as full:
         why = full.strerror or full
-        problem, status = f"{directory}: {why}; what was written until then is whole", FAILED
+        problem, status = f"{full.filename or directory}: {why}; what else was written is whole", FAILED
     if problem:
         print(f"gossip-sim: {problem}", file=sys.stderr)
     return status

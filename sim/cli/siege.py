@@ -5,20 +5,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 from collections import Counter
-from typing import Any
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sim.cli.fuzz import positive, seeds
+
+if TYPE_CHECKING:
+    from sim.siege.trial import Siege
 
 __all__ = ["add", "siege"]
 
 SEEDS = "0..19"
 NODES = 20
+NODES_MIN = 2
+"""The rogue, and somebody to be deceived."""
 SECONDS = 15
+LEDGER = "siege.jsonl"
+SUMMARY = "siege.json"
 
 EXAMPLE = """examples:
   gossip-sim siege --seeds 0..999
-  gossip-sim siege --seeds 0..999 --loss 2 --jobs 8
+  gossip-sim siege --seeds 0..999 --loss 2 --jobs 8 --out siege     Ctrl-C, and the same again goes on
 """
 ABOUT = """For each seed, run a cluster in which one member is malicious: ten times a second it makes a move
 that is drawn from the seed (accuses, floods, forges, replays, squats names and addresses, invents members,
@@ -40,7 +50,11 @@ def add(commands: Any) -> None:
         "--seeds", type=seeds, default=SEEDS, metavar="A..B", help=f"both included, or one (default: {SEEDS})"
     )
     parser.add_argument(
-        "--nodes", type=positive, default=NODES, metavar="N", help=f"with the rogue (default: {NODES})"
+        "--nodes",
+        type=members,
+        default=NODES,
+        metavar="N",
+        help=f"with the rogue, at least {NODES_MIN} (default: {NODES})",
     )
     parser.add_argument(
         "--seconds",
@@ -64,7 +78,21 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--jobs", type=positive, metavar="J", help="processes (default: one a core)")
     parser.add_argument("--json", action="store_true", help="print one object at the end")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="keep results there, and go on with those that are there; seeds that failed are run again",
+    )
     parser.set_defaults(run="siege:siege")
+
+
+def members(text: str) -> int:
+    """How many nodes: the rogue is one of them."""
+    found = positive(text)
+    if found < NODES_MIN:
+        raise argparse.ArgumentTypeError(f"{text!r}: beside the rogue there must be a node that is honest")
+    return found
 
 
 def percent(text: str) -> float:
@@ -77,32 +105,76 @@ def percent(text: str) -> float:
 
 
 def siege(options: argparse.Namespace) -> int:
-    """Run the seeds; 1 if something did not hold."""
-    from sim.farm.pool import spread
-    from sim.siege.trial import Besieged, work
+    """Run the seeds; 1 if something did not hold, 130 if interrupted."""
+    from sim.farm.campaign import campaign
+    from sim.farm.ledger import Ledger
+    from sim.results.store import write_file
+    from sim.siege import trial
 
     tasks = [
-        Besieged(seed, options.nodes, options.seconds, options.loss / 100, options.admission == "invited")
+        trial.Besieged(
+            seed, options.nodes, options.seconds, options.loss / 100, options.admission == "invited"
+        )
         for seed in options.seeds
     ]
-    moves: Counter[str] = Counter()
-    failed: list[dict[str, Any]] = []
-    ordinary = 0
-    for _, came in spread(work, tasks, jobs=options.jobs):
-        moves.update(came.moves)
-        ordinary += came.ordinary
+    tally = Tally(len(tasks))
+    with ExitStack() as stack:
+        ledger = None if options.out is None else stack.enter_context(Ledger(options.out / LEDGER))
+        sieges = campaign(trial.work, tasks, trial.Siege, jobs=options.jobs, ledger=ledger)
+        stack.enter_context(closing(sieges))
+        try:
+            for came in sieges:
+                tally.add(came)
+                if not came.passed and not options.json:
+                    print(f"seed {came.seed}: {came.deaths} false deaths; {came.what}", flush=True)
+        except KeyboardInterrupt:
+            tally.interrupted = True
+    summary = tally.summary()
+    print(json.dumps(summary) if options.json else tally.text())
+    if options.out is not None:
+        write_file(options.out / SUMMARY, [json.dumps(summary, indent=2).encode(), b"\n"])
+    if tally.interrupted:
+        kept = f"; {options.out} has them, and the same command goes on from there" if options.out else ""
+        print(f"gossip-sim: interrupted after {tally.seeds} of {tally.wanted} seeds{kept}", file=sys.stderr)
+        return 130
+    return 1 if tally.failed else 0
+
+
+class Tally:
+    """What has come of the seeds so far."""
+
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        self.seeds = 0
+        self.failed: list[Siege] = []
+        self.interrupted = False
+        self._moves: Counter[str] = Counter()
+        self._ordinary = 0
+
+    def add(self, came: Siege) -> None:
+        """One more seed is done."""
+        self.seeds += 1
+        self._moves.update(came.moves)
+        self._ordinary += came.ordinary
         if not came.passed:
-            failed.append({"seed": came.seed, "deaths": came.deaths, "what": came.broken or came.detail})
-            if not options.json:
-                print(f"seed {came.seed}: {came.deaths} false deaths; {failed[-1]['what']}", flush=True)
-    failed.sort(key=lambda each: each["seed"])
-    if options.json:
-        told = {"seeds": len(tasks), "failed": failed, "moves": dict(sorted(moves.items()))}
-        print(json.dumps({**told, "deaths_without_it": ordinary}))
-    else:
-        print(", ".join(f"{count:,} {move}" for move, count in moves.most_common()))
-        print(
-            f"{len(tasks) - len(failed)} of {len(tasks)} seeds passed: {moves.total():,} moves,"
-            f" {ordinary} false deaths without the rogue"
+            self.failed.append(came)
+
+    def summary(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        failed = sorted(self.failed, key=lambda came: came.seed)
+        return {
+            "seeds": self.seeds,
+            "wanted": self.wanted,
+            "failed": [{"seed": came.seed, "deaths": came.deaths, "what": came.what} for came in failed],
+            "moves": dict(sorted(self._moves.items())),
+            "deaths_without_it": self._ordinary,
+            "interrupted": self.interrupted,
+        }
+
+    def text(self) -> str:
+        """The same in two lines."""
+        moves = ", ".join(f"{count:,} {move}" for move, count in self._moves.most_common())
+        return (
+            f"{moves}\n{self.seeds - len(self.failed)} of {self.seeds} seeds passed:"
+            f" {self._moves.total():,} moves, {self._ordinary} false deaths without the rogue"
         )
-    return 1 if failed else 0

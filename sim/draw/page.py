@@ -18,6 +18,7 @@ import msgspec
 from sim.draw.beliefs import STATUSES, Beliefs, Counts, beliefs_of
 from sim.draw.deeds import deeds_of, news_of
 from sim.draw.story import SECOND, Outcome, Series, Tables, curves_of, rows, thinned
+from sim.results.store import whole
 
 __all__ = ["page", "write_page"]
 
@@ -42,15 +43,10 @@ def write_page(
     """Write the page of a run to a file, which is there whole or not at all; its path.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if it cannot be written, with its name.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole(path) as partial:
         partial.write_text(page(result, tables, beliefs), "utf-8")
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     return path
 
 

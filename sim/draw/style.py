@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.extras import need
+from sim.results.store import whole
 
 __all__ = ["CURVES", "LOOKS", "STATUS_COLOURS", "UNKNOWN", "as_text", "axes", "save", "styled"]
 
@@ -86,17 +87,12 @@ def save(figure: Any, directory: Path, name: str) -> list[Path]:
     """Write the figure as PNG and SVG; a file is there whole or not at all.
 
     Raises:
-        OSError: if one cannot be written.
+        OSError: if one cannot be written, with its name.
     """
     written = []
     for suffix, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         path = directory / f"{name}.{suffix}"
-        partial = path.with_name(f".{path.name}.partial")
-        try:
+        with whole(path) as partial:
             figure.savefig(partial, format=suffix, dpi=DPI, metadata=metadata)
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
         written.append(path)
     return written

@@ -118,8 +118,13 @@ class Ledger:
         self.close()
 
     def _open(self) -> FileIO:
+        place = self.path.parent
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as problem:
+            why = "this is a file" if place.is_file() else problem.strerror
+            raise StoreError(f"{place}: {why}; choose another directory") from None
+        try:
             descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         except OSError as problem:
             raise StoreError(f"{self.path}: {problem.strerror}") from None

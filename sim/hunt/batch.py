@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Any
 
-import msgspec
-
+from sim.farm.campaign import campaign
 from sim.farm.ledger import Ledger
-from sim.farm.pool import spread
 from sim.hunt import coverage
 from sim.hunt.plan import STEP_MS
 from sim.hunt.trial import Outcome, Task, work
@@ -17,31 +15,11 @@ from sim.hunt.trial import Outcome, Task, work
 __all__ = ["Tally", "replay_line", "run_batch"]
 
 
-def run_batch(seeds: Iterable[int], steps: int, jobs: int | None, ledger: Ledger | None) -> Iterator[Outcome]:
-    """The outcome of each seed, as they are done; first those that the ledger has.
-
-    Seeds that failed are run again: what made them fail may be mended.
-
-    Raises:
-        ScenarioError: if `jobs` makes no sense.
-        StoreError: if the ledger takes no more; what is in it stays.
-        TaskError: if a worker dies.
-    """
-    tasks = [Task(seed, steps) for seed in seeds]
-    todo = tasks
-    if ledger is not None:
-        todo = []
-        for task in tasks:
-            known = ledger.done.get(task.key)
-            outcome = None if known is None else msgspec.convert(known, Outcome)
-            if outcome is None or not outcome.passed:
-                todo.append(task)
-            else:
-                yield outcome
-    for index, outcome in spread(work, todo, jobs=jobs):
-        if ledger is not None:
-            ledger.add(todo[index].key, outcome)
-        yield outcome
+def run_batch(
+    seeds: Iterable[int], steps: int, jobs: int | None, ledger: Ledger | None
+) -> Generator[Outcome]:
+    """The outcome of each seed, as `campaign` has them."""
+    return campaign(work, [Task(seed, steps) for seed in seeds], Outcome, jobs=jobs, ledger=ledger)
 
 
 def replay_line(outcome: Outcome) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from sim.extras import need
 from sim.papers.paper import Curve, Figure
+from sim.results.store import whole
 
 __all__ = ["draw"]
 
@@ -25,7 +26,7 @@ def draw(figures: Sequence[Figure], directory: Path, name: str) -> list[Path]:
 
     Raises:
         MissingExtraError: if matplotlib is not installed.
-        OSError: if the disk does not take them.
+        OSError: if the disk does not take one, with its name: each is there whole or not at all.
     """
     matplotlib = need("matplotlib")
     need("matplotlib.figure")
@@ -39,7 +40,8 @@ def draw(figures: Sequence[Figure], directory: Path, name: str) -> list[Path]:
             stem = name if number == 1 else f"{name}-{number}"
             for ending, metadata in (("png", {}), ("svg", {"Date": None})):
                 path = directory / f"{stem}.{ending}"
-                canvas.savefig(path, dpi=DPI, metadata=metadata)
+                with whole(path) as partial:
+                    canvas.savefig(partial, format=ending, dpi=DPI, metadata=metadata)
                 paths.append(path)
     return paths
 

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from gossip import __version__
 from gossip.errors import StoreError
 from sim.papers.paper import Budget, Outcome, Paper, Row
+from sim.results.store import write_file
 
 __all__ = ["Report", "json_rows", "load", "make", "markdown", "overview", "store", "text"]
 
@@ -189,15 +190,15 @@ def markdown(report: Report) -> str:
 
 
 def store(report: Report, directory: Path) -> None:
-    """Write NAME.json, and NAME.md for readers.
+    """Write NAME.json, and NAME.md for readers; each is there whole or not at all.
 
     Raises:
-        OSError: if the disk does not take it.
+        OSError: if the disk does not take one, with its name.
     """
     directory.mkdir(parents=True, exist_ok=True)
     data = msgspec.json.format(msgspec.json.encode(report), indent=1)
-    (directory / f"{report.name}.json").write_bytes(data + b"\n")
-    (directory / f"{report.name}.md").write_text(markdown(report), encoding="utf-8")
+    write_file(directory / f"{report.name}.json", [data, b"\n"])
+    write_file(directory / f"{report.name}.md", [markdown(report).encode()])
 
 
 def load(path: Path) -> Report:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
@@ -12,6 +13,7 @@ from msgspec import Struct
 from sim.results.columns import TABLES
 from sim.results.store import load_tables, read_json, save_events, save_table, write_file
 from sim.results.table import Table
+from sim.scenario.portable import DELAYS_FILES
 
 __all__ = ["EVENTS_FILE", "SCENARIO_FILE", "SUMMARY_FILE", "Happening", "Happenings", "Result"]
 
@@ -70,11 +72,19 @@ class Result:
     Attributes:
         summary: the numbers, ready for JSON.
         scenario: the TOML of what was run, overrides included.
+        files: what it needs beside it to be run again: measured delays, by the name of the file.
     """
 
-    def __init__(self, summary: dict[str, Any], tables: dict[str, Table], scenario: str) -> None:
+    def __init__(
+        self,
+        summary: dict[str, Any],
+        tables: dict[str, Table],
+        scenario: str,
+        files: Mapping[str, str] | None = None,
+    ) -> None:
         self.summary = summary
         self.scenario = scenario
+        self.files = dict(files or {})
         self._tables = tables
 
     @property
@@ -109,23 +119,35 @@ class Result:
         return msgspec.json.encode(self.summary).decode()
 
     def save(self, directory: str | Path) -> list[Path]:
-        """Write the summary, the scenario, the events and all tables; the files that were written.
+        """Write the summary, the scenario (to be run again), the events and all tables; the files written.
 
         The directory is made. Tables are Parquet, or without polars JSON. Each file appears whole or not at
-        all, so that what a full disk kept can be used.
+        all, and each is tried, so that what a full disk kept can be used.
 
         Raises:
-            OSError: if the directory or a file cannot be written.
+            OSError: if the directory, or files, cannot be written, with their names.
         """
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         summary = msgspec.json.format(msgspec.json.encode(self.summary), indent=2)
-        written = [
-            write_file(directory / SUMMARY_FILE, [summary, b"\n"]),
-            write_file(directory / SCENARIO_FILE, [self.scenario.encode()]),
-            save_events(directory / EVENTS_FILE, self._tables["events"]),
+        writers: list[Callable[[], Path]] = [
+            partial(write_file, directory / SUMMARY_FILE, [summary, b"\n"]),
+            partial(write_file, directory / SCENARIO_FILE, [self.scenario.encode()]),
+            *(partial(write_file, directory / name, [text.encode()]) for name, text in self.files.items()),
+            *(partial(save_table, directory, self.table(name)) for name in TABLES),
+            # Last, for it is the longest, and a table has the same.
+            partial(save_events, directory / EVENTS_FILE, self._tables["events"]),
         ]
-        return written + [save_table(directory, self.table(name)) for name in TABLES]
+        written, problems = [], []
+        for write in writers:
+            try:
+                written.append(write())
+            except OSError as problem:
+                problems.append(problem)
+        if problems:
+            names = ", ".join(str(problem.filename) for problem in problems)
+            raise OSError(problems[0].errno, problems[0].strerror, names)
+        return written
 
     @classmethod
     def load(cls, directory: str | Path) -> Result:
@@ -138,7 +160,8 @@ class Result:
         summary = read_json(directory / SUMMARY_FILE)
         scenario = directory / SCENARIO_FILE
         text = scenario.read_text("utf-8") if scenario.exists() else ""
-        return cls(summary, load_tables(directory), text)
+        files = {path.name: path.read_text("utf-8") for path in sorted(directory.glob(DELAYS_FILES))}
+        return cls(summary, load_tables(directory), text, files)
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{key}={self.summary.get(key)}" for key in ("scenario", "seed", "virtual_s"))

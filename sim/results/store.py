@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,27 @@ from sim.extras import need
 from sim.results.columns import TABLES
 from sim.results.table import Table
 
-__all__ = ["load_tables", "read_json", "save_events", "save_table", "write_file"]
+__all__ = ["load_tables", "read_json", "save_events", "save_table", "whole", "write_file"]
 
 PARQUET, JSON = ".parquet", ".json"
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write a file so that it is there whole or not at all.
+
+    Raises:
+        OSError: if it cannot be written, with its name; what was begun is taken away.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        yield partial
+        partial.replace(path)
+    except BaseException as problem:
+        partial.unlink(missing_ok=True)
+        if isinstance(problem, OSError):
+            problem.filename = str(path)
+        raise
 
 
 def write_file(path: Path, chunks: Iterable[bytes]) -> Path:
@@ -26,17 +45,9 @@ def write_file(path: Path, chunks: Iterable[bytes]) -> Path:
     Raises:
         OSError: if it cannot be written, with its name; what was begun is taken away.
     """
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        with partial.open("wb") as file:
-            for chunk in chunks:
-                file.write(chunk)
-        partial.replace(path)
-    except BaseException as problem:
-        partial.unlink(missing_ok=True)
-        if isinstance(problem, OSError):
-            problem.filename = str(path)
-        raise
+    with whole(path) as partial, partial.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
     return path
 
 
@@ -51,13 +62,8 @@ def save_table(directory: Path, table: Table) -> Path:
     if find_spec("polars") is None:
         return write_file(directory / f"{table.name}{JSON}", [msgspec.json.encode(table.lists())])
     path = directory / f"{table.name}{PARQUET}"
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with whole(path) as partial:
         _write_parquet(table.frame(), partial)
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
     return path
 
 

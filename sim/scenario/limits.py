@@ -38,6 +38,8 @@ CHURN_RATE_MAX = 100_000.0
 PPM_MAX = 500_000
 STARVE_MAX = 1_000_000
 JUMP_MAX_US = 100 * 366 * 86_400 * SECOND
+FLAPS_MAX = 100_000
+"""As often as an action may be repeated."""
 STAMP_BYTES = 8
 """A user event's payload begins with a number of so many bytes, by which it is known again."""
 
@@ -69,6 +71,10 @@ def _join(action: Join, document: Document) -> None:
 def _flap(action: Flap, document: Document) -> None:
     if action.down <= 0 or action.up <= 0:
         raise ValueError("down and up must be more than nothing")
+    span = document.duration - action.at
+    repeats = 1 if action.every is None else 1 + min(action.until or span, span) // action.every
+    if repeats * (min(action.lasts or span, span) // (action.down + action.up)) > FLAPS_MAX:
+        raise ValueError(f"it would come and go more than {FLAPS_MAX} times: raise down or up")
     _cut(action, document)
 
 

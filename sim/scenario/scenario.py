@@ -15,7 +15,7 @@ from msgspec import Struct
 from gossip.core.params import Params
 from sim.clock import SECOND
 from sim.errors import ScenarioError
-from sim.latency import parse_duration
+from sim.latency import Empirical, parse_duration
 from sim.scenario.actions import ACTIONS, Action, word
 from sim.scenario.changes import apply_changes
 from sim.scenario.checks import check
@@ -72,6 +72,8 @@ class Scenario(Struct, frozen=True, kw_only=True):
     """The file as it was read, overrides included; not to be changed."""
     directory: str
     """Where files that it names are looked for."""
+    measured: dict[str, Empirical]
+    """The delays in those files, by what the document says: `file delays.txt`."""
 
     @classmethod
     def load(cls, path: str | Path) -> Scenario:
@@ -128,8 +130,9 @@ class Scenario(Struct, frozen=True, kw_only=True):
         Raises:
             ScenarioError: if the scenario cannot be.
         """
+        measured: dict[str, Empirical] = {}
         try:
-            read = msgspec.convert(document, Document, dec_hook=reader(Path(directory)))
+            read = msgspec.convert(document, Document, dec_hook=reader(Path(directory), measured))
         except msgspec.ValidationError as problem:
             raise ScenarioError(f"{name}: {_explain(str(problem), document)}") from None
         try:
@@ -159,6 +162,7 @@ class Scenario(Struct, frozen=True, kw_only=True):
             settings=read.settings,
             document=document,
             directory=str(directory),
+            measured=measured,
         )
         last_us = scenario.start_us(read.nodes - 1)
         if last_us >= read.duration:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from sim.latency import Latency, parse_duration, parse_latency
+from sim.latency import Empirical, Latency, parse_duration, parse_latency
 
 __all__ = [
     "Delay",
@@ -55,12 +55,15 @@ class Size(int):
 class Delay(str):
     """A distribution of one-way delays, as `sim.latency.parse_latency` reads it."""
 
-    __slots__ = ()
+    __slots__ = ("latency",)
+    latency: Latency
+    """The distribution: a file of measured ones is read once."""
 
-    @property
-    def latency(self) -> Latency:
-        """The distribution."""
-        return parse_latency(self)
+    def __new__(cls, text: str, latency: Latency | None = None) -> Self:
+        """With `latency`, that is what the text says."""
+        delay = super().__new__(cls, text)
+        delay.latency = parse_latency(text) if latency is None else latency
+        return delay
 
 
 class Part:
@@ -127,12 +130,15 @@ class Selector:
         return cls((_part(written.strip()),), written.strip())
 
 
-def reader(directory: Path | None = None) -> Any:
-    """The hook with which msgspec reads these; `file ...` delays are looked for in `directory`."""
-    return partial(_read, directory)
+def reader(directory: Path, measured: dict[str, Empirical]) -> Any:
+    """The hook with which msgspec reads these.
+
+    `file ...` delays are looked for in `directory`, and put into `measured` by what is written.
+    """
+    return partial(_read, directory, measured)
 
 
-def _read(directory: Path | None, kind: type, written: Any) -> Any:
+def _read(directory: Path, measured: dict[str, Empirical], kind: type, written: Any) -> Any:
     if kind is Duration:
         return Duration(_duration(written))
     if kind is Shift:
@@ -147,7 +153,7 @@ def _read(directory: Path | None, kind: type, written: Any) -> Any:
     if kind is Size:
         return Size(_size(written))
     if kind is Delay:
-        return _delay(written, directory)
+        return _delay(written, directory, measured)
     if kind is Selector:
         return Selector.parse(written)
     raise NotImplementedError(kind)
@@ -188,19 +194,18 @@ def _size(written: object) -> int:
     return int(match[1]) * SIZES[match[2] or "B"]
 
 
-def _delay(written: object, directory: Path | None) -> Delay:
+def _delay(written: object, directory: Path, measured: dict[str, Empirical]) -> Delay:
     if isinstance(written, int | float) and not isinstance(written, bool):
         written = f"{written}s"
     if not isinstance(written, str):
         raise ValueError(f'{written!r} is no delay: write it like "0.5ms" or "1ms..5ms"')  # noqa: TRY004
     text = written.strip()
-    if text.startswith("file ") and directory is not None:
-        text = f"file {directory / text[5:].strip()}"
-    try:
-        parse_latency(text)
-    except OSError as problem:
-        raise ValueError(f"{text[5:]}: {problem.strerror}") from None
-    return Delay(text)
+    if not text.startswith("file "):
+        return Delay(text)
+    delay = Delay(f"file {directory / text[5:].strip()}", measured.get(text))
+    assert isinstance(delay.latency, Empirical)  # noqa: S101 - what a file says
+    measured[text] = delay.latency
+    return delay
 
 
 def _part(text: str) -> Part:

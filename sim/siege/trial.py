@@ -52,8 +52,9 @@ class Besieged(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Its name in messages."""
-        return f"seed {self.seed}"
+        """Its name in messages, and in a ledger: all that its outcome depends on."""
+        admission = "invited" if self.invited else "open"
+        return f"seed {self.seed}, {self.nodes} nodes, {self.seconds:g} s, loss {self.loss:g}, {admission}"
 
 
 class Siege(NamedTuple):
@@ -69,6 +70,11 @@ class Siege(NamedTuple):
     moves: dict[str, int]
     detail: str = ""
     """The first of the deaths."""
+
+    @property
+    def what(self) -> str:
+        """What did not hold, in words."""
+        return self.broken or self.detail
 
     @property
     def passed(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,12 @@ HOW_TO_READ = (
     "Medians, and where 5 % and 95 % of the runs are; the mean difference and its bootstrap\n"
     f"interval; p of the sign test, adjusted for the number of rows (Holm); * below {LEVEL:g}."
 )
-BETWEEN_CHANGES = re.compile(r",(?=[\w.-]+=)")
+NEXT_CHANGE = re.compile(r",(?=\s*[\w.-]+=)")
 """A comma after which a key follows; others belong to a value."""
+ENDS = {"{": "}", "[": "]", '"': '"', "'": "'"}
+QUOTES = ("'", '"')
+OPENING = ("=", "{", "[", ",")
+"""After what a bracket or quote begins a value; elsewhere it is a letter as others."""
 
 
 class Side(Struct, frozen=True):
@@ -46,7 +50,7 @@ def read_side(said: str) -> Side:
     if not question:
         return Side(said, scenario)
     try:
-        read = dict(parse_change(change) for change in BETWEEN_CHANGES.split(changes))
+        read = dict(parse_change(change) for change in _apart(changes))
         return Side(said, scenario.with_changes(read))
     except (ValueError, ScenarioError) as problem:
         raise ScenarioError(f"{said}: {problem}") from None
@@ -63,7 +67,7 @@ class Contest:
         Raises:
             ScenarioError: if A and B are the same.
         """
-        if a.scenario.document == b.scenario.document:
+        if _what_is_run(a) == _what_is_run(b):
             raise ScenarioError(
                 f"{a.said} and {b.said} are the same: change one, like {a.said}?network.loss=0.1"
             )
@@ -138,6 +142,25 @@ class Contest:
 
     def _same(self) -> int:
         return sum(a["summary"]["log_hash"] == b["summary"]["log_hash"] for a, b in self.pairs)
+
+
+def _apart(changes: str) -> Iterator[str]:
+    """The changes one by one: commas of lists, tables and quoted values belong to them, whatever follows."""
+    begin, ends, before = 0, "", ""
+    for place, sign in enumerate(changes):
+        if ends and sign == ends[-1]:
+            ends = ends[:-1]
+        elif sign in ENDS and before in OPENING and ends[-1:] not in QUOTES:
+            ends += ENDS[sign]
+        elif not ends and NEXT_CHANGE.match(changes, place):
+            yield changes[begin:place]
+            begin = place + 1
+        before = before if sign.isspace() else sign
+    yield changes[begin:]
+
+
+def _what_is_run(side: Side) -> tuple[Any, ...]:
+    return side.scenario.document, side.scenario.measured
 
 
 def _row(each: Difference, values: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[str]:

@@ -25,12 +25,15 @@ from msgspec import Struct
 
 from sim.errors import ScenarioError
 from sim.scenario.scenario import Scenario
-from sim.sweep.trial import RUNS_MAX, Trial, find_scenario, parse_seeds, trial_of
+from sim.sweep.numbers import flat, known_fields
+from sim.sweep.trial import RUNS_MAX, Trial, find_scenario, parse_seeds, perform, trial_of
 
 __all__ = ["Cell", "Grid", "read_grid"]
 
 FILE_MAX_BYTES = 1 << 20
 SCENARIO_SAID = 'scenario: write the name of one that ships, a file, or a list of them: "steady"'
+BY_CHANCE = frozenset({"dropped", "truncated"})
+"""Tables of a summary that have what came about, and nothing else."""
 KEYS = ("scenario", "seeds", "fields", "set", "grid")
 
 
@@ -91,7 +94,23 @@ def _grid(document: dict[str, Any], directory: Path) -> Grid:
     runs = math.prod([len(names), len(seeds), *map(len, grid.values())])
     if runs > RUNS_MAX:
         raise ScenarioError(f"this makes {runs:,} runs; {RUNS_MAX:,} is the most: take away values or seeds")
+    _check_fields(fields)
     return Grid(list(_cells([find_scenario(name, directory) for name in names], common, grid)), seeds, fields)
+
+
+def _check_fields(fields: list[str]) -> None:
+    """See whether a summary has them, before hours of runs: the shortest run has all that any has.
+
+    Raises:
+        ScenarioError: naming the one that it has not.
+    """
+    fixed = [field for field in fields if field.partition(".")[0] not in BY_CHANCE]
+    if not fixed:
+        return
+    shortest = trial_of(Scenario.of({"nodes": 1, "duration": "1ms"}), 0)
+    numbers = flat(perform(shortest)["summary"])
+    del numbers["seed"]
+    known_fields(fixed, [numbers])
 
 
 def _words(said: Any, problem: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,11 +106,13 @@ def check_export(path: Path) -> None:
     """See whether the file can be written as its name says.
 
     Raises:
-        ScenarioError: if its name says nothing known.
+        ScenarioError: if its name says nothing known, or there is no place for it.
         MissingExtraError: for Parquet without polars.
     """
     if path.suffix not in FORMATS:
         raise ScenarioError(f"--export {path}: the name must end with {' or '.join(FORMATS)}")
+    if path.is_dir() or not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
+        raise ScenarioError(f"--export {path}: no file can be written there; choose another")
     if path.suffix == ".parquet":
         need("polars")
 

@@ -1,8 +1,8 @@
 """One run among many: a scenario after all changes, a seed, and the key under which its numbers are kept.
 
-The key has a hash of everything that the numbers depend on: the scenario's document after all changes, what
-messages travel as, and the version of the program. Numbers of other settings, or of another version, are
-therefore never taken for these.
+The key has a hash of everything that the numbers depend on: the scenario's document after all changes, the
+measured delays that it names, what messages travel as, and the version of the program. Numbers of other
+settings, other delays or another version are therefore never taken for these.
 """
 
 from __future__ import annotations
@@ -44,26 +44,38 @@ class Trial(Struct, frozen=True):
     seed: int
     codec: bool = True
     curves: bool = False
+    measured: dict[str, str] = {}
+    """The digests of the delays in the files that the document names."""
 
 
 def trial_of(scenario: Scenario, seed: int, *, codec: bool = True, curves: bool = False) -> Trial:
     """The run of that scenario and seed; with `curves`, its curves are kept too."""
-    said = msgspec.json.encode([scenario.document, codec, curves, __version__], order="deterministic")
-    digest = blake2b(said, digest_size=6).hexdigest()
+    measured = _digests(scenario)
+    said = [scenario.document, codec, curves, __version__, *([measured] if measured else [])]
+    digest = blake2b(msgspec.json.encode(said, order="deterministic"), digest_size=6).hexdigest()
     key = f"{scenario.name} seed {seed} {digest}"
-    return Trial(key, scenario.document, scenario.name, scenario.directory, seed, codec, curves)
+    return Trial(key, scenario.document, scenario.name, scenario.directory, seed, codec, curves, measured)
 
 
 def perform(trial: Trial) -> dict[str, Any]:
     """Run it: `{"summary": ...}` and, if asked for, `"curves"`; `{"error": ...}` if it cannot be run.
 
     What depends on the machine is left out of the summary, so that numbers from everywhere are alike.
+
+    Raises:
+        ScenarioError: if the measured delays cannot be read any more, or are others than the key says: that
+            is no result of this run.
     """
     from sim.draw.story import curves_of  # noqa: PLC0415 - most runs are not drawn
     from sim.runner import run  # noqa: PLC0415 - a command line is parsed without the protocol
 
+    scenario = Scenario.of(trial.document, trial.name, trial.directory)
+    if _digests(scenario) != trial.measured:
+        raise ScenarioError(
+            f"the measured delays ({', '.join(trial.measured)}) are not what they were at the beginning:"
+            " start it again"
+        )
     try:
-        scenario = Scenario.of(trial.document, trial.name, trial.directory)
         result = run(scenario, trial.seed, codec=trial.codec)
     except GossipError as problem:
         return {"error": str(problem)}
@@ -73,6 +85,10 @@ def perform(trial: Trial) -> dict[str, Any]:
     if not trial.curves:
         return {"summary": summary}
     return {"summary": summary, "curves": msgspec.to_builtins(curves_of(result, points=CURVE_POINTS))}
+
+
+def _digests(scenario: Scenario) -> dict[str, str]:
+    return {said: delays.digest for said, delays in scenario.measured.items()}
 
 
 OF_THE_MACHINE = frozenset({"wall_s", "cpu_s", "node_seconds_per_s"})

@@ -77,6 +77,7 @@ def test_a_run_for_people_is_aligned(capsys: pytest.CaptureFixture[str]) -> None
         (("--nodes", "3", "--duration", "0s"), "more than nothing"),
         (("--nodes", "3", "--crash", "3@1s"), "must be left"),
         (("--nodes", "3", "--crash", "2@1s", "--crash", "1@2s"), "must be left"),
+        (("--nodes", "3", "--crash", "9@1s"), "--crash 9@1s: run: of 3 nodes at least one must be left"),
         (("--nodes", "3", "--crash", "0@1s"), "at least one node"),
         (("--nodes", "3", "--crash", "1@60s"), "60 s is the end of the run"),
         (("--nodes", "3", "--crash", "one"), "no crash"),
@@ -176,18 +177,41 @@ def test_a_directory_that_cannot_be_used_is_refused_before_the_run(
 
 
 @pytest.mark.usefixtures("undrawn")
+def test_a_directory_is_one_run_s_until_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other comes while nothing is written yet, as two that are started at once do."""
+    command = ("--nodes", "2", "--duration", "1s", "--json", "--out", str(tmp_path / "out"))
+    others: list[int] = []
+
+    def second(_recorder: Recorder) -> None:
+        monkeypatch.setattr(Recorder, "second", lambda _: None)
+        others.append(run(*command))
+
+    monkeypatch.setattr(Recorder, "second", second)
+    assert run(*command, "--seed", "7") == 0
+    output = capsys.readouterr()
+    assert others == [2]
+    assert f"--out {tmp_path / 'out'} is in use by another run: wait for it" in output.err
+    assert json.loads(output.out)["seed"] == Result.load(tmp_path / "out").summary["seed"] == 7
+    assert run(*command) == 2
+    assert "is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("undrawn")
 def test_a_disk_that_fills_up_costs_no_numbers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise OSError(28, "No space left on device")
+    def full(path: Path, _table: Any) -> None:
+        raise OSError(28, "No space left on device", str(path))
 
+    events = tmp_path / "out" / "events.jsonl"
     monkeypatch.setattr("sim.results.result.save_events", full)
     assert run("--nodes", "2", "--duration", "2s", "--json", "--out", str(tmp_path / "out")) == 1
     output = capsys.readouterr()
     assert json.loads(output.out)["nodes"] == 2
-    assert "No space left on device; what was written until then is whole" in output.err
-    assert (tmp_path / "out" / "summary.json").exists()
+    assert f"{events}: No space left on device; what else was written is whole" in output.err
+    assert Result.load(tmp_path / "out").summary == json.loads(output.out)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -178,6 +178,11 @@ def test_too_many_delays_are_not_read_to_the_end(tmp_path: Path, monkeypatch: py
         read_delays(path)
 
 
+def test_what_has_no_end_is_no_file_of_delays() -> None:
+    with pytest.raises(ValueError, match="/dev/zero has more than 32 MiB, which are no delays"):
+        read_delays(Path("/dev/zero"))
+
+
 def test_distributions_that_cannot_be() -> None:
     for make in (
         lambda: Normal(-1, 0),

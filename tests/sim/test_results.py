@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -450,6 +451,24 @@ def test_results_come_back_from_disk(result: Result, tmp_path: Path) -> None:
     assert [json.loads(line) for line in lines] == rows(result, "events")
 
 
+def test_what_was_kept_of_measured_delays_is_run_again(tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    (tmp_path / "far.txt").write_text("20\n31.5\n")
+    (here / "near.txt").write_text("0.3ms\n900us\n")
+    zones = 'names = ["a", "b"]\nlatency = [["file near.txt", "file ../far.txt"], ["1ms", "file near.txt"]]'
+    action = '[[action]]\nat = "1s"\ndo = "network"\nlatency = "file ../far.txt"\n'
+    (here / "mine.toml").write_text(f'name = "m"\nnodes = 4\nduration = "2s"\n[zones]\n{zones}\n{action}')
+    first = run(Scenario.load(here / "mine.toml"), seed=3)
+    (tmp_path / "far.txt").unlink()
+    first.save(there)
+    assert sorted(path.name for path in there.glob("delays*")) == ["delays-1.txt", "delays-2.txt"]
+    again = run(Scenario.load(there / "scenario.toml"), seed=3)
+    assert again.summary["log_hash"] == first.summary["log_hash"]
+    assert again.scenario == first.scenario == Result.load(there).scenario
+    assert Result.load(there).files == first.files
+
+
 def test_frames_have_the_documented_columns_and_types(result: Result) -> None:
     polars = pytest.importorskip("polars")
     types = {
@@ -488,6 +507,19 @@ def test_a_full_disk_leaves_whole_files_only(
     with pytest.raises(OSError, match="No space"):
         result.save(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"summary.json", "scenario.toml", "events.jsonl"}
+
+
+def test_what_does_not_fit_keeps_nothing_smaller_away(result: Result, tmp_path: Path) -> None:
+    """A limit on the length of files stands for the disk: the events are the longest by far."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large: '.*/events\.jsonl'"):
+            result.save(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert Result.load(tmp_path).tables() == result.tables()
+    assert "events.jsonl" not in {file.name for file in tmp_path.iterdir()}
 
 
 def test_what_are_no_results_is_said(tmp_path: Path) -> None:
@@ -539,6 +571,28 @@ def test_an_interrupt_before_the_beginning_is_a_result_too(monkeypatch: pytest.M
     assert result.summary["interrupted"] is True
     assert result.summary["virtual_s"] == 0.0
     assert len(result.events) == 0
+
+
+def test_a_seed_is_a_whole_number_of_whatever_type() -> None:
+    numpy = pytest.importorskip("numpy")
+    scenario = Scenario.of({"nodes": 2, "duration": "0.1s"})
+    result = run(scenario, numpy.int64(7))
+    assert result.summary["log_hash"] == run(scenario, 7).summary["log_hash"]
+    assert json.loads(result.to_json())["seed"] == 7
+    for wrong in (7.0, "7", None):
+        with pytest.raises(TypeError, match=f"seed {wrong!r}: write a whole number"):
+            run(scenario, wrong)  # type: ignore[arg-type]
+    for wrong in (1 << 63, -(1 << 63) - 1):
+        with pytest.raises(ScenarioError, match=rf"seed {wrong}: from -2\^63"):
+            run(scenario, wrong)
+
+
+def test_what_is_no_scenario_or_no_time_between_samples_is_said() -> None:
+    with pytest.raises(TypeError, match=r"'s2\.toml' is no Scenario: Scenario\.load"):
+        run("s2.toml")  # type: ignore[arg-type]
+    for wrong in (0, -1):
+        with pytest.raises(ScenarioError, match=f"samples_every_us is {wrong}: write 1 or more"):
+            run(Scenario.of({"nodes": 2, "duration": "0.1s"}), samples_every_us=wrong)
 
 
 def test_large_clusters_are_sampled_less_often() -> None:

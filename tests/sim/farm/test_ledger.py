@@ -102,6 +102,15 @@ def test_a_file_that_was_torn_at_its_very_beginning_begins_again(tmp_path: Path,
         assert ledger.done == {"a": 1}
 
 
+def test_a_place_that_is_no_directory_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "e.toml"
+    file.write_text("")
+    with pytest.raises(StoreError, match=rf"^{file}: this is a file; choose another directory$"):
+        Ledger(file / "runs.jsonl")
+    with pytest.raises(StoreError, match=rf"^{file}/below: Not a directory; choose another directory$"):
+        Ledger(file / "below" / "runs.jsonl")
+
+
 @pytest.mark.parametrize(
     "content", [b"name,value\n", b"x", b'{"gossip-sim":"ledger","version":2}\n', HEAD[1:]]
 )

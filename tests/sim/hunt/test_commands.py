@@ -161,6 +161,9 @@ def test_a_plan_that_cannot_be_written_is_told_all_the_same(
     [
         (["fuzz", "--seeds", "5..1"], "ends before it begins"),
         (["fuzz", "--seeds", "all"], "write 0..255"),
+        (["fuzz", "--seeds", "0..99999999999"], "more than 100,000 seeds"),
+        (["siege", "--seeds", "1..100001"], "more than 100,000 seeds"),
+        (["fuzz", "--seeds", f"{1 << 63}"], "at most 2^63 - 1"),
         (["fuzz", "--steps", "0"], "a whole number of 1 or more"),
         (["fuzz", "--jobs", "-1"], "a whole number of 1 or more"),
     ],

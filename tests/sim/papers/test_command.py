@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -63,6 +64,26 @@ def test_the_table_is_made_from_stored_reports(tmp_path: Path, capsys: pytest.Ca
     page = capsys.readouterr().out
     assert "| 3 | [False suspicions under loss](#false-suspicions) |" in page
     assert "| failed probes, q=0.9, k=1 |" in page
+
+
+def test_a_full_disk_costs_no_rows_and_leaves_no_half_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The results of the tasks are short; the report is what does not fit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_500, hard))
+    try:
+        assert paper(*QUICK, "--out", str(tmp_path)) == 1
+        told = capsys.readouterr()
+        assert "failed probes, q=0.9, k=1" in told.out
+        assert "written to" not in told.out
+        assert paper(*QUICK, "--out", str(tmp_path), "--json") == 1
+        assert json.loads(capsys.readouterr().out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    report = tmp_path / "false-suspicions.json"
+    assert told.err == f"gossip-sim: {report}: File too large; what else was written is whole\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["false-suspicions.jsonl"]
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,10 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
         ("nodes = 3\n[[action]]\ndo = 'join'\ncount = 0", "at least 1"),
         ("nodes = 3\n[[action]]\ndo = 'join'\ncount = 1\ngroup = 'x'", "no group 'x'"),
         ("nodes = 3\n[[action]]\ndo = 'flap'\nup = '0s'\ndown = '1s'", "down and up"),
+        (
+            "nodes = 3\n[[action]]\ndo = 'flap'\nup = '1us'\ndown = '1us'",
+            "more than 100000 times: raise down",
+        ),
         ("nodes = 3\n[[action]]\ndo = 'partition'\nsides = []", "sides is empty"),
         ("nodes = 3\n[[action]]\ndo = 'churn'\nrate = 0.0", "rate is 0: write a number a second above 0"),
         (

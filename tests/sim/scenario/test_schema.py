@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gossip.core.params import PROFILES
+from sim.latency import SAMPLES_MAX, read_delays
 from sim.scenario.actions import ACTIONS, Lasting, word
 from sim.scenario.schema import (
     BurstTable,
@@ -67,6 +69,14 @@ def test_tables_of_their_own_have_a_section() -> None:
     titles = set(re.findall(r"^##+ (.*)$", SCHEMA, re.MULTILINE))
     assert {"`[settings]`", "`[[action]]`"} | set(TABLES) <= titles
     assert all(f'"{profile}"' in section("`[settings]`") for profile in PROFILES)
+
+
+def test_a_bare_number_in_a_file_of_delays_is_what_the_text_says(tmp_path: Path) -> None:
+    """Not seconds, as everywhere else: it is what `ping` prints."""
+    assert "a bare number, which is **milliseconds** here" in SCHEMA
+    (tmp_path / "delays.txt").write_text("# ms\n40us\n0.04\n1.0004\n\n0.5ms\n")
+    assert read_delays(tmp_path / "delays.txt").samples_us == (40, 40, 500, 1_000)
+    assert f"From 1 to {SAMPLES_MAX:,} delays" in SCHEMA
 
 
 def test_every_action_has_a_row_with_all_its_keys() -> None:

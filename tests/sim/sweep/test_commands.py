@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 
 from sim.cli.program import main
+from sim.errors import ScenarioError
 from sim.farm.ledger import Ledger
+from sim.sweep.contest import Contest, read_side
 
 ROOT = Path(__file__).parents[3]
 SCENARIO = """
@@ -42,6 +44,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A directory to work in, with a scenario and a grid."""
     (tmp_path / "small.toml").write_text(SCENARIO)
     (tmp_path / "grid.toml").write_text(GRID)
+    (tmp_path / "fields.toml").write_text(
+        'fields = ["detection.full_s", "dropped.loss", "detection.ful_s"]\n' + GRID
+    )
     (tmp_path / "twice.toml").write_text('scenario = ["small.toml", "small.toml"]')
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -120,6 +125,8 @@ def test_runs_that_cannot_be_run_are_told_and_the_others_are_there(
         (["sweep", "twice.toml"], "small {} is in the grid twice"),
         (["sweep", "grid.toml", "--jobs", "0"], "--jobs 0"),
         (["sweep", "grid.toml", "--export", "x.xls"], r"must end with \.csv or \.parquet"),
+        (["sweep", "grid.toml", "--export", "nodir/x.csv"], r"nodir/x\.csv: no file can be written there"),
+        (["sweep", "fields.toml"], r"fields\.toml: fields: a summary has no 'detection\.ful_s'; it has "),
         (["sweep", "grid.toml", "--scheduler", ""], "--scheduler: write the address"),
         (["compare", "small.toml", "none"], "no scenario is called 'none'"),
         (["compare", "small.toml", "small.toml"], "are the same: change one"),
@@ -136,6 +143,7 @@ def test_bad_input_is_told_in_words(
     out, err = _out(capsys)
     assert out == ""
     assert re.fullmatch(rf"gossip-sim: .*{problem}.*\n", err)
+    assert all(file.read_bytes().count(b"\n") == 1 for file in place.glob("*.results.jsonl")), "it ran"
 
 
 def test_a_results_file_that_is_something_else_is_left_alone(
@@ -205,6 +213,15 @@ def test_a_comparison_tells_what_differs(capsys: pytest.CaptureFixture[str], pla
     assert not fields["false_deaths"]["differs"]
 
 
+def test_a_value_of_a_side_may_have_commas_and_equals_signs(place: Path) -> None:
+    said = "small.toml?network.burst={enter=0.1,leave=0.5},name='a,b=c',seeds=2, network.loss=1%,group=[]"
+    document = read_side(said).scenario.document
+    assert document["network"] == {"burst": {"enter": 0.1, "leave": 0.5}, "loss": "1%"}
+    assert (document["name"], document["seeds"], document["group"]) == ("a,b=c", 2, [])
+    said = "small.toml?description=it's 5, or [so,nodes=6"
+    assert read_side(said).scenario.nodes == 6, "a quote and a bracket in a word are letters"
+
+
 @pytest.mark.parametrize("change", ["network.mtu=10", "settings.period=nan"])
 def test_a_side_that_cannot_be_is_told_in_a_line(
     change: str, capsys: pytest.CaptureFixture[str], place: Path
@@ -222,6 +239,19 @@ def test_a_comparison_that_changes_nothing_says_so(capsys: pytest.CaptureFixture
     out, _ = _out(capsys)
     assert "Each pair is the same run, message for message" in out
     assert "3 pairs of runs" in out
+
+
+def test_sides_that_differ_in_their_measured_delays_are_not_the_same(place: Path) -> None:
+    text = SCENARIO.replace("[[action]]", '[network]\nlatency = "file delays.txt"\n[[action]]')
+    for number in (1, 2):
+        (place / f"{number}").mkdir()
+        (place / f"{number}" / "small.toml").write_text(text)
+        (place / f"{number}" / "delays.txt").write_text(f"{number}ms\n")
+    first = read_side("1/small.toml")
+    assert len(Contest(first, read_side("2/small.toml"), [0]).trials) == 2
+    (place / "2" / "delays.txt").write_text("1ms\n")
+    with pytest.raises(ScenarioError, match="are the same"):
+        Contest(first, read_side("2/small.toml"), [0])
 
 
 def test_a_comparison_is_kept_with_plots_and_goes_on(capsys: pytest.CaptureFixture[str], place: Path) -> None:

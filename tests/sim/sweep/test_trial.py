@@ -71,6 +71,22 @@ def test_a_key_changes_with_everything_that_the_numbers_depend_on(monkeypatch: p
     assert all(key.startswith("small seed ") for key in keys)
 
 
+def test_a_key_changes_with_the_delays_that_were_measured(tmp_path: Path) -> None:
+    delays = tmp_path / "delays.txt"
+    file = tmp_path / "small.toml"
+    file.write_text(SMALL + '[network]\nlatency = "file delays.txt"\n')
+    delays.write_text("1ms\n2ms\n")
+    trial = trial_of(Scenario.load(file), 1)
+    delays.write_text("# the same\n2ms\n1ms\n")
+    assert trial_of(Scenario.load(file), 1).key == trial.key
+    delays.write_text("1ms\n3ms\n")
+    other = trial_of(Scenario.load(file), 1)
+    assert other.key != trial.key
+    assert "error" not in perform(other)
+    with pytest.raises(ScenarioError, match=r"delays \(file delays\.txt\) are not what they were"):
+        perform(trial)
+
+
 def test_a_trial_travels() -> None:
     trial = trial_of(_small(), 1)
     assert pickle.loads(pickle.dumps(trial)) == trial  # noqa: S301 - our own bytes
