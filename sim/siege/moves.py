@@ -17,6 +17,7 @@ from gossip.core.keys import keys_of
 from gossip.core.members import Member
 from gossip.core.messages import (
     Ack,
+    Busy,
     DialBack,
     Frame,
     Gossip,
@@ -29,6 +30,7 @@ from gossip.core.messages import (
     Ping,
     PingRequest,
     Report,
+    Verdict,
 )
 from gossip.core.records import (
     KEY_MARK_BYTES,
@@ -172,6 +174,42 @@ def flood(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
             rogue.say(victim.address, Gossip(dice.randbytes(16), (dice.randbytes(80),)))
 
 
+def crowd(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Hundreds of strangers that mean whoever was there before: each is pinged back, and does not answer."""
+    victim = dice.choice(others)
+    for _ in range(150):
+        nobody, before = dice.randbytes(16), dice.randbytes(16)
+        question = Ping(dice.getrandbits(63), nobody, before, victim.address, bytes(8), bytes(44), ())
+        rogue.say(victim.address, question)
+
+
+def use_helpers(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Ask for as many favours as there are, in anybody's name, about one; each is to take a minute."""
+    helper, other = dice.choice(others), dice.choice(others)
+    for _ in range(150):
+        name = dice.choice((rogue.id, dice.choice(others).id, dice.randbytes(16)))
+        request = PingRequest(dice.getrandbits(63), name, other.id, other.address, 60_000)
+        rogue.say(helper.address, request)
+
+
+def agree(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Whatever others have missed: tell one, in many names, that all hold just its view."""
+    victim = dice.choice(others)
+    for other in others:
+        ping = Ping(dice.getrandbits(63), other.id, victim.id, victim.address, rogue.view, b"", ())
+        rogue.say(victim.address, ping)
+        rogue.say(victim.address, Ack(ping.seq, other.id, victim.address, rogue.view, b"", ()))
+
+
+def hang_up(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
+    """Call to join, as itself or as another, and be gone before that address is tried."""
+    victim = dice.choice(others)
+    for _ in range(10):
+        name = dice.choice((rogue.me, dice.choice(others)))
+        hello = Hello(name.id, name.fact.raw, True, rogue.view, dice.randbytes(BUCKETS))
+        rogue.call(victim.address, hello, end=dice.random() < 0.8)
+
+
 def events(rogue: Rogue, others: Sequence[Member], dice: random.Random) -> None:
     """User events and services without end."""
     base = rogue.said
@@ -234,6 +272,8 @@ def sync_wrongly(rogue: Rogue, others: Sequence[Member], dice: random.Random) ->
         Page(rubbish, b"", last=dice.random() < 0.5),
         DialBack(me.id, me.fact.raw, 10_000),
         Gossip(dice.choice(others).id, old[:NEWS_MAX]),
+        Verdict(True, False, me.address, victim.address),
+        Busy(600_000, tuple(dice.choice(others).address for _ in range(3))),
     ]
     hello = Hello(me.id, me.fact.raw, dice.random() < 0.3, view, dice.randbytes(BUCKETS))
     rogue.call(victim.address, hello, *dice.sample(frames, 4), end=dice.random() < 0.3)
@@ -281,7 +321,7 @@ MOVES: Final[dict[str, Move]] = {
     for move in (
         *(accuse, accuse_one, accuse_wrongly, accuse_by_phantoms, imagine_members, squat, leap, replay),
         *(forge, flood, events, answer_for_others, pretend, help_wrongly, sync_wrongly, hold_streams),
-        *(claim_keys, hand_keys, rest),
+        *(claim_keys, hand_keys, crowd, use_helpers, agree, hang_up, rest),
     )
 }
 

@@ -110,6 +110,11 @@ class Rogue(Node):
         """One datagram."""
         self._ctx.effects.append(Send(to, message))
 
+    @property
+    def view(self) -> bytes:
+        """What it holds, as others do who have missed nothing."""
+        return self._pings.view()
+
     def call(self, to: Address, *frames: Frame, end: bool = False) -> StreamId:
         """Open a stream, and write these frames on it."""
         stream = self._ctx.next_stream()
