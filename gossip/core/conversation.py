@@ -104,6 +104,8 @@ class Conversation:
         self.gave = 0
         """Facts that the peer asked for."""
         self.quiet = False
+        self.is_there = False
+        """Whether the other end is where its member is: not known of who calls."""
         self.must_answer = False
         """The peer waits for an offer, were it empty."""
 
@@ -203,7 +205,9 @@ class Conversation:
         return wants, beaten, given
 
     def answer_page(self, page: Page, now: float) -> None:
-        self.changed += self.ground.intake.take(page.news, self.peer, now, quiet=self.quiet)
+        self.changed += self.ground.intake.take(
+            page.news, self.peer, now, quiet=self.quiet, is_there=self.is_there
+        )
         if page.wants:
             digest = self.view()
             asked = map(digest.find, dict.fromkeys(split_hashes(page.wants)))
@@ -256,6 +260,7 @@ class Opener(Conversation):
         self.busy: Busy | None = None
         self.problem = ""
         self._done = done
+        self.is_there = True
         self.stream = ground.sessions.dial(address, self, ground.ctx.params.stream_timeout)
         self.write(ground.hello(self.view(), joining=joining))
 

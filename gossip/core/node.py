@@ -303,6 +303,7 @@ class Node(Orders, Reads):
         # Suspicions run by the monotonic clock, which ran on while this node was late, and did not
         # move in a gap: to extend them by that would suspend judgement for as long as a wall clock jumps.
         self._detector.extend(max(0.0, late), now)
+        self._repair.extend(max(0.0, late))
 
     def tick(self, now: float) -> None:
         """Fire every timer that is due."""

@@ -34,6 +34,8 @@ others hold, and sixteen disagreements that no agreement makes up for are no new
 REST = 4
 """For so many times as long as a conversation took, news has none opened at once, and whoever took over a
 period for it comes after the others: no number of peers that stay on the line has much of this node's."""
+LONGEST = 60.0
+"""Seconds: no conversation takes longer, but on a clock that ran on while this node did not."""
 OPENERS_MAX = 64
 """Conversations served at one time; more openers are told to come back, see `guests`."""
 
@@ -123,6 +125,10 @@ class Repair(Ground):
             self._outvoted = 0
             return
 
+    def extend(self, gap: float) -> None:
+        """This node did not run for `gap` seconds: they are not the peer's."""
+        self._opened_at += gap
+
     def joined(self, now: float) -> None:
         """This node has joined: what was on its way meanwhile it may have missed, so look sooner."""
         self._hasty_until = now + HASTE
@@ -180,7 +186,7 @@ class Repair(Ground):
 
     def _note_time(self, peer: NodeId, now: float) -> None:
         """A conversation is over that this node had opened."""
-        took = now - self._opened_at
+        took = min(now - self._opened_at, LONGEST)
         self._fetch_at = now + REST * took
         if took > self.ctx.params.period:
             self._slow.pop(peer, None)

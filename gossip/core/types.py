@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import ipaddress
 from typing import TypeAlias
 
@@ -137,6 +138,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+@functools.lru_cache(maxsize=8_192)
 def site(host: str) -> str:
     """Whom an IP literal counts for where each has a share: who has one address of a /64 has any of it."""
     try:

@@ -10,7 +10,7 @@ state).
 
 from __future__ import annotations
 
-from collections import Counter
+from typing import TypeAlias
 
 from gossip.core.broadcast import slot_of
 from gossip.core.context import Context
@@ -26,14 +26,20 @@ FLOORS_MAX = 4_096
 """Owners whose floor is remembered."""
 
 
+Which: TypeAlias = tuple[NodeId, int, int]
+"""Owner, version and hash of an event."""
+
+
 class UserEvents:
     """The events that this node has lately heard of."""
 
     def __init__(self, ctx: Context, spread: Spread) -> None:
         self._ctx = ctx
         self._spread = spread
-        self._recent: dict[tuple[NodeId, int, int], float] = {}
+        self._recent: dict[Which, float] = {}
         """When each was heard."""
+        self._owned: dict[NodeId, dict[Which, float]] = {}
+        """The same by owner."""
         self._floors: dict[NodeId, int] = {}
         """By owner: no event at or below this version is news. They outlast their members, since a member
         that is forgotten may come back while somebody still tells of its events."""
@@ -45,7 +51,8 @@ class UserEvents:
 
     def take(self, member: Member, body: EventRecord, fact: Fact, source: NodeId | None, now: float) -> None:
         """An event that is news here: tell the watchers and pass it on."""
-        self._recent[(body.owner, body.version, fact.hash)] = now
+        which = (body.owner, body.version, fact.hash)
+        self._recent[which] = self._owned.setdefault(body.owner, {})[which] = now
         while len(self._recent) > self._ctx.params.events_max:
             self._make_room()
         self._ctx.notify(
@@ -70,12 +77,16 @@ class UserEvents:
 
     def _make_room(self) -> None:
         """Forget the oldest event of the owner that has most; of owners that have as many, the oldest."""
-        ((most, _),) = Counter(owner for owner, _, _ in self._recent).most_common(1)
-        self._forget(next(which for which in self._recent if which[0] == most))
+        most = max(self._owned.values(), key=lambda events: (len(events), -next(iter(events.values()))))
+        self._forget(next(iter(most)))
 
-    def _forget(self, which: tuple[NodeId, int, int]) -> None:
+    def _forget(self, which: Which) -> None:
         del self._recent[which]
         owner, version, _ = which
+        events = self._owned[owner]
+        del events[which]
+        if not events:
+            del self._owned[owner]
         # The floor that was raised longest ago goes first, if there are too many.
         self._floors[owner] = max(self._floors.pop(owner, 0), version)
         if len(self._floors) > FLOORS_MAX:

@@ -295,14 +295,15 @@ class Driver:
         node, unpack = self.node, self._packer.unpack
         for datagram, source in port.batch():
             try:
-                node.receive(unpack(datagram), source, self.now())
-            except RemoteProtocolError as exc:
-                node.count(exc.reason)
-                if exc.reason == "sealed":
-                    node.unreadable(source, self.now())
-                elif isinstance(exc, RepeatedError):
-                    node.repeated(exc.packet, source, self.now())
-                self.strangers.note(exc.reason, source, self.now())
+                try:
+                    node.receive(unpack(datagram), source, self.now())
+                except RemoteProtocolError as exc:
+                    node.count(exc.reason)
+                    if exc.reason == "sealed":
+                        node.unreadable(source, self.now())
+                    elif isinstance(exc, RepeatedError):
+                        node.repeated(exc.packet, source, self.now())
+                    self.strangers.note(exc.reason, source, self.now())
             except Exception:
                 # A fault of our own, but one that somebody else's packet has set off: whoever finds
                 # such a packet must not be able to end every agent with it.

@@ -8,6 +8,7 @@ import pytest
 
 from gossip.core.effects import Close, Dial
 from gossip.core.messages import Ack, Hello, Ping, Verdict
+from gossip.core.repair import LONGEST
 from gossip.core.types import Kind
 from tests.core.rig import Peer, Rig
 
@@ -167,6 +168,21 @@ def test_who_took_long_comes_after_the_others() -> None:
         peer.acks, peer.helps = False, None
     rig.run(30)
     assert opened(rig, slow) >= 2, "and where there is nobody else, it is asked"
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["told", "closed before it is told"])
+def test_a_stop_in_the_middle_is_not_the_peers(is_told: bool) -> None:
+    rig = Rig()
+    one, other, about = rig.members(3)
+    from_the_future(rig, one, about)
+    rig.now += 3_600
+    if is_told:
+        rig.do(lambda now: rig.node.pulse(3_600, 0.0, False, 0, now))
+    hang_up(rig, "reset")
+    rig.run(2 if is_told else 4 * LONGEST)
+    before = opened(rig, other)
+    from_the_future(rig, other, about)
+    assert opened(rig, other) == before + 1
 
 
 def test_a_verdict_is_said_once() -> None:

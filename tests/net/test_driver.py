@@ -191,6 +191,22 @@ async def test_a_packet_that_meets_a_fault_of_our_own_ends_nothing(caplog: pytes
         assert "a packet could not be handled" in caplog.text
 
 
+async def test_nor_does_what_may_be_a_copy_and_meets_one() -> None:
+    async with running() as agent, Peer() as peer:
+
+        def fail(name: str, arguments: tuple[Any, ...]) -> None:
+            if name == "receive" and arguments[0] == gossip(1):
+                raise RepeatedError(gossip(1))
+            if name == "repeated":
+                raise ZeroDivisionError
+
+        agent.node.react = fail
+        peer.send(gossip(1), agent.address)
+        peer.send(gossip(2), agent.address)
+        await agent.node.saw("receive", times=2)
+        assert agent.node.counters == {"replayed": 1, "internal_error": 1}
+
+
 async def test_a_flood_is_read_in_bounded_batches_and_completely() -> None:
     total = 3 * BATCH_MAX
     async with running() as agent, Peer() as peer:
