@@ -24,6 +24,7 @@ from gossip.net.sent import GENERATION_MAX, PROOF_SECONDS
 from gossip.net.udp import BATCH_MAX
 from gossip.wire import codec
 from gossip.wire.keyring import KeyRing
+from gossip.wire.packer import RepeatedError
 from gossip.wire.sealing import RingSealer
 from tests.net.recorder import (
     CLUSTER,
