@@ -172,12 +172,26 @@ class Stage:
                 self._fail(f"not within {limit:.0f} s: {problem}")
             world.run(LOOK_S)
         took = world.now - begun
-        world.run(LASTING)
-        if problem := differences(world, self.promised, self.reported):
-            self._fail(f"they did, but not for {LASTING:.0f} s: {problem}")
+        self._see_that_it_lasts(nodes)
         for host in world.running():
             self.watch.walk(host)
         return took
+
+    def _see_that_it_lasts(self, nodes: int) -> None:
+        """Nobody is buried meanwhile. Where packets are lost one may be suspected, while that takes."""
+        world = self.world
+        buried = self._buried()
+        world.run(LASTING)
+        until = world.now + (self.params.suspicion_max(nodes) if self.line.loss else 0.0)
+        while problem := differences(world, self.promised, self.reported):
+            if world.now >= until:
+                self._fail(f"they did, but not for {LASTING:.0f} s: {problem}")
+            world.run(LOOK_S)
+        if self._buried() > buried:
+            self._fail("they did, but meanwhile somebody who runs was buried")
+
+    def _buried(self) -> int:
+        return sum(host.node.counters["buried"] for host in self.world.running())
 
     def met(self) -> Counter[str]:
         """Everything that happened in this world, counted, when it is over; see `coverage`."""

@@ -11,11 +11,12 @@ import msgspec
 import pytest
 
 from gossip.core.params import LAN, WAN
-from gossip.core.types import Status
+from gossip.core.types import Kind, Status
 from sim.errors import ScenarioError
-from sim.hunt.calm import calm_limit, differences
+from sim.hunt.calm import LASTING, calm_limit, differences
 from sim.hunt.draws import draw
-from sim.hunt.faults import Partition
+from sim.hunt.errors import BrokenRuleError
+from sim.hunt.faults import Line, Partition
 from sim.hunt.lives import Crash, Restart
 from sim.hunt.plan import Plan, make_stage
 from sim.hunt.story import FULL, Story
@@ -131,3 +132,35 @@ def test_what_keeps_nodes_from_one_view_is_said() -> None:
     stage.calm()
     stage.settle()
     assert a.sees(c) is Status.ALIVE, "a seed is started again when it is calm"
+
+
+@pytest.mark.parametrize("loss", [0.0, 0.05])
+def test_one_view_lasts_only_if_nobody_is_buried_and_suspicions_end_where_packets_are_lost(
+    loss: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = make_stage(Plan(1, 3, 10, line=Line(loss=loss)))
+    a, _, c = stage.hosts
+    for host in stage.hosts:
+        stage.world.start(host)
+    run = stage.world.run
+
+    def suspects(seconds: float) -> None:
+        run(seconds)
+        if seconds == LASTING:
+            a.do(lambda node, now: node._detector.accuse(node.members.get(c.id), Kind.SILENT, now))
+
+    monkeypatch.setattr(stage.world, "run", suspects)
+    if loss:
+        assert stage.settle() >= 0
+    else:
+        with pytest.raises(BrokenRuleError, match="not for 10 s"):
+            stage.settle()
+
+    def buries(seconds: float) -> None:
+        run(seconds)
+        if seconds == LASTING:
+            a.node._ctx.count("buried")
+
+    monkeypatch.setattr(stage.world, "run", buries)
+    with pytest.raises(BrokenRuleError, match="somebody who runs was buried"):
+        stage.settle()
