@@ -320,8 +320,6 @@ class Admission:
             elif (refusal := self._ctx.gate.refuses(record, now)) is not None:
                 self._ctx.gate.refused(record, refusal, now)
                 self._turn(stream, f"this node is not let in: {refusal.detail}")
-            elif not self._has_place(source[0]):
-                self._put_off(stream)
             elif self._handover.greet(stream, hello, record, now):
                 self._introduce(stream, hello, record, source, now)
             return
@@ -351,12 +349,18 @@ class Admission:
         self, stream: StreamId, hello: Hello, record: MemberRecord, source: Address, now: float
     ) -> None:
         known = self._table.get(record.owner)
-        if not hello.joining and known is not None and known.is_live and known.address == record.address:
-            self._repair.serve(stream, hello, source[0], now)
-            return
-        if is_loopback(record.host) and not is_loopback(source[0]):
+        is_at_home = known is not None and known.is_live and known.address == record.address
+        is_known = is_at_home and not hello.joining
+        if not is_known and is_loopback(record.host) and not is_loopback(source[0]):
             self._verdict(stream, record, source, reached=False, degraded=False)
             self._sessions.close(stream)
+            return
+        # Last of all that is asked: nobody gives way for one that is refused anyway.
+        if not self._has_place(source[0]):
+            self._put_off(stream)
+            return
+        if is_known:
+            self._repair.serve(stream, hello, source[0], now)
             return
         self._number += 1
         introduction = Introduction(self, stream, hello, record, source, self._number)
