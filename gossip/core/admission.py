@@ -243,8 +243,10 @@ class Admission:
         self._attempts[self._number] = attempt
         opener = Opener(self._repair, address, b"", self._opener_done, joining=True)
         opener.number = self._number
-        # A node that knows nobody learns only what everybody there knows: it need not tell them.
-        opener.quiet = self._table.n == 1 and len(self._table) == 0
+        # A node that knows nobody learns only what everybody there knows: it need not tell them. Nor need one
+        # that knows only what a conversation has brought that was cut, and that goes on where that ended.
+        attempt.quiet = attempt.quiet or (self._table.n == 1 and len(self._table) == 0)
+        opener.quiet = attempt.quiet
 
     def _opener_done(self, opener: Opener, problem: str, now: float) -> None:
         attempt = self._attempts.pop(opener.number, None)
@@ -267,6 +269,7 @@ class Admission:
             self._try_next(attempt)
             return
         self._own.settled = True
+        self._have_company()
         seed = self._table.get(opener.peer)
         if seed is not None and opener.verdict is not None and opener.verdict.degraded:
             # What stood in the way of its ping stands in the way of news too.
@@ -275,6 +278,11 @@ class Admission:
             self._repair.joined(now)
         self._remembered.pop(opener.address, None)
         self._ended(attempt, "")
+
+    def _have_company(self) -> None:
+        """There are others now to whom it may be news what a join brings that is tried again."""
+        for attempt in self._attempts.values():
+            attempt.quiet = False
 
     def try_again(self, number: int, now: float) -> None:
         """A delay is over: a busy seed's, or this node's own while it knows nobody."""
@@ -397,6 +405,7 @@ class Admission:
         if self._introductions.get(introduction.number) is not introduction:
             return
         self._finish(introduction)
+        self._have_company()
         self._verdict(
             introduction.stream, introduction.record, introduction.seen, reached=True, degraded=degraded
         )
