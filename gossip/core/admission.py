@@ -29,16 +29,15 @@ from gossip.core.records import Fact, MemberRecord
 from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
+from gossip.core.strangers import Strangers, one_of
 from gossip.core.timers import Timer
-from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address, site
+from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address
 
-__all__ = ["STRANGERS_MAX", "Admission"]
+__all__ = ["Admission"]
 
 BUSY_TRIES = 8
 BUSY_DELAY_MAX = 2.0
 """Seconds: of what a busy one says, since nobody has signed it. We say one at most (`Ground.busy`)."""
-STRANGERS_MAX = 16
-"""Hosts from which nodes have pinged that are not known: the last ones."""
 LONELY = 0
 """The timer's subject for the retries of a node that knows nobody; attempts have numbers from 1."""
 LONELY_SOON = 1.0
@@ -162,8 +161,7 @@ class Admission:
         self._introductions: dict[int, Introduction] = {}
         self._number = 0
         self._remembered = dict.fromkeys(remembered[: ctx.params.addresses_max])
-        self._strangers: dict[str, Address] = {}
-        """Where nodes that are not known have pinged from, lately: one of each host."""
+        self._strangers = Strangers()
         self._seeds_at = float("-inf")
         self._lonely_wait = LONELY_FIRST
         self._lonely_since = now
@@ -462,9 +460,8 @@ class Admission:
         for address in [known for known in self._remembered if self._table.knows(known)]:
             # A member again, or one whose end is known: its record says what to do about it.
             del self._remembered[address]
-        for host in [host for host, known in self._strangers.items() if self._table.knows(known)]:
-            del self._strangers[host]
-        addresses = [*self._remembered, *self._strangers.values()]
+        self._strangers.forget_those(self._table.knows)
+        addresses = [[address] for address in self._remembered] + self._strangers.sites()
         lost = self._table.counts[Status.DEAD] + len(addresses)
         if not lost or self._ctx.rng.random() >= lost / self._table.n:
             return
@@ -473,25 +470,19 @@ class Admission:
         if at < len(dead):
             self._knocks.at(dead[at])
             return
-        address = addresses[at - len(dead)]
+        address = one_of(addresses[at - len(dead)], self._ctx.rng)
         attempt = Attempt(show_address(address), asked=False)
         if self._under_way.may_begin(attempt.seed):
             self._under_way.begin(attempt)
             attempt.addresses = [address]
             # Anybody can have pinged from there, and whoever is in earnest pings again.
-            if self._strangers.get(site(address[0])) == address:
-                del self._strangers[site(address[0])]
+            self._strangers.forget(address)
             self._try_next(attempt)
 
     def heard_stranger(self, source: Address) -> None:
         """Somebody unknown pings this node, or who was here before: a former life knew them. So join."""
-        if self._table.n > 1 or source in self._remembered:
-            return
-        host = site(source[0])
-        self._strangers.pop(host, None)
-        self._strangers[host] = source
-        if len(self._strangers) > STRANGERS_MAX:
-            del self._strangers[next(iter(self._strangers))]
+        if self._table.n == 1 and source not in self._remembered:
+            self._strangers.heard(source)
 
     def remember(self, address: Address) -> None:
         """Keep the address of a member that is forgotten without having left."""
