@@ -207,7 +207,9 @@ class Admission:
         """Whether there is somebody to join, and no view has been exchanged with anybody yet."""
         if self._own.settled:
             return False
-        return bool(self._remembered or self._strangers) or not all(map(self._is_own, self._seeds))
+        if self._remembered or self._strangers or self._attempts:
+            return True
+        return not all(map(self._is_own, self._seeds))
 
     def _is_own(self, seed: str) -> bool:
         """Whether a seed is this very node, as in a list of seeds that all have."""

@@ -223,6 +223,22 @@ def test_a_host_of_strangers_does_not_keep_a_lone_node_from_those_who_knew_it(co
     assert rig.node.remembered() == []
 
 
+def test_a_lone_node_waits_while_it_joins_by_a_stranger_too() -> None:
+    """It did until the join began, and then said that what it did not know was nowhere."""
+    rig = Rig()
+    stranger = rig.peer()
+    assert not rig.node.is_waiting
+    rig.feed(stranger.ping(), stranger)
+    assert rig.node.is_waiting
+    rig.run_until(lambda: rig.dials(stranger.address))
+    assert rig.node.is_waiting
+    rig.frame(rig.dialled(stranger.address), Busy(500, ()))
+    assert rig.node.is_waiting, "it is to come again"
+    rig.run(1)
+    rig.do(lambda now: rig.node.stream_closed(rig.dialled(stranger.address), "refused", now))
+    assert not rig.node.is_waiting
+
+
 def pings_on(rig: Rig, peer: Peer, every: float, ports: int = 1) -> None:
     """From now on, from so many ports in turn."""
     host, first = peer.address
