@@ -29,16 +29,15 @@ from gossip.core.records import Fact, MemberRecord
 from gossip.core.repair import Repair
 from gossip.core.roster import Roster
 from gossip.core.sessions import Sessions
+from gossip.core.strangers import Strangers, one_of
 from gossip.core.timers import Timer
-from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address, site
+from gossip.core.types import Address, Kind, Phase, Status, StreamId, is_loopback, show_address
 
-__all__ = ["STRANGERS_MAX", "Admission"]
+__all__ = ["Admission"]
 
 BUSY_TRIES = 8
 BUSY_DELAY_MAX = 2.0
 """Seconds: of what a busy one says, since nobody has signed it. We say one at most (`Ground.busy`)."""
-STRANGERS_MAX = 16
-"""Hosts from which nodes have pinged that are not known: the last ones."""
 LONELY = 0
 """The timer's subject for the retries of a node that knows nobody; attempts have numbers from 1."""
 LONELY_SOON = 1.0
@@ -162,8 +161,7 @@ class Admission:
         self._introductions: dict[int, Introduction] = {}
         self._number = 0
         self._remembered = dict.fromkeys(remembered[: ctx.params.addresses_max])
-        self._strangers: dict[str, Address] = {}
-        """Where nodes that are not known have pinged from, lately: one of each host."""
+        self._strangers = Strangers()
         self._seeds_at = float("-inf")
         self._lonely_wait = LONELY_FIRST
         self._lonely_since = now
@@ -209,7 +207,9 @@ class Admission:
         """Whether there is somebody to join, and no view has been exchanged with anybody yet."""
         if self._own.settled:
             return False
-        return bool(self._remembered or self._strangers) or not all(map(self._is_own, self._seeds))
+        if self._remembered or self._strangers or self._attempts:
+            return True
+        return not all(map(self._is_own, self._seeds))
 
     def _is_own(self, seed: str) -> bool:
         """Whether a seed is this very node, as in a list of seeds that all have."""
@@ -243,8 +243,10 @@ class Admission:
         self._attempts[self._number] = attempt
         opener = Opener(self._repair, address, b"", self._opener_done, joining=True)
         opener.number = self._number
-        # A node that knows nobody learns only what everybody there knows: it need not tell them.
-        opener.quiet = self._table.n == 1 and len(self._table) == 0
+        # A node that knows nobody learns only what everybody there knows: it need not tell them. Nor need one
+        # that knows only what a conversation has brought that was cut, and that goes on where that ended.
+        attempt.quiet = attempt.quiet or (self._table.n == 1 and len(self._table) == 0)
+        opener.quiet = attempt.quiet
 
     def _opener_done(self, opener: Opener, problem: str, now: float) -> None:
         attempt = self._attempts.pop(opener.number, None)
@@ -267,6 +269,7 @@ class Admission:
             self._try_next(attempt)
             return
         self._own.settled = True
+        self._have_company()
         seed = self._table.get(opener.peer)
         if seed is not None and opener.verdict is not None and opener.verdict.degraded:
             # What stood in the way of its ping stands in the way of news too.
@@ -275,6 +278,11 @@ class Admission:
             self._repair.joined(now)
         self._remembered.pop(opener.address, None)
         self._ended(attempt, "")
+
+    def _have_company(self) -> None:
+        """There are others now to whom it may be news what a join brings that is tried again."""
+        for attempt in self._attempts.values():
+            attempt.quiet = False
 
     def try_again(self, number: int, now: float) -> None:
         """A delay is over: a busy seed's, or this node's own while it knows nobody."""
@@ -320,8 +328,6 @@ class Admission:
             elif (refusal := self._ctx.gate.refuses(record, now)) is not None:
                 self._ctx.gate.refused(record, refusal, now)
                 self._turn(stream, f"this node is not let in: {refusal.detail}")
-            elif not self._has_place(source[0]):
-                self._put_off(stream)
             elif self._handover.greet(stream, hello, record, now):
                 self._introduce(stream, hello, record, source, now)
             return
@@ -351,12 +357,18 @@ class Admission:
         self, stream: StreamId, hello: Hello, record: MemberRecord, source: Address, now: float
     ) -> None:
         known = self._table.get(record.owner)
-        if not hello.joining and known is not None and known.is_live and known.address == record.address:
-            self._repair.serve(stream, hello, source[0], now)
-            return
-        if is_loopback(record.host) and not is_loopback(source[0]):
+        is_at_home = known is not None and known.is_live and known.address == record.address
+        is_known = is_at_home and not hello.joining
+        if not is_known and is_loopback(record.host) and not is_loopback(source[0]):
             self._verdict(stream, record, source, reached=False, degraded=False)
             self._sessions.close(stream)
+            return
+        # Last of all that is asked: nobody gives way for one that is refused anyway.
+        if not self._has_place(source[0]):
+            self._put_off(stream)
+            return
+        if is_known:
+            self._repair.serve(stream, hello, source[0], now)
             return
         self._number += 1
         introduction = Introduction(self, stream, hello, record, source, self._number)
@@ -393,6 +405,7 @@ class Admission:
         if self._introductions.get(introduction.number) is not introduction:
             return
         self._finish(introduction)
+        self._have_company()
         self._verdict(
             introduction.stream, introduction.record, introduction.seen, reached=True, degraded=degraded
         )
@@ -449,9 +462,8 @@ class Admission:
         for address in [known for known in self._remembered if self._table.knows(known)]:
             # A member again, or one whose end is known: its record says what to do about it.
             del self._remembered[address]
-        for host in [host for host, known in self._strangers.items() if self._table.knows(known)]:
-            del self._strangers[host]
-        addresses = [*self._remembered, *self._strangers.values()]
+        self._strangers.forget_those(self._table.knows)
+        addresses = [[address] for address in self._remembered] + self._strangers.sites()
         lost = self._table.counts[Status.DEAD] + len(addresses)
         if not lost or self._ctx.rng.random() >= lost / self._table.n:
             return
@@ -460,25 +472,19 @@ class Admission:
         if at < len(dead):
             self._knocks.at(dead[at])
             return
-        address = addresses[at - len(dead)]
+        address = one_of(addresses[at - len(dead)], self._ctx.rng)
         attempt = Attempt(show_address(address), asked=False)
         if self._under_way.may_begin(attempt.seed):
             self._under_way.begin(attempt)
             attempt.addresses = [address]
             # Anybody can have pinged from there, and whoever is in earnest pings again.
-            if self._strangers.get(site(address[0])) == address:
-                del self._strangers[site(address[0])]
+            self._strangers.forget(address)
             self._try_next(attempt)
 
     def heard_stranger(self, source: Address) -> None:
         """Somebody unknown pings this node, or who was here before: a former life knew them. So join."""
-        if self._table.n > 1 or source in self._remembered:
-            return
-        host = site(source[0])
-        self._strangers.pop(host, None)
-        self._strangers[host] = source
-        if len(self._strangers) > STRANGERS_MAX:
-            del self._strangers[next(iter(self._strangers))]
+        if self._table.n == 1 and source not in self._remembered:
+            self._strangers.heard(source)
 
     def remember(self, address: Address) -> None:
         """Keep the address of a member that is forgotten without having left."""

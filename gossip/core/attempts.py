@@ -22,7 +22,7 @@ _ASKED = ""
 class Attempt:
     """One seed being joined: its addresses are tried in turn, then those that a busy one has named."""
 
-    __slots__ = ("addresses", "asked", "busy", "named", "problem", "seed")
+    __slots__ = ("addresses", "asked", "busy", "named", "problem", "quiet", "seed")
 
     def __init__(self, seed: str, *, asked: bool) -> None:
         self.seed = seed
@@ -31,6 +31,8 @@ class Attempt:
         self.named: list[Address] = []
         self.busy = 0
         self.problem = ""
+        self.quiet = False
+        """Whether what it brings is news to nobody: this node knew nobody, and has had no company since."""
 
     def next_address(self) -> Address | None:
         """The one to try now."""

@@ -3,6 +3,10 @@
 One host may have as many connections as there are places, and a conversation can be kept open at no cost.
 So a host that has more of them than its share has to end one for a caller that has fewer. Where none has so
 many, as where each calls from a host of its own or all from one, nobody gives way: who is late comes again.
+
+What it ends is the one that was opened last, so that those before it come to their end. Were it the first, a
+host that calls again and again would have those of another ended that are nearly done, and in a crowd behind
+one NAT most would do their work twice.
 """
 
 from __future__ import annotations
@@ -30,7 +34,7 @@ class Guest(Protocol):
 
 
 def who_gives_way(guests: Collection[Guest], host: str) -> Guest | None:
-    """Of all guests, the longest there first: the one that ends for a caller from `host`, if any does.
+    """Of all guests, the first that came first: the one that ends for a caller from `host`, if any does.
 
     Who has a whole network of IPv6 has as many hosts as he likes, so networks are compared first.
     """
@@ -43,4 +47,4 @@ def _of_the_greediest(guests: Collection[Guest], host: str, whose: Callable[[str
         groups.setdefault(whose(guest.host), []).append(guest)
     most = max(groups.values(), key=len, default=[])
     enough = max(SHARE, len(groups.get(whose(host), ())) + 1)
-    return most[0] if len(most) > enough else None
+    return most[-1] if len(most) > enough else None

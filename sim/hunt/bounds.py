@@ -6,7 +6,6 @@ without a probe, last look, favour or introduction that waits for it is a leak, 
 
 from __future__ import annotations
 
-from gossip.core.admission import STRANGERS_MAX as CALLERS_MAX
 from gossip.core.attempts import ATTEMPTS_MAX
 from gossip.core.broadcast import GIVEN_MAX, RELAYS_MAX
 from gossip.core.coordinates import FILTER_PEERS_MAX
@@ -19,6 +18,7 @@ from gossip.core.intake import RECENT_MAX
 from gossip.core.params import Params
 from gossip.core.pings import STRANGERS_MAX
 from gossip.core.repair import OPENERS_MAX
+from gossip.core.strangers import STRANGERS_MAX as CALLERS_MAX
 from gossip.core.user_events import FLOORS_MAX
 from sim.hunt.errors import BrokenRuleError, demand
 from sim.hunt.inside import Inside

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from gossip.core.admission import STRANGERS_MAX as STRANGERS_KEPT
 from gossip.core.effects import Dial, Send
 from gossip.core.events import EventKind
 from gossip.core.messages import Ack, Busy, Gossip, Hello, Ping, PingRequest, Report
 from gossip.core.params import LAN
 from gossip.core.pings import STRANGERS_MAX
+from gossip.core.strangers import STRANGERS_MAX as STRANGERS_KEPT
 from gossip.core.types import Address, Status
 from tests.core.rig import HOME, Peer, Rig
 
@@ -216,11 +216,70 @@ def test_a_host_of_strangers_does_not_keep_a_lone_node_from_those_who_knew_it(co
     for n in range(count):
         source = ("10.9.9.9", 4_000 + n) if kind == "ports" else (f"2001:db8::{n + 1:x}", 7_946)
         rig.feed(Ping(n, n.to_bytes(16, "big"), rig.id, HOME, rig.view, b"", ()), source)
-    assert len(rig.node._admission._strangers) == 1
+    assert len(rig.node._admission._strangers) == STRANGERS_KEPT
     rig.feed(former.ping(), former)
     rig.run(10)
     assert rig.dials(former.address)
     assert rig.node.remembered() == []
+
+
+def test_a_lone_node_waits_while_it_joins_by_a_stranger_too() -> None:
+    """It did until the join began, and then said that what it did not know was nowhere."""
+    rig = Rig()
+    stranger = rig.peer()
+    assert not rig.node.is_waiting
+    rig.feed(stranger.ping(), stranger)
+    assert rig.node.is_waiting
+    rig.run_until(lambda: rig.dials(stranger.address))
+    assert rig.node.is_waiting
+    rig.frame(rig.dialled(stranger.address), Busy(500, ()))
+    assert rig.node.is_waiting, "it is to come again"
+    rig.run(1)
+    rig.do(lambda now: rig.node.stream_closed(rig.dialled(stranger.address), "refused", now))
+    assert not rig.node.is_waiting
+
+
+def pings_on(rig: Rig, peer: Peer, every: float, ports: int = 1) -> None:
+    """From now on, from so many ports in turn."""
+    host, first = peer.address
+
+    def ping(turn: int) -> None:
+        rig.feed(peer.ping(), (host, first + turn % ports))
+        rig.later(every, lambda: ping(turn + 1))
+
+    rig.later(every, lambda: ping(0))
+
+
+@pytest.mark.parametrize("hosts", [("2001:db8::5", "2001:db8::9"), ("192.0.2.7", "192.0.2.7")])
+@pytest.mark.parametrize("every", [0.05, 0.9, 1.1])
+def test_nor_from_those_who_are_in_one_network_or_on_one_host_with_it(
+    hosts: tuple[str, str], every: float
+) -> None:
+    """Of each network there was one address, the last: his, who pings most."""
+    rig = Rig()
+    former, noisy = (rig.peer(address=(host, 7_946 + n)) for n, host in enumerate(hosts))
+    pings_on(rig, former, 1.0)
+    pings_on(rig, noisy, every)
+    rig.run(120)
+    assert len(rig.dials(former.address)) > 20
+
+
+def test_nor_by_many_ports_from_another_host_of_its_network() -> None:
+    rig = Rig()
+    former, noisy = rig.peer(address=("2001:db8::5", 7_946)), rig.peer(address=("2001:db8::9", 10_000))
+    pings_on(rig, former, 1.0)
+    pings_on(rig, noisy, 0.02, ports=40_000)
+    rig.run(120)
+    assert len(rig.dials(former.address)) > 20
+
+
+def test_a_host_of_many_ports_leaves_turns_to_those_who_are_on_it_too() -> None:
+    rig = Rig()
+    former, noisy = rig.peer(address=("192.0.2.7", 7_946)), rig.peer(address=("192.0.2.7", 10_000))
+    pings_on(rig, former, 1.0)
+    pings_on(rig, noisy, 0.1, ports=40_000)
+    rig.run(300)
+    assert len(rig.dials(former.address)) > 5
 
 
 def test_the_last_hosts_of_strangers_are_tried_once_for_each_time_that_they_ping() -> None:

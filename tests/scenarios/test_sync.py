@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from gossip.core import sync
+from gossip.core.conversation import Server
 from gossip.core.effects import Close, Dial, Write
 from gossip.core.events import EventKind
 from gossip.core.messages import Gossip, Hello, Listing, Offer, Page, Turned
@@ -400,3 +401,28 @@ def test_an_eviction_ends_a_membership_where_it_was_asked_for_and_nowhere_else()
     for host in world.hosts[1:4]:
         assert host.sees(victim) is Status.ALIVE
         assert not {EventKind.MEMBER_FAILED, EventKind.MEMBER_LEFT} & set(about(host, victim))
+
+
+@pytest.mark.parametrize("has_company", [False, True])
+def test_a_joiner_that_is_told_midway_to_come_again_tells_no_view_to_those_who_have_it(
+    has_company: bool,
+) -> None:
+    """It knew its seed by then. So all that it learnt when it came again was news, which it told everybody.
+
+    That is right only if somebody has joined by it meanwhile.
+    """
+    world = cluster(12)
+    world.run(20)
+    seed = world.hosts[0]
+    joiner = world.add()
+    world.run_until(lambda: len(joiner.node.members), 5, step=0.0001)
+    (server,) = (each for each in seed.node._sessions if isinstance(each, Server))
+    seed.do(lambda _node, _now: server.give_way())
+    assert len(joiner.node.members) == 1
+    if has_company:
+        world.add(seeds=[joiner])
+    world.run_until(lambda: len(joiner.node.members) >= 12, 5, step=0.0001)
+    told = {item.raw for item in joiner.node._spread.queue.items.values()}
+    view = {host.node._own.me.fact.raw for host in world.hosts[1:12]}
+    assert told & view == (view if has_company else set())
+    world.run_until(world.converged, 5)
