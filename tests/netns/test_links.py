@@ -54,5 +54,6 @@ def test_a_host_whose_route_went_with_it_is_dead_to_who_cannot_send_to_it(networ
     for host in others:
         ip("-n", host.namespace, "route", "add", "unreachable", f"{gone.address}/32")
     until("others hold it dead", lambda: all(host.sees()[gone.name] == "dead" for host in others))
-    assert not any("doubting" in host.flags(host) for host in others)
+    # A busy machine makes one doubt itself for a moment; for want of a route it would be until that is back.
+    until("nobody doubts itself", lambda: not any("doubting" in host.flags(host) for host in others))
     assert {line["name"] for host in others for line in host.told("member_failed")} == {gone.name}

@@ -143,11 +143,14 @@ def test_one_view_lasts_only_if_nobody_is_buried_and_suspicions_end_where_packet
     for host in stage.hosts:
         stage.world.start(host)
     run = stage.world.run
+    stage.settle()
+    held = a.node.members.get(c.id)
+    assert held is not None
 
     def suspects(seconds: float) -> None:
         run(seconds)
         if seconds == LASTING:
-            a.do(lambda node, now: node._detector.accuse(node.members.get(c.id), Kind.SILENT, now))
+            a.do(lambda node, now: node._detector.accuse(held, Kind.SILENT, now))
 
     monkeypatch.setattr(stage.world, "run", suspects)
     if loss:
