@@ -28,6 +28,7 @@ from gossip.core.handover import Handover
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
+from gossip.core.joining import Joining
 from gossip.core.keys import Keys, Locksmith
 from gossip.core.knocks import Knocks
 from gossip.core.members import Member, MemberTable
@@ -146,6 +147,9 @@ class Node(Orders, Reads):
         self._repair.readable = keys.readable
         self._repair.granted = self._handover.granted
         self._knocks = Knocks(ctx, self._pings, self._detector, self._sessions)
+        self._joining = Joining(
+            ctx, table, self._roster, self._own, self._repair, self._knocks, seeds, remembered, now
+        )
         self._admission = Admission(
             ctx,
             table,
@@ -154,11 +158,8 @@ class Node(Orders, Reads):
             self._pings,
             self._repair,
             self._sessions,
-            self._knocks,
             self._handover,
-            seeds,
-            remembered,
-            now,
+            self._joining,
         )
         self._own.load(list(records))
         self._doubts = Doubts()
@@ -176,6 +177,7 @@ class Node(Orders, Reads):
             self._detector,
             self._intake,
             self._repair,
+            self._joining,
             self._admission,
             self._sessions,
             self._examiner,
@@ -194,7 +196,7 @@ class Node(Orders, Reads):
             self._detector,
             self._intake,
             self._repair,
-            self._admission,
+            self._joining,
             self._events,
             self._rotation,
         )
@@ -212,7 +214,7 @@ class Node(Orders, Reads):
             Timer.SUSPICION: self._detector.clock_ended,
             Timer.RESTARTING: self._upkeep.restart_grace_over,
             Timer.GOSSIP: self._on_gossip,
-            Timer.SEEDS: self._admission.try_again,
+            Timer.SEEDS: self._joining.try_again,
             Timer.LEAVING: self._on_leaving,
             Timer.PERIOD: self._on_period,
             Timer.TRIAL: self._examiner.timer,
@@ -228,7 +230,7 @@ class Node(Orders, Reads):
         self._own.announce()
         self._rotation.start(now)
         self._ctx.timers.set(now + self._ctx.rng.random() * self.params.period, Timer.PERIOD)
-        self._admission.try_seeds(now)
+        self._joining.try_seeds(now)
 
     def receive(self, message: Packet, source: Address, now: float) -> None:
         """Take one datagram's message that came from `source`."""
@@ -273,7 +275,7 @@ class Node(Orders, Reads):
 
     def resolved(self, seed: str, addresses: Sequence[Address], problem: str, now: float) -> None:
         self._now = now
-        self._admission.resolved(seed, addresses, problem)
+        self._joining.resolved(seed, addresses, problem)
 
     def pulse(self, late: float, gap: float, overflow: bool, unsent: int, now: float) -> None:
         """Whether this node was running: called on every wake-up, before anything else.
@@ -361,7 +363,7 @@ class Node(Orders, Reads):
             self._running = True
             self._ctx.timers.clear(Timer.LEAVING)
             self._ctx.timers.set(now + self.params.period, Timer.PERIOD)
-        self._admission.join(seeds)
+        self._joining.join(seeds)
 
     def leave(self, now: float) -> None:
         """Say that this node leaves; LEAVE_DONE when enough have been told."""

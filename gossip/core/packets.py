@@ -20,6 +20,7 @@ from gossip.core.handover import Handover
 from gossip.core.health import Health
 from gossip.core.helping import Helping
 from gossip.core.intake import Intake
+from gossip.core.joining import Joining
 from gossip.core.members import Member, MemberTable
 from gossip.core.messages import (
     Ack,
@@ -65,6 +66,7 @@ class Packets:
         detector: Detector,
         intake: Intake,
         repair: Repair,
+        joining: Joining,
         admission: Admission,
         sessions: Sessions,
         examiner: Examiner,
@@ -82,6 +84,7 @@ class Packets:
         self._detector = detector
         self._intake = intake
         self._repair = repair
+        self._joining = joining
         self._admission = admission
         self._sessions = sessions
         self._examiner = examiner
@@ -158,14 +161,14 @@ class Packets:
                 self._say_not_me(ping, source, now)
                 if self._table.get(ping.sender) is None:
                     # Somebody who knew whoever was here before: of use to one who knows nobody.
-                    self._admission.heard_stranger(source)
+                    self._joining.heard_stranger(source)
             return
         member = self._table.get(ping.sender)
         if self._is_stale(ping):
             # Whoever knows this node from its last life has to hear that it lives; and that is all.
             self._ctx.send(source, self._pings.small_ack(ping))
             if member is None:
-                self._admission.heard_stranger(source)
+                self._joining.heard_stranger(source)
             return
         self._hear(ping.sender, ping.view, now)
         if ping.news:
@@ -179,7 +182,7 @@ class Packets:
         else:
             self._ctx.send(source, self._pings.small_ack(ping))
         if member is None:
-            self._admission.heard_stranger(source)
+            self._joining.heard_stranger(source)
         else:
             self._pings.met(member, ping.position)
 

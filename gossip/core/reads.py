@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from gossip.core.admission import Admission
 from gossip.core.catalog import ZONE, Catalog, Instance
 from gossip.core.context import Context
 from gossip.core.coordinates import Coordinate, Coordinates, distance
@@ -15,6 +14,7 @@ from gossip.core.examiner import Examined, Examiner
 from gossip.core.gate import BANNED, Gate
 from gossip.core.health import Health
 from gossip.core.histogram import Histogram
+from gossip.core.joining import Joining
 from gossip.core.members import Member, MemberTable
 from gossip.core.own import Own
 from gossip.core.pings import Pings
@@ -41,7 +41,7 @@ class Reads:
     _pings: Pings
     _detector: Detector
     _repair: Repair
-    _admission: Admission
+    _joining: Joining
     _doubts: Doubts
     _examiner: Examiner
     _gate: Gate
@@ -91,7 +91,7 @@ class Reads:
     @property
     def is_waiting(self) -> bool:
         """Whether it has somebody to join and has seen nobody's view yet: others know what it does not."""
-        return self._admission.is_waiting
+        return self._joining.is_waiting
 
     @property
     def fingerprint(self) -> int:
@@ -149,7 +149,7 @@ class Reads:
 
     def seed_problems(self) -> dict[str, str]:
         """What is wrong with each seed; empty for one with which all is well."""
-        return self._admission.seed_problems()
+        return self._joining.seed_problems()
 
     def agreement(self) -> float | None:
         """The share of peers lately heard from that hold exactly this view; None if none was heard."""
@@ -203,7 +203,7 @@ class Reads:
 
     def remembered(self) -> list[Address]:
         """Addresses worth keeping on disk, to find the cluster again without its seeds."""
-        return self._admission.remembered()
+        return self._joining.remembered()
 
     def saved(self) -> list[Fact]:
         """This node's own service records and deletions: what the disk should hold."""

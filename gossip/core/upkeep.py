@@ -6,13 +6,13 @@ An idle node wakes for its probe and for what it hears, so everything that need 
 
 from __future__ import annotations
 
-from gossip.core.admission import Admission
 from gossip.core.context import Context
 from gossip.core.coordinates import Coordinates
 from gossip.core.detector import Detector
 from gossip.core.events import Event, EventKind
 from gossip.core.health import Health
 from gossip.core.intake import Intake
+from gossip.core.joining import Joining
 from gossip.core.members import Member, MemberTable
 from gossip.core.probe import Prober
 from gossip.core.repair import Repair
@@ -45,7 +45,7 @@ class Upkeep:
         detector: Detector,
         intake: Intake,
         repair: Repair,
-        admission: Admission,
+        joining: Joining,
         events: UserEvents,
         rotation: Rotation,
     ) -> None:
@@ -59,7 +59,7 @@ class Upkeep:
         self._detector = detector
         self._intake = intake
         self._repair = repair
-        self._admission = admission
+        self._joining = joining
         self._events = events
         self._rotation = rotation
         self._periods = 0
@@ -80,7 +80,7 @@ class Upkeep:
             self._ctx.notify(Event(EventKind.RECONNECTED, me.id, me.name, detail=why))
         self._prober.next_round(now)
         self._repair.consider(now, self._drain_time)
-        self._admission.consider(now)
+        self._joining.consider(now)
         self._events.expire(now)
         self._rotation.review(now)
         self._detector.stability.review(now)
@@ -117,7 +117,7 @@ class Upkeep:
             old += young[:over]
         for member in old:
             if member.status is Status.DEAD and not member.record.ephemeral:
-                self._admission.remember(member.address)
+                self._joining.remember(member.address)
             self._detector.acquit(member)
             self._coordinates.forget(member.id)
             self._ctx.gate.forget(member.id)

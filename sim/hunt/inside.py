@@ -34,6 +34,7 @@ class Inside:
         "_gate",
         "_health",
         "_intake",
+        "_joining",
         "_pings",
         "_probes",
         "_repair",
@@ -63,6 +64,7 @@ class Inside:
         self._intake = node._intake
         self._repair: Repair = node._repair
         self._admission = node._admission
+        self._joining = node._joining
         self._timers = node._ctx.timers
         self._pings = node._pings._expected
         self._strangers = node._pings._backs
@@ -88,7 +90,6 @@ class Inside:
 
     def sizes(self) -> dict[str, int]:
         """How much there is of everything that may grow."""
-        admission = self._admission
         return {
             "members": len(self.members),
             "relays": self.queue._relays,
@@ -98,10 +99,10 @@ class Inside:
             "probes": len(self._probes),
             "looks": len(self.looks),
             "favours": len(self._favours),
-            "introductions": len(admission._introductions),
-            "attempts": len(admission._attempts),
-            "addresses": len(admission._remembered),
-            "callers": len(admission._strangers),
+            "introductions": len(self._admission._introductions),
+            "attempts": len(self._joining._attempts),
+            "addresses": len(self._joining._remembered),
+            "callers": len(self._joining._strangers),
             "streams": len(self._sessions),
             "served": self._repair.served,
             "disagreeing": len(self._repair._disagreeing),

@@ -216,7 +216,7 @@ def test_a_host_of_strangers_does_not_keep_a_lone_node_from_those_who_knew_it(co
     for n in range(count):
         source = ("10.9.9.9", 4_000 + n) if kind == "ports" else (f"2001:db8::{n + 1:x}", 7_946)
         rig.feed(Ping(n, n.to_bytes(16, "big"), rig.id, HOME, rig.view, b"", ()), source)
-    assert len(rig.node._admission._strangers) == STRANGERS_KEPT
+    assert len(rig.node._joining._strangers) == STRANGERS_KEPT
     rig.feed(former.ping(), former)
     rig.run(10)
     assert rig.dials(former.address)

@@ -9,10 +9,10 @@ import msgspec
 import pytest
 
 from gossip.core import intake, transitions
-from gossip.core.admission import Admission
 from gossip.core.catalog import Catalog
 from gossip.core.detector import Detector
 from gossip.core.intake import Intake
+from gossip.core.joining import Joining
 from gossip.core.members import MemberTable
 from gossip.core.own import Own
 from gossip.core.pings import Pings
@@ -214,7 +214,7 @@ def _(patch: Patch) -> None:
     patch.setattr(Repair, "consider", lambda *_: None)
     patch.setattr(Repair, "fetch", lambda *_: None)
     patch.setattr(Repair, "polled", lambda *_: None)
-    patch.setattr(Admission, "consider", lambda *_: None)
+    patch.setattr(Joining, "consider", lambda *_: None)
 
 
 @breaks(Rule.CRASH)

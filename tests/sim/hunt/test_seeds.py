@@ -84,11 +84,11 @@ def test_seed_505_no_more_joins_are_under_way_than_the_bound_however_long_all_se
     most = 0
     for _ in range(300):
         world.run(1.0)
-        most = max(most, len(lonely.node._admission._attempts))
+        most = max(most, len(lonely.node._joining._attempts))
     assert 3 <= most <= 3 * ATTEMPTS_PER_SEED
     many = [f"10.9.{number // 200}.{number % 200 + 1}:7946" for number in range(3 * ATTEMPTS_MAX)]
     for seed in many:
         lonely.do(lambda node, now, seed=seed: node.join([seed], now))  # type: ignore[misc]
-    assert len(lonely.node._admission._attempts) <= ATTEMPTS_MAX
+    assert len(lonely.node._joining._attempts) <= ATTEMPTS_MAX
     world.heal()
     world.run_until(world.converged, 120)
