@@ -14,7 +14,7 @@ from typing import cast
 from msgspec import Struct
 
 from gossip.core.coordinates import Coordinate, unpack
-from gossip.core.records import Fact, Key, MemberRecord
+from gossip.core.records import Deletion, Fact, Key, MemberRecord
 from gossip.core.suspicion import Suspicion
 from gossip.core.types import Address, NodeId, Phase, Status
 
@@ -56,6 +56,8 @@ class Case(Struct, eq=False):
     blamed: tuple[Fact, ...] = ()
     """What stood against it when it last came back."""
     unstable: bool = False
+    degraded: bool = False
+    """It answers over streams only."""
 
 
 _UNSEEN = Seen()
@@ -75,22 +77,24 @@ class Member(Struct, eq=False, gc=False):
     record: MemberRecord = cast("MemberRecord", None)
     services: Mapping[Key, Fact] = cast("Mapping[Key, Fact]", _NO_FACTS)
     """Its other records by key, deletions included."""
-    xor: int = 0
-    """Of the hashes of all its records that are no deletions."""
     ring_at: int = -1
     """Its place among the live, or -1."""
-    in_ring: bool = False
-    """Its turn in the present round of probes is still to come."""
-    degraded: bool = False
-    """It answers over streams only."""
     _seen: Seen = cast("Seen", None)
     _case: Case = cast("Case", None)
 
     def __post_init__(self) -> None:
         self.record = cast("MemberRecord", self.fact.body)
-        self.xor = self.fact.hash
         self._seen = _UNSEEN
         self._case = _NO_CASE
+
+    @property
+    def mark(self) -> int:
+        """Its share of the fingerprint: the xor of the hashes of all its records that are no deletions."""
+        mark = self.fact.hash
+        for fact in self.services.values():
+            if not isinstance(fact.body, Deletion):
+                mark ^= fact.hash
+        return mark
 
     @property
     def id(self) -> NodeId:
@@ -117,7 +121,7 @@ class Member(Struct, eq=False, gc=False):
     def flags(self) -> tuple[str, ...]:
         """What an operator should know besides the status."""
         flags = list(self.conflicts)
-        if self.degraded:
+        if self._case.degraded:
             flags.append("degraded")
         if self._case.unstable:
             flags.append("unstable")
@@ -227,6 +231,11 @@ class Member(Struct, eq=False, gc=False):
     def conflicts(self) -> tuple[str, ...]:
         """`name_conflict`, `address_conflict`."""
         return self._case.conflicts
+
+    @property
+    def degraded(self) -> bool:
+        """Whether it answers over streams only."""
+        return self._case.degraded
 
     @property
     def distrust_refusals_until(self) -> float:

@@ -2,7 +2,7 @@
 
 A member carries everything its node ever said that still counts: the member record and the
 service records, deletions included. The view's fingerprint is the xor of the hashes of all live
-records; each member keeps the xor of its own, so that a death costs one xor and not a walk.
+records: a change costs the xor of what changed, a death that of what one member said.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ class MemberTable:
         self._live: list[NodeId] = []
         self._ring: list[Member] = []
         self._cursor = 0
+        self._turns = bytearray()
+        """Of each of the live, at its place there: 1 while its turn in this round of probes is to come."""
+        self._turns_of_gone: set[NodeId] = set()
+        """Who ceased to be live before that: should such a one come back, it is in the round still."""
         self.counts = dict.fromkeys(Status, 0)
         self.me: Member = cast("Member", None)
         """Set by the node before anything else is asked of the table."""
@@ -118,6 +122,7 @@ class MemberTable:
         self.set_status(member, Status.LEFT, member.since)
         self.counts[Status.LEFT] -= 1
         self._unindex(member)
+        self._turns_of_gone.discard(member.id)
         del self._by_id[member.id]
 
     def set_status(self, member: Member, status: Status, now: float) -> None:
@@ -137,7 +142,7 @@ class MemberTable:
     def set_record(self, member: Member, fact: Fact) -> None:
         """Take the member's new record of itself."""
         self.revision += 1
-        self._xor(member, member.fact.hash ^ fact.hash)
+        self._changed(member, member.fact.hash ^ fact.hash)
         if member is not self.me:
             self._unindex(member)
         was_at = member.address
@@ -158,7 +163,7 @@ class MemberTable:
         if fact is not None and not isinstance(fact.body, Deletion):
             change ^= fact.hash
         member.keep(key, fact)
-        self._xor(member, change)
+        self._changed(member, change)
 
     def set_ban(self, subject: NodeId, fact: Fact) -> None:
         """Put the authority's word against `subject`, or replace an older one."""
@@ -176,9 +181,13 @@ class MemberTable:
                 return None
             member = self._ring[self._cursor]
             self._cursor += 1
-            member.in_ring = False
-            known = self._by_id.get(member.id) is member
-            if known and member.is_live and member.record.phase == Phase.RUNNING:
+            if self._by_id.get(member.id) is not member:
+                continue
+            if member.ring_at < 0:
+                self._turns_of_gone.discard(member.id)
+                continue
+            self._turns[member.ring_at] = 0
+            if member.record.phase == Phase.RUNNING:
                 return member
         return None
 
@@ -187,8 +196,7 @@ class MemberTable:
         self._ring = [self._by_id[member] for member in self._live]
         self._rng.shuffle(self._ring)
         self._cursor = 0
-        for member in self._ring:
-            member.in_ring = True
+        self._turns = bytearray(b"\x01") * len(self._live)
         return bool(self._ring)
 
     def sample(self, count: int, exclude: NodeId | None = None) -> list[Member]:
@@ -197,8 +205,7 @@ class MemberTable:
         drawn = self._rng.sample(live, min(len(live), count + (exclude is not None)))
         return [self._by_id[member] for member in drawn if member != exclude][:count]
 
-    def _xor(self, member: Member, change: int) -> None:
-        member.xor ^= change
+    def _changed(self, member: Member, change: int) -> None:
         if member is self.me or member.ring_at >= 0:
             self.fingerprint ^= change
 
@@ -209,20 +216,25 @@ class MemberTable:
             _PLACES.append(at)
         member.ring_at = _PLACES[at]
         live.append(member.record.owner)
-        self.fingerprint ^= member.xor
-        if not member.in_ring:
+        self._turns.append(1)
+        self.fingerprint ^= member.mark
+        if member.record.owner in self._turns_of_gone:
+            self._turns_of_gone.discard(member.record.owner)
+        else:
             # A newcomer is probed at a random place of the round that is under way.
-            member.in_ring = True
             left = len(self._ring) - self._cursor
             self._ring.insert(self._cursor + int(self._rng.random() * (left + 1)), member)
 
     def _exit(self, member: Member) -> None:
-        last = self._live.pop()
+        at = member.ring_at
+        if self._turns[at]:
+            self._turns_of_gone.add(member.id)
+        last, turn = self._live.pop(), self._turns.pop()
         if last != member.id:
-            self._live[member.ring_at] = last
-            self._by_id[last].ring_at = member.ring_at
+            self._live[at], self._turns[at] = last, turn
+            self._by_id[last].ring_at = at
         member.ring_at = -1
-        self.fingerprint ^= member.xor
+        self.fingerprint ^= member.mark
 
     def _index(self, member: Member) -> None:
         record = member.record

@@ -133,7 +133,7 @@ class Own:
         )
         self.me = Member(ctx.notary.issue(record), Status.ALIVE, now)
         table.me = self.me
-        table.fingerprint ^= self.me.xor
+        table.fingerprint ^= self.me.mark
         self._lease()
 
     # -- versions ---------------------------------------------------------------------------

@@ -128,7 +128,7 @@ class Roster:
         if word == "degraded":
             if member.degraded is on:
                 return
-            member.degraded = on
+            member.case.degraded = on
         elif word == "unstable":
             if member.judged.unstable is on:
                 return

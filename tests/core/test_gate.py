@@ -460,7 +460,7 @@ def test_a_ban_comes_before_the_node_and_outlasts_it() -> None:
     again = Rig(invited_only=False, bans=rig.node.bans)
     again.introduce(bad)
     assert again.status(bad) is None
-    assert again.node.fingerprint ^ again.node.me.xor == rig.node.fingerprint ^ rig.node.me.xor
+    assert again.node.fingerprint ^ again.node.me.mark == rig.node.fingerprint ^ rig.node.me.mark
 
 
 def test_a_ban_is_in_the_fingerprint_and_is_passed_on_and_repaired() -> None:
@@ -469,7 +469,7 @@ def test_a_ban_is_in_the_fingerprint_and_is_passed_on_and_repaired() -> None:
     before = rig.node.fingerprint
     fact = ban(rig, bad)
     rig.hear(good, fact)
-    assert rig.node.fingerprint == before ^ fact.hash ^ rig.member(bad).xor
+    assert rig.node.fingerprint == before ^ fact.hash ^ rig.member(bad).mark
     rig.run(1.0)
     assert any(fact.raw in peer.got_news() for peer in rig.peers if peer not in (bad, good))
 

@@ -55,7 +55,7 @@ def table(me: StandIn, others: dict[int, Status], facts: list[tuple[int, Fact]])
     """What `me` holds: these members and these records of theirs, by the owner's number."""
     made = MemberTable(random.Random(0))
     made.me = Member(record(me), Status.ALIVE, 0.0)
-    made.fingerprint ^= made.me.xor
+    made.fingerprint ^= made.me.mark
     members = {}
     for number, status in others.items():
         members[number] = Member(record(OWNERS[number]), status, 0.0)
