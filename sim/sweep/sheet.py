@@ -13,6 +13,7 @@ import msgspec
 
 from sim.errors import ScenarioError
 from sim.extras import need
+from sim.results.store import whole
 from sim.sweep.grid import Grid
 from sim.sweep.numbers import digest, flat, known_fields, measured, usual_fields
 from sim.sweep.text import folded, said, shown
@@ -118,21 +119,22 @@ def check_export(path: Path) -> None:
 
 
 def write_export(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a row for each run.
+    """Write a row for each run; a file that was there is replaced whole or not at all.
 
     Raises:
         OSError: if the file cannot be written.
     """
     columns = list(dict.fromkeys(column for row in rows for column in row))
     table = {column: [_plain(row.get(column)) for row in rows] for column in columns}
-    if path.suffix == ".parquet":
-        with path.open("wb") as file:
-            need("polars").DataFrame(table, strict=False).write_parquet(file)
-        return
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(columns)
-        writer.writerows(zip(*table.values(), strict=True))
+    with whole(path) as partial:
+        if path.suffix == ".parquet":
+            with partial.open("wb") as file:
+                need("polars").DataFrame(table, strict=False).write_parquet(file)
+            return
+        with partial.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*table.values(), strict=True))
 
 
 def _plain(value: Any) -> Any:

@@ -170,6 +170,22 @@ def test_a_full_disk_is_told_and_what_was_run_is_kept(
     assert main(["sweep", "grid.toml", "--jobs", "1"]) == 0
 
 
+def test_where_an_export_does_not_fit_the_one_before_is_kept(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", "grid.toml", "--jobs", "1"]) == 0
+    (place / "rows.csv").write_text("of yesterday\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, hard))
+    try:
+        assert main(["sweep", "grid.toml", "--jobs", "1", "--export", "rows.csv"]) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "rows.csv: File too large" in _out(capsys)[1]
+    assert (place / "rows.csv").read_text() == "of yesterday\n"
+    assert not list(place.glob(".rows*"))
+
+
 def test_an_interrupt_keeps_what_was_run_and_tells_how_to_go_on(place: Path) -> None:
     """As Ctrl-C in a terminal, which reaches the whole group, after the first run is in the file."""
     (place / "grid.toml").write_text(GRID.replace("0..1", "0..9999"))
