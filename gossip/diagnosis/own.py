@@ -15,6 +15,9 @@ OFTEN = 3
 """So many doubts within `LATELY` are no accident."""
 OFTEN_APART = 5.0
 """Seconds: doubts that are closer are one; a wake-up that is late is often followed by another."""
+MUTE_APART = 60.0
+"""The same, of datagrams that did not leave: who can send none finds it out once a probe, whose periods
+stretch to nine times their length meanwhile."""
 LAG = 0.1
 HEALTH = 3
 
@@ -63,7 +66,7 @@ def _identity(me: Me) -> Iterator[Finding]:
         yield problem(
             "duplicate_identity",
             "Another process runs with the key of this agent, which has stopped to announce itself.",
-            "Stop one of them, or give this one a data directory of its own.",
+            "Stop the other and start this one again, or give this one a data directory of its own.",
         )
     if "banned" in me.flags:
         yield problem(
@@ -118,15 +121,16 @@ def _running(me: Me) -> Iterator[Finding]:
 def _doubts_by_cause(
     doubts: list[Doubted],
 ) -> Iterator[tuple[str, Callable[[Doubted], str], str, list[Doubted]]]:
-    """Each cause with its words and its doubts, oldest first; of those that were one, the worst."""
+    """Each cause with its words and its doubts, oldest first; of those that were one, the worst or last."""
     for code, is_it, what, advice in _CAUSES:
+        apart = MUTE_APART if code == "mute" else OFTEN_APART
         kept: list[Doubted] = []
         for each in doubts:
             if not is_it(each):
                 continue
-            if not kept or kept[-1].ago_s - each.ago_s > OFTEN_APART:
+            if not kept or kept[-1].ago_s - each.ago_s > apart:
                 kept.append(each)
-            elif each.late_s + each.gap_s >= kept[-1].late_s + kept[-1].gap_s:
+            elif code == "mute" or each.late_s + each.gap_s >= kept[-1].late_s + kept[-1].gap_s:
                 kept[-1] = each
         if kept:
             yield code, what, advice, kept
@@ -235,7 +239,8 @@ def _cluster(me: Me) -> Iterator[Finding]:
         )
     if alone and not failing:
         yield note("alone", "This agent knows no other live member.", "To meet others: gossip join ADDRESS.")
-    if "view_disagrees" in me.flags:
+    if "view_disagrees" in me.flags and "duplicate_identity" not in me.flags:
+        # Of who has yielded to its twin, others hold another record than it does.
         yield problem(
             "view_disagrees",
             "Its view differs from a member's, and a repair with that one changed nothing.",
@@ -246,6 +251,8 @@ def _cluster(me: Me) -> Iterator[Finding]:
 def _seed_advice(trouble: str) -> str:
     if trouble.startswith("unreachable at"):
         return ""  # what to do is said by the seed
+    if "the name cannot be resolved" in trouble:
+        return "Correct --join, or see to the resolution of names on this host."
     if "broke the connection off" in trouble or "does not speak" in trouble:
         return (
             "What runs there may be of another cluster name or key:"

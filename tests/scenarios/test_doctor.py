@@ -321,6 +321,21 @@ def flags_of(host: Host, other: Host) -> tuple[str, ...]:
     return () if member is None else member.flags
 
 
+def test_a_dead_member_whose_name_another_has_is_evicted_by_its_id() -> None:
+    """The name stands for the other, which is alive."""
+    world = cluster(3, seed=10)
+    a, b, _ = world.hosts
+    gone = world.add(b.name, seeds=[a])
+    world.run_until(lambda: a.sees(gone) is Status.ALIVE, limit=10)
+    world.crash(gone)
+    world.run_until(lambda: a.sees(gone) is Status.DEAD, limit=30)
+    examine(world, a, [b, gone])
+    (found,) = say(a)
+    assert found.advice.endswith(f"gossip evict {gone.id.hex()[:8]}.")
+    assert a.node.find(gone.id.hex()[:8]).id == gone.id
+    assert [each.handle for each in facts_of(a).peers if each.id == b.id.hex()] == [""]
+
+
 def test_who_falls_silent_again_and_again_is_said_to_be_unstable() -> None:
     """While it is well again it is a note: what stood against it last, and that nobody accuses it now."""
     world = cluster(5, seed=11)
