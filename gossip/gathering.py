@@ -127,7 +127,7 @@ def _with_trial(node: Node, peer: Peer, examined: Examined) -> Peer:
         back=told,
         no_back=examined.no_back,
         witnesses=tuple(
-            Witness(_name(node, who), None if met is None else met.name.lower())
+            Witness(_name(node, who), None if met is None else met.name.lower(), who in examined.late)
             for who, met in examined.witnesses.items()
         ),
     )

@@ -92,6 +92,8 @@ class Witness(Struct, frozen=True):
 
     name: str
     met: str | None
+    late: bool = False
+    """It may have met that over a stream, and nothing by datagram."""
 
 
 class Peer(Struct, frozen=True):

@@ -54,7 +54,8 @@ def _reach(me: Me, peer: Peer, told: frozenset[str]) -> Iterator[Finding]:
     word = path_to(peer)
     if peer.status == "left":
         yield _left(peer, word)
-    elif word in _NOT_THERE and peer.is_live and "restarting" in peer.flags:
+        return
+    if word in _NOT_THERE and peer.is_live and "restarting" in peer.flags:
         yield note(
             "restarting",
             f"{peer.name} said that it restarts, and does not answer at {peer.address} yet.",
@@ -141,13 +142,16 @@ def _witnesses(peer: Peer, word: str) -> str:
     """What others met there, in a clause."""
     if word in ("not_me", "mtu_out", "tcp_out", "tcp_odd"):
         return ""
-    reached = [each.name for each in peer.witnesses if each.met == "acked"]
+    by_udp = [each.name for each in peer.witnesses if each.met == "acked" and not each.late]
+    maybe = [each.name for each in peer.witnesses if each.met == "acked" and each.late]
     others = [each.name for each in peer.witnesses if each.met in ("silent", "refused", "not_me")]
-    if reached:
+    if by_udp or maybe:
         rest = f", and {listed(others)} {_do(others)} not" if others else ""
-        # A helper asks who is degraded over a stream too, and does not say which way was answered.
-        how = ", maybe by TCP only" if "degraded" in peer.flags else " by UDP"
-        return f"; {listed(reached)} {_verb(reached, 'reaches', 'reach')} it{how}{rest}"
+        sure = f"; {listed(by_udp)} {_verb(by_udp, 'reaches', 'reach')} it by UDP" if by_udp else ""
+        unsure = (
+            f"; {listed(maybe)} {_verb(maybe, 'reaches', 'reach')} it, maybe by TCP only" if maybe else ""
+        )
+        return f"{sure}{unsure}{rest}"
     if not others:
         return ""
     if all(each.met == "silent" for each in peer.witnesses if each.met is not None):

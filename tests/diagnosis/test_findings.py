@@ -397,6 +397,7 @@ def test_a_dead_member_comes_with_the_way_to_forget_it() -> None:
         ({"status": "dead", "small": "untried", "stream": "untried", "doubted": True}, "note", "member"),
         ({"status": "left"}, "note", "left"),
         ({"status": "left", **GONE}, "note", "left"),
+        ({"status": "left", **GONE, "flags": ("unstable",)}, "note", "left"),
         ({"flags": ("restarting",), **GONE}, "note", "restarting"),
         ({"flags": ("restarting",), **SILENT, "stream": "silent"}, "note", "restarting"),
         ({"flags": ("restarting",), **SILENT}, "problem", "udp"),
@@ -496,14 +497,16 @@ def test_if_some_are_not_reached_they_are_told_one_by_one() -> None:
     assert [each.member for each in said(me(), *dead)] == ["b", "c"]
 
 
-def test_others_may_reach_by_tcp_only_who_is_degraded() -> None:
+def test_others_whose_word_came_late_are_not_said_to_reach_it_by_udp() -> None:
     """A helper asks who is degraded over a stream too, and its report does not say which way was answered."""
-    reached = (Witness("c", "acked"), Witness("d", "acked"))
-    found = one(me(), peer("b", **SILENT, witnesses=reached), peer("c"))
-    assert "c and d reach it by UDP" in found.text
-    found = one(me(), peer("b", **SILENT, witnesses=reached, flags=("degraded",)), peer("c"))
-    assert "by UDP." not in found.text
-    assert "c and d reach it, maybe by TCP only." in found.text
+    early, late = Witness("c", "acked"), Witness("d", "acked", late=True)
+    assert one(me(), peer("b", **SILENT, witnesses=(early,)), peer("c")).text.endswith(
+        "; c reaches it by UDP."
+    )
+    found = one(me(), peer("b", **SILENT, witnesses=(late,)), peer("c"))
+    assert found.text.endswith("TCP to 10.0.0.3:7946 is answered; d reaches it, maybe by TCP only.")
+    found = one(me(), peer("b", **SILENT, witnesses=(early, late, Witness("e", "silent"))), peer("c"))
+    assert found.text.endswith("; c reaches it by UDP; d reaches it, maybe by TCP only, and e does not.")
 
 
 def test_a_command_is_given_with_what_finds_the_member() -> None:

@@ -191,6 +191,19 @@ def test_what_others_meet_tells_a_cut_way_from_a_dead_host() -> None:
     assert set(examined.witnesses.values()) == {Outcome.ACKED}
 
 
+def test_others_that_a_member_answers_over_streams_only_are_not_said_to_reach_it_by_udp() -> None:
+    """Its own host keeps all datagrams out: the way from here is no more at fault than any other."""
+    world = cluster(4, seed=3)
+    a, b, *others = world.hosts
+    for other in (a, *others):
+        world.set_link(other, b, WALL)
+    world.run_until(lambda: all("degraded" in flags_of(other, b) for other in (a, *others)), limit=60)
+    examine(world, a, [b], [b])
+    (found,) = [each for each in say(a) if each.severity == "problem"]
+    assert found.code == "udp_to"
+    assert found.text.endswith("reach it, maybe by TCP only.")
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
