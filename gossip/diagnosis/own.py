@@ -101,8 +101,8 @@ def conflict_text(first: str, others: tuple[Other, ...], how: str) -> str:
 
 def _running(me: Me) -> Iterator[Finding]:
     lately = [each for each in me.doubts if each.ago_s < LATELY]
-    doubting = "doubting" in me.flags
-    for code, what, advice, of in _doubts_by_cause(lately):
+    for code, what, advice, of, is_last in _doubts_by_cause(lately):
+        doubting = is_last and "doubting" in me.flags
         last = of[-1]
         often = f", {len(of)} times within {span(LATELY)}" if len(of) > 1 else ""
         text = f"{what(last)} {span(last.ago_s)} ago{often}."
@@ -120,8 +120,11 @@ def _running(me: Me) -> Iterator[Finding]:
 
 def _doubts_by_cause(
     doubts: list[Doubted],
-) -> Iterator[tuple[str, Callable[[Doubted], str], str, list[Doubted]]]:
-    """Each cause with its words and its doubts, oldest first; of those that were one, the worst or last."""
+) -> Iterator[tuple[str, Callable[[Doubted], str], str, list[Doubted], bool]]:
+    """Each cause with its words and its doubts, oldest first; of those that were one, the worst or last.
+
+    With each, whether it is why the agent has doubted itself last.
+    """
     for code, is_it, what, advice in _CAUSES:
         apart = MUTE_APART if code == "mute" else OFTEN_APART
         kept: list[Doubted] = []
@@ -133,7 +136,7 @@ def _doubts_by_cause(
             elif code == "mute" or each.late_s + each.gap_s >= kept[-1].late_s + kept[-1].gap_s:
                 kept[-1] = each
         if kept:
-            yield code, what, advice, kept
+            yield code, what, advice, kept, is_it(doubts[-1])
 
 
 _CAUSES: tuple[tuple[str, Callable[[Doubted], bool], Callable[[Doubted], str], str], ...] = (

@@ -248,6 +248,16 @@ def test_what_is_said_of_the_agent(facts: dict[str, Any], severity: str, code: s
         assert findings[0].member == ""
 
 
+def test_an_agent_doubts_itself_for_the_last_of_the_reasons_that_it_had() -> None:
+    stopped = Doubted(60.0, 7.7, 0.0, overflow=False, mute=False)
+    unsent = Doubted(1.0, 0.0, 0.0, overflow=False, mute=True)
+    now, before = said(me(doubts=(stopped, unsent), flags=("doubting",)))
+    assert (now.severity, now.code) == ("problem", "mute")
+    assert "judges nobody" in now.text
+    assert (before.severity, before.code) == ("note", "starved")
+    assert "judges nobody" not in before.text
+
+
 def test_of_who_is_banned_nothing_else_is_told() -> None:
     hung_up = peer("b", small="silent", full="silent", stream="hung_up", heard=False, back=None)
     assert [each.code for each in said(me(flags=("banned",)), hung_up)] == ["banned"]
