@@ -100,6 +100,7 @@ def _peer(node: Node, member: Member, examined: Examined | None, now: float) -> 
         status=member.status.label,
         for_s=_ago(now, member.since),
         flags=member.flags,
+        handle=_handle(node, member),
         heard_ago_s=heard,
         accused=_accused(node, member, now),
         relapse=_relapse(node, member, now),
@@ -126,7 +127,7 @@ def _with_trial(node: Node, peer: Peer, examined: Examined) -> Peer:
         back=told,
         no_back=examined.no_back,
         witnesses=tuple(
-            Witness(_name(node, who), None if met is None else met.name.lower())
+            Witness(_name(node, who), None if met is None else met.name.lower(), who in examined.late)
             for who, met in examined.witnesses.items()
         ),
     )
@@ -159,6 +160,12 @@ def _of_that_name(node: Node, member: Member) -> tuple[Other, ...]:
 def _at_that_address(node: Node, member: Member) -> tuple[Other, ...]:
     placed = [*node.members.at(member.address), *([node.me] if node.address == member.address else ())]
     return _others(placed, member)
+
+
+def _handle(node: Node, member: Member) -> str:
+    """The beginning of its id, if another node has its name and commands find that one."""
+    shared = node.name == member.name or len(node.members.named(member.name)) > 1
+    return member.id.hex()[:8] if shared and node.find(member.name) is not member else ""
 
 
 def _others(members: Sequence[Member], but: Member) -> tuple[Other, ...]:

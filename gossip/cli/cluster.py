@@ -94,7 +94,9 @@ def _show_event(value: Message) -> None:
     word = value["event"].removeprefix("member_")
     clock = paint(time.strftime("%H:%M:%S"), "dim")
     status = paint(word.ljust(9), Cell.status(member["status"]).colour)
-    say(f"{clock}  {status}  {plain(member['name'])}  {plain(member['address'])}")
+    flags = ",".join(member["flags"]) or ("no flag" if word == "flagged" else "")
+    said = (plain(member["name"]), plain(member["address"]), plain(flags))
+    say("  ".join((clock, status, *filter(None, said))))
 
 
 def info(options: Namespace) -> int:

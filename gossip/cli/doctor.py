@@ -51,7 +51,7 @@ def _no_agent(options: Namespace, problem: UnreachableError) -> int:
     """What can be said without an agent: that there is none, and what it has left behind."""
     path = Path(options.socket or default_socket())
     text = str(problem)
-    if isinstance(problem.__cause__, ConnectionRefusedError) and path.exists():
+    if isinstance(problem.__cause__, ConnectionRefusedError) and path.is_socket():
         text += "; its socket is still there, so the last one was killed: see its log"
     complain(text)
     if options.json:

@@ -24,6 +24,17 @@ class Doubt(NamedTuple):
     mute: bool
     """Sends had failed, and none left."""
 
+    def why(self, bound: float) -> str:
+        """In words; what is lost up to `bound` is nothing to doubt oneself for."""
+        lost = max(self.late, self.gap)
+        if lost > bound:
+            return f"not running for {lost:.3f} s"
+        return (
+            "no datagram leaves this host"
+            if self.mute
+            else "datagrams for it were dropped: its buffer is full"
+        )
+
 
 class Doubts:
     """The last few."""

@@ -33,6 +33,8 @@ WAYS_SHARE = 0.6
 BACK_SHARE = 0.5
 """Of the whole time: what this node's own tries may take, and what a peer is given for its own, which begin
 a little later."""
+EARLY = 0.5
+"""Of the time for reports: that of a datagram takes two round trips, of a stream alone `helping.NACK_AT`."""
 EXAMINATION = 0
 """The timer's subject for an examination; trials have numbers from 1."""
 
@@ -69,6 +71,9 @@ class Examined(Struct):
     """Why it is not known how it reaches this node: empty, `busy`, `no answer`, or its own words."""
     witnesses: dict[NodeId, Outcome | None] = {}
     """What others met there; None: no report came."""
+    late: set[NodeId] = set()
+    """Whose report of an ack came so late that it may be of a stream: whom a helper holds `degraded` it asks
+    by both, and of an answer by stream alone it tells only when its patience is over."""
 
 
 class Examiner:
@@ -88,6 +93,7 @@ class Examiner:
         """Trials by their number."""
         self._requests: dict[int, NodeId] = {}
         self._patience_ms = 1
+        self._early_until = 0.0
         self.is_busy = False
 
     @property
@@ -136,6 +142,7 @@ class Examiner:
             self._under_way[trial.number] = member.id
             if member.id in witnessed:
                 self._ask_others(member, share)
+        self._early_until = now + share * EARLY
         self._ctx.timers.set(now + share, Timer.TRIAL, EXAMINATION)
         self._look()
 
@@ -147,13 +154,15 @@ class Examiner:
         self._requests.clear()
         self._look()
 
-    def reported(self, report: Report) -> bool:
+    def reported(self, report: Report, now: float) -> bool:
         """A member says what it met; False if it was not asked by this."""
         subject = self._requests.get(report.seq)
         examined = None if subject is None else self._results.get(subject)
         if examined is None or report.sender not in examined.witnesses:
             return False
         examined.witnesses[report.sender] = Outcome(report.outcome)
+        if report.outcome == Outcome.ACKED and now >= self._early_until:
+            examined.late.add(report.sender)
         if None not in examined.witnesses.values():
             del self._requests[report.seq]
             self._look()

@@ -293,11 +293,11 @@ class Node(Orders, Reads):
         if lost <= self.params.doubt_bound and not mute and (not overflow or self._health.resting):
             return
         self._ctx.count("doubts")
-        self._doubts.note(Doubt(now, late, gap, overflow, mute))
+        doubt = Doubt(now, late, gap, overflow, mute)
+        self._doubts.note(doubt)
         if not self._health.doubting:
-            self._ctx.notify(
-                Event(EventKind.DOUBT, self.id, self.name, detail=f"not running for {lost:.3f} s")
-            )
+            why = doubt.why(self.params.doubt_bound)
+            self._ctx.notify(Event(EventKind.DOUBT, self.id, self.name, detail=why))
         self._health.start_doubt()
         self._prober.forgive()
         self._pings.forgive()

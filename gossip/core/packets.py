@@ -265,7 +265,7 @@ class Packets:
         if self._is_stale(report):
             return
         self._hear(report.sender, None, now)
-        if not self._examiner.reported(report):
+        if not self._examiner.reported(report, now):
             self._requests.reported(report, now)
 
     def _not_me(self, message: NotMe, _source: Address, now: float) -> None:

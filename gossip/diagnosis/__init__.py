@@ -28,7 +28,7 @@ def _of_others(facts: Facts) -> list[Finding]:
     found: list[Finding] = []
     told: frozenset[str] = frozenset()
     for finding, words in own_paths(facts.me, facts.peers):
-        found.append(finding)
+        found += [] if finding is None else [finding]
         told |= words
     return [*found, *member_findings(facts, told)]
 

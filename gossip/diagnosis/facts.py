@@ -92,6 +92,8 @@ class Witness(Struct, frozen=True):
 
     name: str
     met: str | None
+    late: bool = False
+    """It may have met that over a stream, and nothing by datagram."""
 
 
 class Peer(Struct, frozen=True):
@@ -103,6 +105,8 @@ class Peer(Struct, frozen=True):
     status: str
     for_s: float
     flags: tuple[str, ...] = ()
+    handle: str = ""
+    """By what a command finds it, if that is not its name."""
     heard_ago_s: float | None = None
     """Since its last ping or ack."""
     accused: tuple[Accused, ...] = ()
@@ -121,6 +125,11 @@ class Peer(Struct, frozen=True):
     back: Back | None = None
     no_back: str = ""
     witnesses: tuple[Witness, ...] = ()
+
+    @property
+    def typed(self) -> str:
+        """What stands for it on a command line."""
+        return self.handle or self.name
 
     @property
     def is_live(self) -> bool:

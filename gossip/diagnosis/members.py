@@ -11,6 +11,8 @@ from gossip.diagnosis.paths import fault_here, path_to
 
 __all__ = ["member_findings"]
 
+_NOT_THERE = ("port_closed", "unreachable", "stuck")
+"""How a member is met while it restarts, or its host does."""
 HEARD = 10.0
 """Seconds: a member that said something within them may well be running."""
 
@@ -50,10 +52,19 @@ def member_findings(facts: Facts, told: frozenset[str]) -> Iterator[Finding]:
 
 def _reach(me: Me, peer: Peer, told: frozenset[str]) -> Iterator[Finding]:
     word = path_to(peer)
-    if word and word not in told:
+    if peer.status == "left":
+        yield _left(peer, word)
+        return
+    if word in _NOT_THERE and peer.is_live and "restarting" in peer.flags:
+        yield note(
+            "restarting",
+            f"{peer.name} said that it restarts, and does not answer at {peer.address} yet.",
+            about=peer,
+        )
+    elif word and not (word in told and peer.is_live):
         text, advice = _DESCRIBE[word](peer)
         yield problem(word, f"{text}{_witnesses(peer, word)}.", advice, peer)
-    elif peer.status != "alive":
+    elif not word and peer.status != "alive":
         yield _answers_now(peer) if peer.is_tried else _untried(peer)
     inward = fault_here(me, peer)
     if inward and inward not in told and not word:
@@ -93,19 +104,22 @@ def _unstable(peer: Peer) -> Finding:
     )
 
 
+def _left(peer: Peer, word: str) -> Finding:
+    """Nothing is wrong with who is not expected to answer."""
+    text = f"{peer.name} has left or was evicted {span(peer.for_s)} ago"
+    answers = peer.is_tried and peer.small != "untried" and not word
+    return note("left", f"{text}{f', and answers at {peer.address} still' if answers else ''}.", about=peer)
+
+
 def _untried(peer: Peer) -> Finding:
-    if peer.doubted or peer.status == "left":
-        why = "and this agent was not running well enough to try it" if peer.doubted else "by its own word"
+    if peer.doubted:
+        why = "and this agent was not running well enough to try it"
         return note("member", f"{state_of(peer)}, {why}.", about=peer)
-    return problem("member", f"{state_of(peer)} and was not tried.", f"gossip doctor {peer.name}", peer)
+    return problem("member", f"{state_of(peer)} and was not tried.", f"gossip doctor {peer.typed}", peer)
 
 
 def _answers_now(peer: Peer) -> Finding:
     """Suspect or dead, and the agent reaches it all the same."""
-    if peer.status == "left":
-        return note(
-            "left", f"{peer.name} has left by its own word, and answers at {peer.address} still.", about=peer
-        )
     if peer.small == "untried":
         return _untried(peer)
     failing = [each.name for each in peer.witnesses if each.met not in (None, "acked")]
@@ -113,7 +127,7 @@ def _answers_now(peer: Peer) -> Finding:
         return problem(
             "path_elsewhere",
             f"{state_of(peer)}; it answers this agent by UDP and TCP, but not {listed(failing)}.",
-            f"The way between these is at fault: ask 'gossip doctor {peer.name}' on {listed(failing)}.",
+            f"The way between these is at fault: ask 'gossip doctor {peer.typed}' on {listed(failing)}.",
             peer,
         )
     return problem(
@@ -128,11 +142,16 @@ def _witnesses(peer: Peer, word: str) -> str:
     """What others met there, in a clause."""
     if word in ("not_me", "mtu_out", "tcp_out", "tcp_odd"):
         return ""
-    reached = [each.name for each in peer.witnesses if each.met == "acked"]
+    by_udp = [each.name for each in peer.witnesses if each.met == "acked" and not each.late]
+    maybe = [each.name for each in peer.witnesses if each.met == "acked" and each.late]
     others = [each.name for each in peer.witnesses if each.met in ("silent", "refused", "not_me")]
-    if reached:
+    if by_udp or maybe:
         rest = f", and {listed(others)} {_do(others)} not" if others else ""
-        return f"; {listed(reached)} {_verb(reached, 'reaches', 'reach')} it by UDP{rest}"
+        sure = f"; {listed(by_udp)} {_verb(by_udp, 'reaches', 'reach')} it by UDP" if by_udp else ""
+        unsure = (
+            f"; {listed(maybe)} {_verb(maybe, 'reaches', 'reach')} it, maybe by TCP only" if maybe else ""
+        )
+        return f"{sure}{unsure}{rest}"
     if not others:
         return ""
     if all(each.met == "silent" for each in peer.witnesses if each.met is not None):
@@ -154,7 +173,7 @@ def _port(peer: Peer) -> str:
 
 def _gone(peer: Peer) -> str:
     return (
-        f"if it is gone for good: gossip evict {peer.name}"
+        f"if it is gone for good: gossip evict {peer.typed}"
         if peer.status == "dead"
         else "or wait for its return"
     )
@@ -251,7 +270,11 @@ _DESCRIBE: dict[str, Callable[[Peer], tuple[str, str]]] = {
     ),
     "tcp_odd": lambda peer: (
         f"{state_of(peer)}: UDP to {peer.address} is answered, TCP {_ODD.get(peer.stream, 'fails')}",
-        "Something else takes TCP on that port there, or its agent has no room for more connections.",
+        (
+            f"A firewall there rejects TCP, or only UDP is forwarded: open TCP port {_port(peer)} to it."
+            if peer.stream == "refused"
+            else "Something else takes TCP on that port there, or its agent has no room for more connections."
+        ),
     ),
     "mtu_out": lambda peer: (
         f"{state_of(peer)}: datagrams of full size (1,400 bytes) do not reach {peer.address}, small ones do",

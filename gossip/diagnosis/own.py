@@ -15,6 +15,9 @@ OFTEN = 3
 """So many doubts within `LATELY` are no accident."""
 OFTEN_APART = 5.0
 """Seconds: doubts that are closer are one; a wake-up that is late is often followed by another."""
+MUTE_APART = 60.0
+"""The same, of datagrams that did not leave: who can send none finds it out once a probe, whose periods
+stretch to nine times their length meanwhile."""
 LAG = 0.1
 HEALTH = 3
 
@@ -63,7 +66,7 @@ def _identity(me: Me) -> Iterator[Finding]:
         yield problem(
             "duplicate_identity",
             "Another process runs with the key of this agent, which has stopped to announce itself.",
-            "Stop one of them, or give this one a data directory of its own.",
+            "Stop the other and start this one again, or give this one a data directory of its own.",
         )
     if "banned" in me.flags:
         yield problem(
@@ -98,8 +101,8 @@ def conflict_text(first: str, others: tuple[Other, ...], how: str) -> str:
 
 def _running(me: Me) -> Iterator[Finding]:
     lately = [each for each in me.doubts if each.ago_s < LATELY]
-    doubting = "doubting" in me.flags
-    for code, what, advice, of in _doubts_by_cause(lately):
+    for code, what, advice, of, is_last in _doubts_by_cause(lately):
+        doubting = is_last and "doubting" in me.flags
         last = of[-1]
         often = f", {len(of)} times within {span(LATELY)}" if len(of) > 1 else ""
         text = f"{what(last)} {span(last.ago_s)} ago{often}."
@@ -117,19 +120,23 @@ def _running(me: Me) -> Iterator[Finding]:
 
 def _doubts_by_cause(
     doubts: list[Doubted],
-) -> Iterator[tuple[str, Callable[[Doubted], str], str, list[Doubted]]]:
-    """Each cause with its words and its doubts, oldest first; of those that were one, the worst."""
+) -> Iterator[tuple[str, Callable[[Doubted], str], str, list[Doubted], bool]]:
+    """Each cause with its words and its doubts, oldest first; of those that were one, the worst or last.
+
+    With each, whether it is why the agent has doubted itself last.
+    """
     for code, is_it, what, advice in _CAUSES:
+        apart = MUTE_APART if code == "mute" else OFTEN_APART
         kept: list[Doubted] = []
         for each in doubts:
             if not is_it(each):
                 continue
-            if not kept or kept[-1].ago_s - each.ago_s > OFTEN_APART:
+            if not kept or kept[-1].ago_s - each.ago_s > apart:
                 kept.append(each)
-            elif each.late_s + each.gap_s >= kept[-1].late_s + kept[-1].gap_s:
+            elif code == "mute" or each.late_s + each.gap_s >= kept[-1].late_s + kept[-1].gap_s:
                 kept[-1] = each
         if kept:
-            yield code, what, advice, kept
+            yield code, what, advice, kept, is_it(doubts[-1])
 
 
 _CAUSES: tuple[tuple[str, Callable[[Doubted], bool], Callable[[Doubted], str], str], ...] = (
@@ -235,7 +242,8 @@ def _cluster(me: Me) -> Iterator[Finding]:
         )
     if alone and not failing:
         yield note("alone", "This agent knows no other live member.", "To meet others: gossip join ADDRESS.")
-    if "view_disagrees" in me.flags:
+    if "view_disagrees" in me.flags and "duplicate_identity" not in me.flags:
+        # Of who has yielded to its twin, others hold another record than it does.
         yield problem(
             "view_disagrees",
             "Its view differs from a member's, and a repair with that one changed nothing.",
@@ -246,6 +254,8 @@ def _cluster(me: Me) -> Iterator[Finding]:
 def _seed_advice(trouble: str) -> str:
     if trouble.startswith("unreachable at"):
         return ""  # what to do is said by the seed
+    if "the name cannot be resolved" in trouble:
+        return "Correct --join, or see to the resolution of names on this host."
     if "broke the connection off" in trouble or "does not speak" in trouble:
         return (
             "What runs there may be of another cluster name or key:"

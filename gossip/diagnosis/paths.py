@@ -17,6 +17,7 @@ __all__ = ["fault_here", "own_paths", "path_to"]
 
 ALL = 2
 """So many members must show a fault before it is called the agent's own."""
+UNANSWERED = frozenset({"unreachable", "no_route"})
 
 
 # -- the way in
@@ -46,8 +47,11 @@ def fault_here(me: Me, peer: Peer) -> str:
     return "port_here" if "refused" in (back.small, back.stream) else "closed_here"
 
 
-def own_paths(me: Me, peers: tuple[Peer, ...]) -> Iterator[tuple[Finding, frozenset[str]]]:
-    """Faults of the agent's own, each with the words of those that it makes needless to tell of members."""
+def own_paths(me: Me, peers: tuple[Peer, ...]) -> Iterator[tuple[Finding | None, frozenset[str]]]:
+    """Faults of the agent's own, each with the words of those that it makes needless to tell of live members.
+
+    None: it is told elsewhere.
+    """
     asked = [peer for peer in peers if peer.back is not None]
     inward = {fault_here(me, peer) for peer in asked}
     certain = inward & {"advertise", "unshown", "not_me_here", "port_here"}
@@ -57,6 +61,7 @@ def own_paths(me: Me, peers: tuple[Peer, ...]) -> Iterator[tuple[Finding, frozen
             for finding in _inward(word, me, asked):
                 yield finding, frozenset({word})
     yield from _outward(peers)
+    yield from _nowhere(me, peers)
 
 
 def _inward(word: str, me: Me, asked: list[Peer]) -> Iterator[Finding]:
@@ -126,3 +131,17 @@ def _outward(peers: tuple[Peer, ...]) -> Iterator[tuple[Finding, frozenset[str]]
             problem(word, text.format(who=listed(peer.name for peer in answering)), advice),
             frozenset({word}),
         )
+
+
+def _nowhere(me: Me, peers: tuple[Peer, ...]) -> Iterator[tuple[Finding | None, frozenset[str]]]:
+    """No answer of any kind from anybody who was tried: that tells of this host, and not of each of theirs.
+
+    Who is isolated has said so, and need not be told again.
+    """
+    words = {path_to(peer) for peer in peers if peer.is_tried}
+    lost = [peer.name for peer in peers if peer.is_tried and peer.is_live]
+    isolated = "isolated" in me.flags
+    if not words or not words <= UNANSWERED or len(lost) < (1 if isolated else ALL):
+        return
+    text, advice = OUTWARD["unreachable"]
+    yield (None if isolated else problem("unreachable", text.format(who=listed(lost)), advice)), UNANSWERED

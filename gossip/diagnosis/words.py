@@ -94,6 +94,10 @@ OUTWARD: Final = {
         "TCP connections of this agent to {who} are not answered, its datagrams are.",
         "Let TCP out to the agents' ports: joins and repairs need it.",
     ),
+    "unreachable": (
+        "Nobody answers this agent: neither UDP nor TCP to {who} is answered.",
+        "Look at the interface, the routes and the firewall of this host, or all of them are down.",
+    ),
     "mtu_out": (
         (
             "Datagrams of full size (1,400 bytes) from this host do not reach {who}, small ones do: a link on"

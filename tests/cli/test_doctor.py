@@ -99,3 +99,10 @@ def test_a_socket_that_was_left_behind_tells_of_a_killed_agent(
     assert "its socket is still there, so the last one was killed" in ran.err
     os.unlink("s")  # noqa: PTH108 - the name is relative to here
     assert "killed" not in gossip("doctor", "--socket", "s").err
+
+
+def test_what_is_no_socket_was_left_by_no_agent(tmp_path: Path, gossip: Run) -> None:
+    (tmp_path / "s").touch()
+    ran = gossip("doctor", "--socket", str(tmp_path / "s"))
+    assert ran.status == 3
+    assert "killed" not in ran.err

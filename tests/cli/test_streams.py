@@ -79,6 +79,21 @@ def test_members_watch_shows_the_table_and_then_the_changes(agent: ScriptedAgent
     assert "closed the connection" in ran.err
 
 
+def test_members_watch_says_which_flag_came_and_that_it_is_gone(agent: ScriptedAgent, gossip: Run) -> None:
+    two = a_member("n2")
+    agent.script["members.watch"] = Reply(
+        {"watch": 1, "members": [two], "index": 1},
+        then=[
+            {"watch": 1, "event": "member_flagged", "member": two | {"flags": ["degraded"]}, "index": 2},
+            {"watch": 1, "event": "member_flagged", "member": two | {"flags": []}, "index": 3},
+        ],
+        close=True,
+    )
+    came, gone = gossip("members", "--watch").out.splitlines()[-2:]
+    assert came.endswith("  degraded")
+    assert gone.endswith("  no flag")
+
+
 def test_members_watch_for_programs_is_one_value_a_line(agent: ScriptedAgent, gossip: Run) -> None:
     agent.script["members.watch"] = member_changes()
     first, joined, failed, whole = lines(gossip("members", "--watch", "--json").out)

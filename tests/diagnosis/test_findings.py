@@ -154,6 +154,23 @@ def test_the_summary_claims_only_what_was_tried() -> None:
             "starved",
             "9.0 s ago",
         ),
+        (
+            {
+                "doubts": tuple(
+                    Doubted(at, late, 0.0, overflow=False, mute=True)
+                    for at, late in ((150.0, 0.002), (141.0, 0.001), (131.0, 0.001), (122.0, 0.001))
+                )
+            },
+            "note",
+            "mute",
+            "None of its datagrams left this host 2 min 2 s ago. Look at",
+        ),
+        (
+            {"doubts": tuple(Doubted(at, 0.0, 0.0, overflow=False, mute=True) for at in (300.0, 200.0, 9.0))},
+            "problem",
+            "mute",
+            "3 times within 10 min",
+        ),
         ({"doubts": (Doubted(601.0, 7.7, 0.0, overflow=False, mute=False),)}, "", "", ""),
         ({"lag_s": 0.15}, "note", "lag", "up to 0.1 s late"),
         ({"lag_s": 0.05}, "", "", ""),
@@ -199,6 +216,12 @@ def test_the_summary_claims_only_what_was_tried() -> None:
             "Start an agent there",
         ),
         (
+            {"seeds": (Seed("s:1", "s: the name cannot be resolved: no such name"),)},
+            "note",
+            "seed",
+            "Correct --join, or see to the resolution of names on this host.",
+        ),
+        (
             {"seeds": (Seed("s:1", "10.0.0.8:1 broke the connection off"),), "members": {"alive": 1}},
             "problem",
             "seed",
@@ -223,6 +246,16 @@ def test_what_is_said_of_the_agent(facts: dict[str, Any], severity: str, code: s
     if code:
         assert words in f"{findings[0].text} {findings[0].advice}"
         assert findings[0].member == ""
+
+
+def test_an_agent_doubts_itself_for_the_last_of_the_reasons_that_it_had() -> None:
+    stopped = Doubted(60.0, 7.7, 0.0, overflow=False, mute=False)
+    unsent = Doubted(1.0, 0.0, 0.0, overflow=False, mute=True)
+    now, before = said(me(doubts=(stopped, unsent), flags=("doubting",)))
+    assert (now.severity, now.code) == ("problem", "mute")
+    assert "judges nobody" in now.text
+    assert (before.severity, before.code) == ("note", "starved")
+    assert "judges nobody" not in before.text
 
 
 def test_of_who_is_banned_nothing_else_is_told() -> None:
@@ -290,6 +323,8 @@ def test_ipv6_addresses_are_compared_by_host() -> None:
 
 
 SILENT: dict[str, Any] = {"small": "silent", "full": "untried", "heard": False, "back": None}
+GONE: dict[str, Any] = {**SILENT, "small": "refused", "stream": "refused"}
+NOWHERE: dict[str, Any] = {**SILENT, "stream": "silent"}
 
 
 @pytest.mark.parametrize(
@@ -328,7 +363,12 @@ SILENT: dict[str, Any] = {"small": "silent", "full": "untried", "heard": False, 
         ({**SILENT, "small": "refused"}, "udp_refused", "UDP to 10.0.0.3:7946 is refused, TCP is answered."),
         ({**SILENT, "small": "not_me"}, "not_me", "another agent answers at 10.0.0.3:7946"),
         ({"stream": "silent"}, "tcp_out", "TCP to 10.0.0.3:7946 is not answered, UDP is."),
-        ({"stream": "refused"}, "tcp_odd", "UDP to 10.0.0.3:7946 is answered, TCP is refused."),
+        (
+            {"stream": "refused"},
+            "tcp_odd",
+            "UDP to 10.0.0.3:7946 is answered, TCP is refused. A firewall there",
+        ),
+        ({"stream": "foreign"}, "tcp_odd", "Something else takes TCP on that port there"),
         ({"full": "silent"}, "mtu_out", "1,400 bytes"),
     ],
 )
@@ -366,6 +406,12 @@ def test_a_dead_member_comes_with_the_way_to_forget_it() -> None:
         ({"status": "suspect", "small": "untried", "stream": "untried"}, "problem", "member"),
         ({"status": "dead", "small": "untried", "stream": "untried", "doubted": True}, "note", "member"),
         ({"status": "left"}, "note", "left"),
+        ({"status": "left", **GONE}, "note", "left"),
+        ({"status": "left", **GONE, "flags": ("unstable",)}, "note", "left"),
+        ({"flags": ("restarting",), **GONE}, "note", "restarting"),
+        ({"flags": ("restarting",), **SILENT, "stream": "silent"}, "note", "restarting"),
+        ({"flags": ("restarting",), **SILENT}, "problem", "udp"),
+        ({"status": "dead", "flags": ("restarting",), **GONE}, "problem", "port_closed"),
         ({"flags": ("degraded",)}, "note", "degraded"),
         ({"flags": ("unstable",)}, "note", "unstable"),
         (
@@ -429,6 +475,63 @@ def test_a_dead_host_beside_it_does_not_hide_what_fails_towards_all() -> None:
     gone = peer("d", "dead", **{**SILENT, "stream": "silent"})
     findings = said(me(), peer("b", full="silent"), peer("c", full="silent"), gone)
     assert [(each.code, each.member) for each in findings] == [("mtu_out", ""), ("unreachable", "d")]
+
+
+def test_what_fails_towards_all_is_not_taken_for_an_answer_of_who_is_suspect_besides() -> None:
+    found = one(me(), peer("b", "suspect", **SILENT), peer("c", **SILENT))
+    assert (found.code, found.member) == ("udp", "")
+    findings = said(me(), peer("b", "dead", **SILENT), peer("c", **SILENT))
+    assert [(each.code, each.member) for each in findings] == [("udp", ""), ("udp", "b")]
+
+
+def test_if_nobody_answers_at_all_no_other_host_is_called_down() -> None:
+    cut = (
+        peer("b", "suspect", **NOWHERE),
+        peer("c", **NOWHERE),
+        peer("d", **{**NOWHERE, "stream": "unreachable"}),
+    )
+    found = one(me(), *cut)
+    assert (found.code, found.severity, found.member) == ("unreachable", "problem", "")
+    assert "b, c and d" in found.text
+    assert "this host" in found.advice
+    found = one(me(flags=("isolated",)), *cut)
+    assert found.code == "isolated"
+    assert one(me(flags=("isolated",)), cut[0]).code == "isolated"
+
+
+def test_if_some_are_not_reached_they_are_told_one_by_one() -> None:
+    cut = (peer("b", **NOWHERE), peer("c", **NOWHERE))
+    assert [each.member for each in said(me(), *cut, peer("d"))] == ["b", "c"]
+    assert [each.member for each in said(me(), *cut, peer("d", **GONE))] == ["b", "c", "d"]
+    dead = (peer("b", "dead", **NOWHERE), peer("c", "dead", **NOWHERE))
+    assert [each.member for each in said(me(), *dead)] == ["b", "c"]
+
+
+def test_others_whose_word_came_late_are_not_said_to_reach_it_by_udp() -> None:
+    """A helper asks who is degraded over a stream too, and its report does not say which way was answered."""
+    early, late = Witness("c", "acked"), Witness("d", "acked", late=True)
+    assert one(me(), peer("b", **SILENT, witnesses=(early,)), peer("c")).text.endswith(
+        "; c reaches it by UDP."
+    )
+    found = one(me(), peer("b", **SILENT, witnesses=(late,)), peer("c"))
+    assert found.text.endswith("TCP to 10.0.0.3:7946 is answered; d reaches it, maybe by TCP only.")
+    found = one(me(), peer("b", **SILENT, witnesses=(early, late, Witness("e", "silent"))), peer("c"))
+    assert found.text.endswith("; c reaches it by UDP; d reaches it, maybe by TCP only, and e does not.")
+
+
+def test_a_command_is_given_with_what_finds_the_member() -> None:
+    """Its name may be that of another, which commands find first."""
+    found = one(me(), peer("b", "dead", **GONE, handle="62626262"))
+    assert found.text.startswith("b is dead")
+    assert found.advice.endswith("gossip evict 62626262.")
+    untried = peer("b", "suspect", small="untried", stream="untried", handle="62626262")
+    assert one(me(), untried).advice == "gossip doctor 62626262"
+
+
+def test_who_has_yielded_to_its_twin_is_told_how_to_come_back_and_not_that_its_view_differs() -> None:
+    found = one(me(flags=("duplicate_identity", "view_disagrees")))
+    assert found.code == "duplicate_identity"
+    assert "start this one again" in found.advice
 
 
 def test_a_conflict_between_others_is_told_once() -> None:

@@ -191,6 +191,19 @@ def test_what_others_meet_tells_a_cut_way_from_a_dead_host() -> None:
     assert set(examined.witnesses.values()) == {Outcome.ACKED}
 
 
+def test_others_that_a_member_answers_over_streams_only_are_not_said_to_reach_it_by_udp() -> None:
+    """Its own host keeps all datagrams out: the way from here is no more at fault than any other."""
+    world = cluster(4, seed=3)
+    a, b, *others = world.hosts
+    for other in (a, *others):
+        world.set_link(other, b, WALL)
+    world.run_until(lambda: all("degraded" in flags_of(other, b) for other in (a, *others)), limit=60)
+    examine(world, a, [b], [b])
+    (found,) = [each for each in say(a) if each.severity == "problem"]
+    assert found.code == "udp_to"
+    assert found.text.endswith("reach it, maybe by TCP only.")
+
+
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
@@ -319,6 +332,21 @@ def test_two_of_one_name_are_told_by_both_ids() -> None:
 def flags_of(host: Host, other: Host) -> tuple[str, ...]:
     member = host.node.members.get(other.id)
     return () if member is None else member.flags
+
+
+def test_a_dead_member_whose_name_another_has_is_evicted_by_its_id() -> None:
+    """The name stands for the other, which is alive."""
+    world = cluster(3, seed=10)
+    a, b, _ = world.hosts
+    gone = world.add(b.name, seeds=[a])
+    world.run_until(lambda: a.sees(gone) is Status.ALIVE, limit=10)
+    world.crash(gone)
+    world.run_until(lambda: a.sees(gone) is Status.DEAD, limit=30)
+    examine(world, a, [b, gone])
+    (found,) = say(a)
+    assert found.advice.endswith(f"gossip evict {gone.id.hex()[:8]}.")
+    assert a.node.find(gone.id.hex()[:8]).id == gone.id
+    assert [each.handle for each in facts_of(a).peers if each.id == b.id.hex()] == [""]
 
 
 def test_who_falls_silent_again_and_again_is_said_to_be_unstable() -> None:
