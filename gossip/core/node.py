@@ -290,6 +290,8 @@ class Node(Orders, Reads):
         self._now = now
         lost = max(late, gap)
         mute = unsent > 0 and unsent >= min(ENOUGH, self._table.lasting)
+        # Who can be sent to nowhere, and hears nobody, may as well be the last one: not for ever, either.
+        mute = mute and self._detector.waits_for_company(now)
         if lost <= self.params.doubt_bound and not mute and (not overflow or self._health.resting):
             return
         self._ctx.count("doubts")

@@ -356,7 +356,7 @@ class Driver:
             if problem in OUTLET_PROBLEMS:
                 self.outlet.failed(problem, address, self.now())
             return
-        self.outlet.left()
+        self.outlet.left(address)
         mark = self._sealer.mark(datagram)
         if mark is not None:
             self._sent.note(mark, address, self.now(), asks=asks)
