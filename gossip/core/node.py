@@ -184,6 +184,7 @@ class Node(Orders, Reads):
             self._handover,
         )
         self._prober.polled = self._repair.polled
+        self._prober.hear_refusal = self._packets.hear_refusal
         self._prober.stream_ack = self._knocks.stream_ack = self._packets.stream_ack
         self._upkeep = Upkeep(
             ctx,
