@@ -308,6 +308,7 @@ class Node(Orders, Reads):
         # Suspicions run by the monotonic clock, which ran on while this node was late, and did not
         # move in a gap: to extend them by that would suspend judgement for as long as a wall clock jumps.
         self._detector.extend(max(0.0, late), now)
+        self._packets.heard_at += max(0.0, late)
         self._repair.extend(max(0.0, late))
 
     def tick(self, now: float) -> None:

@@ -77,7 +77,7 @@ def test_so_are_those_that_refuse_streams_only() -> None:
     rig, peers = deaf(3)
     for peer in peers:
         peer.refuses = True
-    rig._sent = lambda _message, _address: None  # type: ignore[method-assign]
+    rig._sent = lambda message, address: None  # type: ignore[method-assign]  # noqa: ARG005 - its names
     rig.run_until(
         lambda: all(rig.status(peer) is Status.DEAD for peer in peers), 10 * LAN.suspicion_max(4) + SOON
     )
@@ -104,6 +104,20 @@ def test_a_stop_while_nobody_is_heard_counts_once() -> None:
     suspicion = rig.member(x).suspicion
     assert suspicion is not None
     assert suspicion.extended == pytest.approx(rig.now - since)
+
+
+def test_who_was_stopped_with_all_others_is_not_isolated_when_it_goes_on() -> None:
+    """As machines of one host are: what nobody has said meanwhile could not be heard."""
+    world = cluster(3, seed=3)
+    world.run(10)
+    for host in world.hosts:
+        world.pause(host)
+    world.run(600)
+    for host in world.hosts:
+        world.resume(host)
+    world.run(30)
+    assert not any(host.told(EventKind.ISOLATED) for host in world.hosts)
+    assert all(none_sees(world, host, Status.SUSPECT, Status.DEAD) for host in world.hosts)
 
 
 def test_the_two_minutes_of_who_hears_nobody_do_not_run_while_it_is_stopped() -> None:
