@@ -348,8 +348,8 @@ class Process:
             self._outlet.failed("send_failed", effect.address, self.now)
             self._has_news = True
             return
-        if self._outlet.failing:
-            self._outlet.left()
+        if self._outlet.failing or self._outlet.unreachable:
+            self._outlet.left(effect.address)
         payload, size = self.post.pack(message)
         kind = type(message).__name__
         host.sent.add(kind, size)

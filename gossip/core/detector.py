@@ -342,7 +342,8 @@ class Detector:
             self._ctx.count("refusal_lied")
 
     def extend(self, gap: float, now: float) -> None:
-        """This node was not running for `gap` seconds: no clock ran meanwhile."""
+        """This node was not running for `gap` seconds: no clock ran meanwhile, nor could it hear anybody."""
+        self._isolated_at += gap
         self._ctx.timers.postpone(Timer.SUSPICION, gap)
         self._ctx.timers.postpone(Timer.RESTARTING, gap)
         for subject in self._looks.drop_all():

@@ -132,6 +132,9 @@ class LastLooks:
         """Its host says that nothing listens there. Where one accuses, the path may say so instead."""
         if look.request is not None and look.request.missing:
             return
+        if look.is_thorough and look.request is None and self._is_doubtful(look.member):
+            # There is nobody to ask but itself, until its clock ends.
+            return
         if self._is_doubtful(look.member) and not look.is_thorough and look.request is None:
             self.wait_over(look.member.id, now)
         else:

@@ -184,6 +184,7 @@ class Node(Orders, Reads):
             self._handover,
         )
         self._prober.polled = self._repair.polled
+        self._prober.hear_refusal = self._packets.hear_refusal
         self._prober.stream_ack = self._knocks.stream_ack = self._packets.stream_ack
         self._upkeep = Upkeep(
             ctx,
@@ -290,6 +291,8 @@ class Node(Orders, Reads):
         self._now = now
         lost = max(late, gap)
         mute = unsent > 0 and unsent >= min(ENOUGH, self._table.lasting)
+        # Who can be sent to nowhere, and hears nobody, may as well be the last one: not for ever, either.
+        mute = mute and self._detector.waits_for_company(now)
         if lost <= self.params.doubt_bound and not mute and (not overflow or self._health.resting):
             return
         self._ctx.count("doubts")
@@ -305,6 +308,7 @@ class Node(Orders, Reads):
         # Suspicions run by the monotonic clock, which ran on while this node was late, and did not
         # move in a gap: to extend them by that would suspend judgement for as long as a wall clock jumps.
         self._detector.extend(max(0.0, late), now)
+        self._packets.heard_at += max(0.0, late)
         self._repair.extend(max(0.0, late))
 
     def tick(self, now: float) -> None:

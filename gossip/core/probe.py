@@ -117,6 +117,7 @@ class Probe:
     def closed(self, reason: str, now: float) -> None:
         self.stream = 0
         if reason == "refused":
+            self._prober.hear_refusal(self.address, now)
             self._prober.met(self, Kind.REFUSED, now)
 
 
@@ -147,6 +148,8 @@ class Prober:
         """Takes what an ack says besides; set by the node, since the way in for messages needs the prober."""
         self.polled: Callable[[Member, float], None]
         """Told who has acked a probe; set by the node, as `stream_ack` is."""
+        self.hear_refusal: Callable[[Address, float], None]
+        """Told where a stream was refused; set by the node, as `stream_ack` is."""
         self.detector: Detector
         """Set by the node: detector and prober need each other."""
 

@@ -11,7 +11,7 @@ there is a stream or a lookup.
 
 Other tasks of the same thread may keep it busy: hundreds of clients that ask without a pause make one
 round of trio's long. So whoever serves them calls `gossip_first` before each request, which makes a turn
-there and then if gossip has waited; so does each frame of a stream.
+there and then if gossip has waited; so does each frame of a stream, and its beginning and end.
 
 Timers fire only after the sockets were read dry, since an ack may be waiting there. If they cannot
 be, because more comes in than is read, the timers fire once the lateness is over the bound at which
@@ -356,7 +356,7 @@ class Driver:
             if problem in OUTLET_PROBLEMS:
                 self.outlet.failed(problem, address, self.now())
             return
-        self.outlet.left()
+        self.outlet.left(address)
         mark = self._sealer.mark(datagram)
         if mark is not None:
             self._sent.note(mark, address, self.now(), asks=asks)
@@ -407,6 +407,7 @@ class _StreamInputs:
         self._driver.flush()
 
     def stream_opened(self, stream: StreamId) -> None:
+        self._driver.gossip_first()
         self._node.stream_opened(stream, self._driver.now())
         self._driver.flush()
 
@@ -426,6 +427,8 @@ class _StreamInputs:
         self._driver.flush()
 
     def stream_closed(self, stream: StreamId, reason: str) -> None:
+        # Whoever was stopped meanwhile must know that first: it would bury whom it called for the silence.
+        self._driver.gossip_first()
         self._node.stream_closed(stream, reason, self._driver.now())
         self._driver.flush()
 

@@ -131,6 +131,19 @@ def test_where_one_accuses_a_refusal_says_no_more_than_silence() -> None:
     assert not rig.node._pings._expected
 
 
+def test_of_two_one_refusal_does_not_end_the_clock() -> None:
+    """Nobody else can be asked: the other may be back before it ends, or whatever refused be gone."""
+    rig = Rig()
+    (x,) = rig.members(1)
+    rig.run(5)
+    x.acks, x.refuses = False, True
+    rig.run_until(lambda: rig.status(x) is Status.SUSPECT, 60)
+    rig.run(LAN.suspicion_max(2) - LAN.direct_max / 2)
+    assert rig.status(x) is Status.SUSPECT, "it was refused a quarter of a second ago"
+    x.acks, x.refuses = True, False
+    rig.run_until(lambda: rig.status(x) is Status.ALIVE, LAN.direct_max / 2)
+
+
 def test_who_is_refused_everywhere_is_dead_without_a_wait() -> None:
     rig, x, since = looked_at(1, helps=Outcome.REFUSED)
     x.refuses = True

@@ -441,12 +441,17 @@ async def test_a_node_that_can_send_to_nobody_is_told_to_doubt_itself(
     async with running() as agent, Peer() as peer:
         port = agent.driver.endpoints[0].udp
         outcomes: list[str] = []
+        nets: list[int] = []
         monkeypatch.setattr(port, "send", lambda *_: outcomes.pop(0))
 
         async def doubts_after(*given: str) -> bool:
             outcomes[:] = given
             turns = len(agent.node.of("pulse"))
-            elsewhere = [(f"127.0.0.{number}", 7946) for number in range(2, 2 + len(given))]
+            net = len(nets)
+            if "" in given:
+                # Where it fails while others are sent to it is no sign any more: not there again.
+                nets.append(net)
+            elsewhere = [(f"127.0.{net}.{number}", 7946) for number in range(2, 2 + len(given))]
             agent.want(*(Send(address, gossip(n)) for n, address in enumerate(elsewhere)))
             peer.send(gossip(), agent.address)
             pulses = await agent.node.saw("pulse", turns + 1)

@@ -176,3 +176,20 @@ async def test_gossip_is_handled_while_many_tasks_are_hot() -> None:
                 nursery.start_soon(hot, number)
         # A round is connections x piece long; on a busy machine a moment may be taken away in between.
         assert min(waited) < connections * piece / 4
+
+
+@pytest.mark.parametrize("happened", ["stream_opened", "stream_closed"])
+async def test_who_was_not_running_is_told_so_before_what_befell_its_streams(
+    clock: Clock, happened: str
+) -> None:
+    """A stream that ended meanwhile, as for want of time, is no fault of its other end."""
+    async with running() as agent:
+        agent.node.deadline = trio.current_time() + 0.05
+        agent.driver.flush()
+        time.sleep(0.4)  # noqa: ASYNC251 - the process was stopped, say
+        clock.patience_over()
+        inputs = module._StreamInputs(agent.driver)
+        inputs.stream_opened(1) if happened == "stream_opened" else inputs.stream_closed(1, "timeout")
+        order = [name for name, _ in agent.node.inputs if name in ("pulse", happened)]
+        assert order == ["pulse", happened]
+        assert agent.node.of("pulse")[0][0] > 0.3

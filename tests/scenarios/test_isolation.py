@@ -72,6 +72,63 @@ def test_hosts_that_refuse_are_heard() -> None:
     assert not rig.told(EventKind.ISOLATED)
 
 
+def test_so_are_those_that_refuse_streams_only() -> None:
+    """A firewall may keep ICMP back."""
+    rig, peers = deaf(3)
+    for peer in peers:
+        peer.refuses = True
+    rig._sent = lambda message, address: None  # type: ignore[method-assign]  # noqa: ARG005 - its names
+    rig.run_until(
+        lambda: all(rig.status(peer) is Status.DEAD for peer in peers), 10 * LAN.suspicion_max(4) + SOON
+    )
+    assert not rig.told(EventKind.ISOLATED)
+
+
+def stop(rig: Rig, seconds: float) -> None:
+    """The node's process does not run for so long."""
+    rig._due.clear()
+    rig.now += seconds
+    rig.node.pulse(seconds, 0.0, False, 0, rig.now)
+    rig.do(rig.node.tick)
+
+
+def test_a_stop_while_nobody_is_heard_counts_once() -> None:
+    rig, (*others, x) = deaf(4, suspicion_alpha=10.0)
+    rig.hear(others[0], others[0].accuse(x))
+    rig.run_until(lambda: "isolated" in rig.node.flags, 10 * SOON)
+    since = rig.now
+    rig.run(5)
+    stop(rig, 60)
+    rig.run(5)
+    rig.hear(others[1])
+    suspicion = rig.member(x).suspicion
+    assert suspicion is not None
+    assert suspicion.extended == pytest.approx(rig.now - since)
+
+
+def test_who_was_stopped_with_all_others_is_not_isolated_when_it_goes_on() -> None:
+    """As machines of one host are: what nobody has said meanwhile could not be heard."""
+    world = cluster(3, seed=3)
+    world.run(10)
+    for host in world.hosts:
+        world.pause(host)
+    world.run(600)
+    for host in world.hosts:
+        world.resume(host)
+    world.run(30)
+    assert not any(host.told(EventKind.ISOLATED) for host in world.hosts)
+    assert all(none_sees(world, host, Status.SUSPECT, Status.DEAD) for host in world.hosts)
+
+
+def test_the_two_minutes_of_who_hears_nobody_do_not_run_while_it_is_stopped() -> None:
+    rig, peers = deaf(3)
+    rig.run_until(lambda: "isolated" in rig.node.flags, SOON)
+    stop(rig, 2 * LAN.isolation)
+    rig.run(LAN.isolation - 1)
+    assert [rig.status(peer) for peer in peers] == [Status.ALIVE] * 3
+    rig.run_until(lambda: any(rig.status(peer) is Status.DEAD for peer in peers), 300)
+
+
 def test_a_suspicion_does_not_run_while_nobody_is_heard() -> None:
     """What others have said before counts again when they are heard, and not what was waited meanwhile."""
     rig, (*others, x) = deaf(4, suspicion_alpha=10.0)

@@ -511,6 +511,41 @@ def test_a_dead_host_whose_route_is_gone_is_buried_as_soon_as_a_silent_one() -> 
     assert not any(host.told(EventKind.DOUBT) for host in others)
 
 
+@pytest.mark.parametrize(("count", "away"), [(5, 3), (20, 10), (20, 5)])
+def test_a_site_to_which_the_route_is_gone_is_dead_as_one_that_is_cut_off(count: int, away: int) -> None:
+    """Three of it in a row are tried all the time: they doubted themselves until the route was back.
+
+    One doubt there may be before they know; with one other to be heard it takes ten periods.
+    """
+    world = cluster(count, seed=1)
+    here, there = world.hosts[away:], world.hosts[:away]
+    world.run(10)
+    for side, other in ((here, there), (there, here)):
+        for host in side:
+            world.withdraw_route(host, *other)
+    world.run_until(lambda: all(host.sees(far) is Status.DEAD for host in here for far in there), 120)
+    assert all(host.sees(near) is Status.ALIVE for host in here for near in here if near is not host)
+    assert all(host.node.counters["doubts"] < 20 for host in here), "there were 24 to 157 of 20 and 10"
+    for host in world.hosts:
+        world.withdraw_route(host)
+    world.run_until(world.converged, 60)
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_the_last_one_buries_the_others_whose_routes_went_with_them(count: int) -> None:
+    """It cannot tell that from a fault of its own, and waits as long as who hears nobody; not for ever."""
+    world = cluster(count, seed=1)
+    last, *others = world.hosts
+    world.run(10)
+    for host in others:
+        world.crash(host, machine=True)
+    world.withdraw_route(last, *others)
+    world.run(LAN.isolation)
+    assert last.told(EventKind.DOUBT)
+    assert not last.told(EventKind.MEMBER_FAILED)
+    world.run_until(lambda: all(last.sees(host) is Status.DEAD for host in others), 120)
+
+
 def test_who_alone_has_no_route_to_a_member_judges_the_others_as_ever() -> None:
     world = cluster(8, seed=5)
     lame, unseen, dead, *others = world.hosts
