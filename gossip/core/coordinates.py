@@ -92,7 +92,8 @@ class Coordinates:
         self._rng = rng
         self.own: Coordinate = _ORIGIN
         self._packed: bytes | None = None
-        self._samples: dict[NodeId, list[float]] = {}
+        self._samples: dict[NodeId, tuple[float, ...]] = {}
+        """The last few round trips of each peer, seconds; tuples, as there is one for each pair of nodes."""
         self._residuals: list[float] = []
         self.resets = 0
 
@@ -124,13 +125,10 @@ class Coordinates:
         self._samples.pop(peer, None)
 
     def _filter(self, peer: NodeId, rtt: float) -> float:
-        samples = self._samples.get(peer)
-        if samples is None:
-            samples = self._samples[peer] = []
-            if len(self._samples) > FILTER_PEERS_MAX:
-                del self._samples[next(iter(self._samples))]
-        samples.append(rtt)
-        del samples[:-FILTER_SIZE]
+        samples = (*self._samples.get(peer, ())[1 - FILTER_SIZE :], rtt)
+        self._samples[peer] = samples
+        if len(self._samples) > FILTER_PEERS_MAX:
+            del self._samples[next(iter(self._samples))]
         return sorted(samples)[len(samples) // 2]
 
     def _move(self, other: Coordinate, rtt: float) -> None:
