@@ -255,16 +255,22 @@ async def test_a_reader_that_stops_costs_no_memory_and_is_told_what_it_lost(
         await client.call("services.watch", service="web")
         await client.call("events.watch")
         connection = next(iter(here.local._connections))
-        for n in range(6_000):
-            node.put(node.id, "w", "web", n % 60_000 + 1)
-            here.agent.flush()
-            here.agent.send_event("e", b"x" * 100)
+        port = 0
+        with trio.fail_after(20):
+            # What the service's windows tell takes its room, too, until there is none.
+            while port < 6_000 or not all(watcher.behind for watcher in connection._watchers):
+                port += 1
+                node.put(node.id, "w", "web", port)
+                here.agent.flush()
+                here.agent.send_event("e", b"x" * 100)
+                if port >= 6_000:
+                    await trio.sleep(0.005)
         assert connection._size < 4_000
         last: int | None = None
         resyncs: list[int] = []
         order: list[int] = []
         with trio.fail_after(20):
-            while last != 6_000 or len(resyncs) < 2:
+            while last != port or len(resyncs) < 2:
                 params = (await client.line())["params"]
                 if params.get("resync"):
                     resyncs.append(params["watch"])
@@ -273,11 +279,15 @@ async def test_a_reader_that_stops_costs_no_memory_and_is_told_what_it_lost(
                     order.append(last)
         assert sorted(resyncs) == [1, 2]
         assert order == sorted(set(order))
-        assert len(order) < 6_000
+        assert len(order) < port
         # It is a watcher like any other again.
         node.put(node.id, "w", "web", 7)
         here.agent.flush()
-        assert (await client.line())["params"]["instances"][0]["port"] == 7
+        params = (await client.line())["params"]
+        while "instances" not in params:
+            # An event that came when there was room again.
+            params = (await client.line())["params"]
+        assert params["instances"][0]["port"] == 7
 
 
 async def test_too_many_watches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
