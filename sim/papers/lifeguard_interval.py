@@ -305,7 +305,7 @@ NOTES = [
     "With 10 us a lone slow agent catches up in 1 ms; with 50 us it does not after 2 s and more.",
     "So do the FP-: nine of ten are of D = 2 s. Those of the other D are near the published ones.",
     "Messages are of D of 8 s and more; theirs are of all D, with half of which hardly anybody is accused.",
-    "Why LHA-Probe spares so little here is not known. What is left stands where SWIM's does: D of 16 and 32 s.",
+    "Why LHA-Probe spares so little here is not known. Its FP stand where SWIM's do: D of 16 and 32 s.",
 ]
 
 PAPER = Paper(
