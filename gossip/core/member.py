@@ -121,7 +121,8 @@ class Member(Struct, eq=False, gc=False):
     def flags(self) -> tuple[str, ...]:
         """What an operator should know besides the status."""
         flags = list(self.conflicts)
-        if self._case.degraded:
+        if self._case.degraded and self.is_live:
+            # Who is dead answers in no way, though streams are still how to try it.
             flags.append("degraded")
         if self._case.unstable:
             flags.append("unstable")

@@ -61,6 +61,12 @@ def test_a_cluster_whose_datagrams_are_blocked_everywhere_works_over_streams() -
     world.crash(x)
     world.run_until(lambda: all_see(world, x, Status.DEAD), limit=60)
     assert {lost for _, lost in failures(world)} == {x.name}
+    assert all(
+        not member.flags
+        for host in world.running()
+        for member in host.node.members
+        if member.status in {Status.DEAD, Status.LEFT}
+    ), "who is dead answers over no stream either"
 
 
 def test_halves_that_held_each_other_dead_meet_over_streams() -> None:
