@@ -44,7 +44,7 @@ def check(document: Document, params: Params) -> None:
     _check_held(document, params.services_max)
     for number, action in enumerate(document.action, 1):
         _check_action(action, f"action {number} ({word(action)})", document, places)
-    gone = sum(_certain(action) for action in document.action)
+    gone = sum(_certain(action, document.nodes) for action in document.action)
     comes = any(isinstance(action, Restart | Join) for action in document.action)
     if gone >= document.nodes and not comes:
         raise ValueError(f"of {document.nodes} nodes at least one must be left by the crashes")
@@ -195,8 +195,11 @@ def _check_repetition(action: Action, place: str, duration_us: int) -> None:
         raise ValueError(f"{place}: it would be done more than {OCCURRENCES_MAX} times: raise every")
 
 
-def _certain(action: Action) -> int:
-    """How many nodes this surely takes away, as far as can be told beforehand."""
+def _certain(action: Action, nodes: int) -> int:
+    """How many of the nodes this surely takes away, as far as can be told beforehand."""
     if not isinstance(action, Crash) or action.every is not None:
         return 0
-    return sum(part.count or 0 for part in action.nodes.parts)
+    parts = action.nodes.parts
+    if any(part.place == "all" and (part.whole or part.share == 1.0) for part in parts):
+        return nodes
+    return sum(part.count or 0 for part in parts)

@@ -202,6 +202,8 @@ def test_a_change_is_read_as_toml_or_else_as_text() -> None:
         ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 'n7'", "action 1 (crash), nodes: no node"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 0", "at least one node must be meant"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 3", "at least one must be left"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = 'all'", "at least one must be left"),
+        ("nodes = 3\n[[action]]\ndo = 'crash'\nnodes = '100%'", "at least one must be left"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nat = '60s'", "60 s is the end of the run"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nat = '61s'", "61 s comes after the end of the run"),
         ("nodes = 3\n[[action]]\ndo = 'crash'\nfor = '5s'", "no key `for`"),
