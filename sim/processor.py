@@ -5,6 +5,7 @@ arrive: the process is stopped, or handling takes time (`Costs`). It keeps what 
 `net.driver` does. One wake-up is one turn: a pulse with the true lateness; refusals and datagrams, at
 most 256 of them or for 20 ms; timers that are due, if the socket was read dry or the lateness is over
 the doubt bound; then the effects, one by one. What happens on streams is handled between turns.
+`World.timers_first` turns the order round, to show what it is good for.
 
 Every step takes its time before the next begins, so a datagram leaves when it has been paid for, what
 arrives meanwhile fills the receive buffer, and timers are late by as much as there is to do.
@@ -223,8 +224,15 @@ class Processor:
         self._read = 0
         self._turn_us = process.world.clock.now_us
         process.pulse(self._late, now)
-        self._next = self._take
+        self._next = self._hurry if process.world.timers_first else self._take
         return self._took(self.costs.wake)
+
+    def _hurry(self) -> int | None:
+        """One timer that is due, before anything is read."""
+        if self._process.node.next_deadline() <= self._process.now:
+            return self._tick()
+        self._next = self._take
+        return 0
 
     def _take(self) -> int | None:
         """One refusal or datagram; else on to the timers."""
@@ -242,14 +250,16 @@ class Processor:
             process.receive(source, payload, size, process.now)
             return self._took(self.costs.received)
         self._next = self._flush
-        now = process.now
-        if process.node.next_deadline() <= now and (self._late > process.doubt_bound or not self._datagrams):
-            self._ticks += 1
-            if self._ticks > TICKS_MAX:
-                raise RuntimeError(f"{process.host.name} is due again and again, at {now}")
-            process.node.tick(now)
-            return self._took(self.costs.tick)
-        return 0
+        is_due = process.node.next_deadline() <= process.now
+        return self._tick() if is_due and (self._late > process.doubt_bound or not self._datagrams) else 0
+
+    def _tick(self) -> int:
+        process = self._process
+        self._ticks += 1
+        if self._ticks > TICKS_MAX:
+            raise RuntimeError(f"{process.host.name} is due again and again, at {process.now}")
+        process.node.tick(process.now)
+        return self._took(self.costs.tick)
 
     def _flush(self) -> int | None:
         """Carry out one effect, when it has been paid for."""

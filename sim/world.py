@@ -90,6 +90,8 @@ class World:
         self.hosts: list[Host] = []
         self.receive_buffer = RECEIVE_BUFFER
         """Bytes that wait for a stopped process, overhead included, before datagrams are thrown away."""
+        self.timers_first = False
+        """A process that was stopped fires its timers before it reads, as one whose timers have threads."""
         self.watchers: list[Callable[[Host], None]] = []
         """Called with the host after each input to its node: where invariants are checked."""
         self.listeners: list[Callable[[Host, float, Event], None]] = []

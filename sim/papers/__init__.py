@@ -24,6 +24,7 @@ PAPERS = {
     "detection": "sim.papers.detection:PAPER",
     "detection-loss": "sim.papers.detection_loss:PAPER",
     "frontier": "sim.papers.frontier:PAPER",
+    "self-doubt": "sim.papers.self_doubt:PAPER",
     "determinism": "sim.papers.determinism:PAPER",
 }
 """Where each experiment is; a module is imported when it is asked for."""

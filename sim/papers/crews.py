@@ -55,7 +55,14 @@ class Crew(Protocol):
 
 
 def gather(
-    config: str, count: int, seed: int, failed: Failed, *, gated: bool, latency: Latency = LATENCY
+    config: str,
+    count: int,
+    seed: int,
+    failed: Failed,
+    *,
+    gated: bool,
+    latency: Latency = LATENCY,
+    suspected: Failed | None = None,
 ) -> Crew:
     """Agents that know each other.
 
@@ -66,11 +73,12 @@ def gather(
         failed: is told of each failure event.
         gated: whether they shall be blocked, not stopped.
         latency: of every link.
+        suspected: is told whenever one begins to suspect another.
     """
     params = params_of(config)
     if params is None:
-        return Peers(variant_of(config), count, seed, failed, latency)
-    return Nodes(params, count, seed, failed, latency, gated=gated)
+        return Peers(variant_of(config), count, seed, failed, latency, suspected)
+    return Nodes(params, count, seed, failed, latency, suspected, gated=gated)
 
 
 def variant_of(config: str) -> Variant:
@@ -84,12 +92,20 @@ def variant_of(config: str) -> Variant:
 class Peers:
     """Members of SWIM, Lifeguard or memberlist."""
 
-    def __init__(self, variant: Variant, count: int, seed: int, failed: Failed, latency: Latency) -> None:
+    def __init__(
+        self,
+        variant: Variant,
+        count: int,
+        seed: int,
+        failed: Failed,
+        latency: Latency,
+        suspected: Failed | None,
+    ) -> None:
         self.world = World(
             seed, codec=False, keep_events=False, params=LAN, latency=latency, maker=maker(variant)
         )
         self.world.receive_buffer = BUFFER_BYTES
-        self._failed = failed
+        self._told = {"dead": failed} if suspected is None else {"dead": failed, "suspect": suspected}
         self.hosts = crowd(self.world, count, watch=self._watch, pace=PACE_S)
 
     def block(self, hosts: Sequence[Host]) -> None:
@@ -109,15 +125,23 @@ class Peers:
         return _over(self.hosts, lambda peer: peer.gate.overflowed)
 
     def _watch(self, peer: Peer, what: str, subject: NodeId, now: float) -> None:
-        if what == "dead":
-            self._failed(now, peer.id, subject)
+        if what in self._told:
+            self._told[what](now, peer.id, subject)
 
 
 class Nodes:
     """The shipped core."""
 
     def __init__(
-        self, params: Params, count: int, seed: int, failed: Failed, latency: Latency, *, gated: bool
+        self,
+        params: Params,
+        count: int,
+        seed: int,
+        failed: Failed,
+        latency: Latency,
+        suspected: Failed | None,
+        *,
+        gated: bool,
     ) -> None:
         kind = Gated if gated else Settled
         self.world = World(
@@ -131,7 +155,9 @@ class Nodes:
         )
         # The agent asks for more than Linux gives, as memberlist does.
         self.world.receive_buffer = BUFFER_BYTES
-        self._failed = failed
+        self._told = {EventKind.MEMBER_FAILED: failed}
+        if suspected is not None:
+            self._told[EventKind.MEMBER_SUSPECTED] = suspected
         self._gated = gated
         self.hosts = settle(self.world, count, pace=PACE_S)
         self.world.listeners.append(self._listen)
@@ -155,8 +181,8 @@ class Nodes:
         return sum(gated_of(host).gate.overflowed for host in self.hosts) if self._gated else 0
 
     def _listen(self, host: Host, now: float, event: Event) -> None:
-        if event.kind is EventKind.MEMBER_FAILED:
-            self._failed(now, host.id, event.id)
+        if event.kind in self._told:
+            self._told[event.kind](now, host.id, event.id)
 
 
 def _over(hosts: Iterable[Host], count: Callable[[Peer], int]) -> int:

@@ -7,6 +7,7 @@ nodes together costs more computing than most runs that follow. `Gated` is put b
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -32,10 +33,14 @@ HELD = (Send, Dial, Write)
 
 
 def named(params: Params, profile: str = "lan") -> str:
-    """These settings as a cell's `config`: what differs from the profile in other settings is lost."""
+    """These settings as a cell's `config`: what differs from the profile in other settings is lost.
+
+    Without a bound (infinite) there is no doubt from lateness; another bound is lost too.
+    """
+    doubt = " doubt=never" if params.doubt_bound == math.inf else ""
     return (
         f"{profile} a={params.suspicion_alpha:g} b={params.suspicion_beta:g}"
-        f" k={params.suspicion_k} T={params.period:g}"
+        f" k={params.suspicion_k} T={params.period:g}{doubt}"
     )
 
 
@@ -45,8 +50,10 @@ def params_of(config: str) -> Params | None:
     if profile not in PROFILES or not settings:
         return None
     values = dict(setting.split("=") for setting in settings)
+    shipped = PROFILES[profile]
     return replace(
-        PROFILES[profile],
+        shipped,
+        doubt_bound=math.inf if "doubt" in values else shipped.doubt_bound,
         suspicion_alpha=float(values["a"]),
         suspicion_beta=float(values["b"]),
         suspicion_k=int(values["k"]),

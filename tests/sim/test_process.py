@@ -105,6 +105,18 @@ def test_a_stopped_process_handles_what_came_when_it_goes_on_and_then_what_is_du
     assert set(script(b).times[1:]) == {4.0}
 
 
+def test_in_a_world_of_timers_first_they_fire_before_what_came_is_read() -> None:
+    world = scripted(2)
+    world.timers_first = True
+    a, b = world.hosts
+    due(b, 1.0)
+    world.pause(b)
+    say(a, Send(b.address, packet(1)))
+    world.run(4)
+    world.resume(b)
+    assert [word for word, _ in script(b).heard] == ["start", "pulse", "tick", "receive"]
+
+
 def test_a_short_stop_before_the_next_deadline_is_not_late() -> None:
     world = scripted(1)
     (a,) = world.hosts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from math import inf
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from gossip.core.params import LAN, PROFILES, WAN
 from gossip.core.types import Status
 from sim.farm.ledger import Ledger
 from sim.host import Host
-from sim.papers import detection, find, frontier
+from sim.papers import detection, find, frontier, self_doubt
 from sim.papers.detection_loss import Task as LossTask
 from sim.papers.lifeguard import Cell, Interval, Threshold, play_interval, play_threshold
 from sim.papers.paper import Budget, Paper, Row
@@ -22,7 +23,7 @@ from sim.papers.stress import Stress, Trouble, stress
 from sim.world import World
 
 QUICK = Budget(quick=True)
-NAMES = ("detection", "detection-loss", "frontier")
+NAMES = ("detection", "detection-loss", "frontier", "self-doubt")
 FAST = named(replace(LAN, suspicion_alpha=1.0, suspicion_beta=2.0))
 
 
@@ -101,6 +102,9 @@ def test_settings_are_named_and_read_again() -> None:
         assert params_of(named(params, profile)) == params
     tried = replace(WAN, suspicion_alpha=1.4, suspicion_beta=1.5, suspicion_k=2, period=0.5)
     assert params_of(named(tried, "wan")) == tried
+    sure = replace(LAN, doubt_bound=inf)
+    assert params_of(named(sure)) == sure
+    assert named(sure) != named(LAN)
     assert params_of("SWIM") is None
     assert params_of("2,6") is None
 
@@ -131,6 +135,33 @@ def test_lost_machines_are_found_in_any_trouble(trouble: Trouble) -> None:
     if trouble == "calm":
         assert len(found["full"]) == 4
         assert found == stress(task)
+
+
+def accused(config: str, order: self_doubt.Order) -> dict[str, int]:
+    return self_doubt.work(self_doubt.Task(config, order, 8_192, 1, 0, 16, 60.0))
+
+
+def test_who_was_stopped_accuses_nobody_because_it_reads_first_and_doubts_itself() -> None:
+    rash = accused("1,2", "timers first")
+    assert rash["dead"] > 0
+    assert rash["suspected"] > rash["dead"]
+    assert accused("1,2", "reads first") == {"dead": 0, "suspected": 0}
+    sure = accused(self_doubt.NO_DOUBT, "timers first")
+    assert sure["suspected"] > 0
+    assert sure["dead"] == 0, "it looks once more before it buries anybody"
+    for order in self_doubt.ORDERS:
+        assert accused(self_doubt.OURS, order) == {"dead": 0, "suspected": 0}
+
+
+def test_accusations_are_summed_over_the_runs_that_all_have() -> None:
+    paper, budget = self_doubt.PAPER, Budget()
+    tasks = paper.tasks(budget)
+    results = {task.key: {"dead": 1, "suspected": 2} for task in tasks}
+    quantity = "Lifeguard 1,2, timers first: healthy ones held for dead"
+    assert rows_of(paper, results, budget)[quantity].ours == 9
+    lacking = next(task for task in tasks if task.config == "SWIM")
+    del results[lacking.key]
+    assert rows_of(paper, results, budget)[quantity].ours == 8
 
 
 # Tasks and judges
