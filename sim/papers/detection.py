@@ -18,10 +18,10 @@ from sim.papers.lifeguard import ANOMALOUS, Cell, Interval, Model, Threshold, pe
 from sim.papers.lifeguard import play_threshold as play_once
 from sim.papers.lifeguard_interval import FREE_MS, MESSAGES_M, PUBLISHED_RUNS, TABLE_IV
 from sim.papers.lifeguard_threshold import TABLE_V
-from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, holds, told
+from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, compared, holds, told
 from sim.papers.settled import named
 
-__all__ = ["BLOCKED_MS", "PAPER", "Side", "decisive", "design", "work"]
+__all__ = ["BLOCKED_MS", "PAPER", "Side", "decisive", "design", "ratio", "work"]
 
 OURS = "ours"
 CONFIGS = {"SWIM": "SWIM", "Lifeguard": "Lifeguard", OURS: named(LAN)}
@@ -109,9 +109,8 @@ def judge(budget: Budget, results: Mapping[str, Any]) -> Outcome:
     """What is asked, then both models' numbers."""
     sides = {(name, model): Side() for model in MODELS for name in CONFIGS}
     names = {config: name for name, config in CONFIGS.items()}
-    for cell in tasks(budget):
-        if cell.key in results:
-            sides[names[cell.config], cell.model].add(cell, results[cell.key])
+    for cell in compared(tasks(budget), results, lambda cell: cell.key.removeprefix(cell.config)):
+        sides[names[cell.config], cell.model].add(cell, results[cell.key])
     rows = [*_asked(sides)]
     for model in MODELS:
         rows += _told(sides, model, budget.blocks)
@@ -120,9 +119,9 @@ def judge(budget: Budget, results: Mapping[str, Any]) -> Outcome:
 
 def _asked(sides: Sides) -> Iterator[Row]:
     swim, lifeguard, ours = (sides[name, "stopped"] for name in CONFIGS)
-    first = _ratio(percentile(ours.first, 0.5), percentile(swim.first, 0.5))
+    first = ratio(percentile(ours.first, 0.5), percentile(swim.first, 0.5))
     wrong, theirs = ours.total("false_positives"), lifeguard.total("false_positives")
-    load = _ratio(ours.mean("messages"), swim.mean("messages"))
+    load = ratio(ours.mean("messages"), swim.mean("messages"))
     fast = first is not None and first <= FIRST_MAX
     right = wrong is not None and theirs is not None and wrong <= WRONG_MAX * theirs
     light = load is not None and load <= LOAD_MAX
@@ -145,7 +144,8 @@ def _asked(sides: Sides) -> Iterator[Row]:
     )
 
 
-def _ratio(a: float | None, b: float | None) -> float | None:
+def ratio(a: float | None, b: float | None) -> float | None:
+    """None if either is unknown, or b is nothing."""
     return a / b if a is not None and b else None
 
 
@@ -167,7 +167,7 @@ def _told(sides: Sides, model: Model, blocks: int) -> Iterator[Row]:
             yield told(f"{where}, {name}: {word}", side.total(field), theirs)
         theirs = 1e6 * MESSAGES_M[name] / PUBLISHED_RUNS if model == "gate" and name in MESSAGES_M else None
         yield told(f"{where}, {name}: messages a run", side.mean("messages"), theirs)
-        yield told(f"{where}, {name}: KiB a run", _ratio(side.mean("bytes"), 1_024.0))
+        yield told(f"{where}, {name}: KiB a run", ratio(side.mean("bytes"), 1_024.0))
 
 
 def _figures(sides: Sides) -> list[Figure]:

@@ -2,8 +2,8 @@
 
 Every setting goes through `stress` (five kinds of trouble), a part of Lifeguard's design with stopped
 processes, and a smaller one with blocked sends and receives. Those that no other beats in both are the
-frontier; they, and the shipped profiles, are drawn on the same axes with SWIM and Lifeguard, and those in
-`CHOSEN` go through the whole design.
+frontier; they, and the shipped profiles, are drawn on the same axes with SWIM and Lifeguard. Those in
+`CHOSEN` go through the whole design, beside `lan` and SWIM.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, TypeAlias
 from msgspec.structs import replace
 
 from gossip.core.params import LAN, PROFILES
-from sim.papers.detection import design
+from sim.papers.detection import Side, design, ratio
 from sim.papers.detection import work as play
 from sim.papers.lifeguard import Cell, Interval, Model, Threshold, percentile
-from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, told
+from sim.papers.paper import HOUR, Budget, Curve, Figure, Outcome, Paper, Row, compared, told
 from sim.papers.settled import named
 from sim.papers.stress import TROUBLES, Stress, Trouble, stress
 
@@ -51,6 +51,12 @@ QUICK_TROUBLES: tuple[Trouble, ...] = ("calm", "pauses")
 
 
 def tasks(budget: Budget) -> list[Task]:
+    """What all settings go through, then the whole design of the chosen ones."""
+    found = {task.key: task for task in [*_screened(budget), *_whole(budget)]}
+    return list(found.values())
+
+
+def _screened(budget: Budget) -> list[Task]:
     """What tells most comes first: stress, then the few cells of `LOOK`, then the others."""
     if budget.quick:
         few = ("SWIM", named(LAN))
@@ -64,8 +70,22 @@ def tasks(budget: Budget) -> list[Task]:
         found += [Stress(config, trouble, seed) for config in configs for trouble in TROUBLES]
         found += [Cell(config, *cell, seed, model) for model in MODELS for config in configs for cell in LOOK]
         found += [Cell(config, *cell, seed, "stopped") for config in configs for cell in _screen()]
-        found += [Cell(config, *cell, seed, "stopped") for config in CHOSEN for cell in design()]
     return list({task.key: task for task in found}.values())
+
+
+def _whole(budget: Budget) -> list[Cell]:
+    """SWIM and `lan` are those of `detection`."""
+    configs = ("SWIM", named(LAN), *CHOSEN) if CHOSEN and not budget.quick else ()
+    return [
+        Cell(config, *cell, seed, "stopped")
+        for seed in budget.seeds
+        for cell in design()
+        for config in configs
+    ]
+
+
+def _run(task: Task) -> str:
+    return task.key.removeprefix(task.config)
 
 
 def _screen() -> Iterator[tuple[int, int, int]]:
@@ -93,7 +113,7 @@ class Mark:
         self.away: list[float] = []
         """Seconds until an agent that is stopped for 16 s is found."""
         self.messages: dict[str, float] = {}
-        """By the key of the Interval run without its config."""
+        """By Interval run."""
 
     def add(self, task: Task, result: Mapping[str, Any]) -> None:
         """Take in one result."""
@@ -103,7 +123,7 @@ class Mark:
             self._wrong(task.trouble, result["wrong"])
         elif task.free_ms:
             self._wrong(task.model, result["false_positives"])
-            self.messages[task.key.removeprefix(task.config)] = result["messages"]
+            self.messages[_run(task)] = result["messages"]
         elif task.model == "stopped":
             self.away += result["first"]
 
@@ -130,11 +150,14 @@ class Mark:
 def judge(budget: Budget, results: Mapping[str, Any]) -> Outcome:
     """A few rows for each setting; nothing is asked."""
     marks: dict[str, Mark] = {}
-    for task in tasks(budget):
-        if task.key in results:
-            marks.setdefault(task.config, Mark(task.config)).add(task, results[task.key])
+    for task in compared(_screened(budget), results, _run):
+        marks.setdefault(task.config, Mark(task.config)).add(task, results[task.key])
     best = _frontier(list(marks.values()))
     rows = [row for mark in marks.values() for row in _rows(mark, marks.get("SWIM"), best)]
+    sides: dict[str, Side] = {}
+    for cell in compared(_whole(budget), results, _run):
+        sides.setdefault(cell.config, Side()).add(cell, results[cell.key])
+    rows += [row for config, side in sides.items() for row in _rows_whole(config, side, sides["SWIM"])]
     return Outcome(rows, [_draw(marks, best)], NOTES)
 
 
@@ -159,6 +182,13 @@ def _rows(mark: Mark, swim: Mark | None, best: Sequence[str]) -> Iterator[Row]:
     yield told(f"{name}: false positives", float(mark.mistakes), None, parts)
     if swim is not None:
         yield told(f"{name}: messages, of SWIM's", mark.load(swim))
+
+
+def _rows_whole(config: str, side: Side, swim: Side) -> Iterator[Row]:
+    name = f"{title(config)}, whole design"
+    yield told(f"{name}: first detection, median, s", percentile(side.first, 0.5))
+    yield told(f"{name}: false positives", side.total("false_positives"))
+    yield told(f"{name}: messages, of SWIM's", ratio(side.mean("messages"), swim.mean("messages")))
 
 
 def title(config: str) -> str:

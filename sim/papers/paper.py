@@ -8,8 +8,8 @@ written down before anything was run.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeVar
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ __all__ = [
     "Paper",
     "Row",
     "Task",
+    "compared",
     "holds",
     "near",
     "share",
@@ -57,6 +58,25 @@ class Task(Protocol):
     @property
     def key(self) -> str:
         """Unique within the experiment; it names all that the result depends on (quick or not, too)."""
+
+
+_Task = TypeVar("_Task", bound=Task)
+
+
+def compared(
+    tasks: Sequence[_Task], results: Mapping[str, Any], run: Callable[[_Task], Hashable]
+) -> list[_Task]:
+    """The tasks of those runs that are done whole: by everybody who goes through them.
+
+    After an interruption some have done more than others, and their sums cannot be compared.
+
+    Args:
+        tasks: all there are to be.
+        results: by key, of those that are done.
+        run: what is the same for all who go through one run.
+    """
+    lacking = {run(task) for task in tasks if task.key not in results}
+    return [task for task in tasks if run(task) not in lacking]
 
 
 class Row(Struct, frozen=True):

@@ -23,7 +23,7 @@ from sim.chance import derive
 from sim.latency import Uniform
 from sim.papers.crews import gather
 from sim.papers.lifeguard import AGENTS, QUIET_S, TEST_S
-from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, holds, told
+from sim.papers.paper import MINUTE, Budget, Curve, Figure, Outcome, Paper, Row, compared, holds, told
 from sim.papers.settled import named
 
 __all__ = ["PAPER"]
@@ -117,18 +117,11 @@ def work(task: Task) -> dict[str, int]:
 def judge(budget: Budget, results: Mapping[str, Any]) -> Outcome:
     """Sums over the runs that all have."""
     sums: dict[Key, dict[str, int]] = {}
-    for task in _common(budget, results):
+    for task in compared(tasks(budget), results, _run):
         total = sums.setdefault((task.config, task.order), {"dead": 0, "suspected": 0})
         for name in total:
             total[name] += results[task.key][name]
     return Outcome([*_rows(sums)], [_draw(sums)], NOTES)
-
-
-def _common(budget: Budget, results: Mapping[str, Any]) -> Iterator[Task]:
-    """Tasks of those runs that every configuration has a result of, in both orders."""
-    everything = tasks(budget)
-    lacking = {_run(task) for task in everything if task.key not in results}
-    return (task for task in everything if _run(task) not in lacking)
 
 
 def _run(task: Task) -> tuple[int, int, int]:
