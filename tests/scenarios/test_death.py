@@ -469,6 +469,44 @@ def test_a_crash_and_a_restart_under_the_same_identity_are_hardly_noticed() -> N
             assert EventKind.MEMBER_FAILED not in about(host, b)
 
 
+@pytest.mark.parametrize("down", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("count", [2, 5, 16])
+def test_an_agent_that_is_back_within_the_grace_was_not_missed(count: int, down: float, seed: int) -> None:
+    """Its port refuses meanwhile, and all may meet that; nobody says a word."""
+    world = cluster(count, seed=seed)
+    b = world.hosts[-1]
+    world.run(5)
+    for _ in range(5):
+        known = {host.name: len(about(host, b)) for host in world.hosts}
+        world.crash(b)
+        world.run(down)
+        world.restart(b)
+        world.run(10)
+        for host in world.hosts[:-1]:
+            assert set(about(host, b)[known[host.name] :]) <= {EventKind.MEMBER_UPDATED}
+
+
+@pytest.mark.parametrize("down", [0.8, 1.2, 2.0, 5.0])
+@pytest.mark.parametrize("count", [3, 16])
+def test_who_is_back_after_the_grace_is_not_thrown_out_any_more(count: int, down: float, seed: int) -> None:
+    """Accusations and clocks of its former life are under way when it returns."""
+    world = cluster(count, seed=seed)
+    b = world.hosts[-1]
+    world.run(5)
+    for _ in range(5):
+        world.crash(b)
+        world.run(down)
+        world.restart(b)
+        world.run_until(lambda: all_see(world, b, Status.ALIVE), limit=5)
+        known = {host.name: len(about(host, b)) for host in world.hosts}
+        world.run(10)
+        assert all_see(world, b, Status.ALIVE)
+        for host in world.hosts[:-1]:
+            later = about(host, b)[known[host.name] :]
+            assert EventKind.MEMBER_FAILED not in later
+            assert EventKind.MEMBER_SUSPECTED not in later
+
+
 @pytest.mark.parametrize("count", [3, 5, 16])
 def test_a_second_crash_is_seen_as_soon_as_the_first(count: int, seed: int) -> None:
     """A process that crashes in a loop: who accused its former life is heard about this one too."""
