@@ -42,6 +42,7 @@ def test_a_node_that_is_cut_off_comes_back_by_itself(network: Build, way: str) -
     until("it is suspected", lambda: any(host.sees()["d"] == "suspect" for host in others))
     net.wall()
     net.wait_for_agreement(*net.hosts)
+    assert not [line for host in others for line in host.told("member_failed")], "it was back before"
 
     net.wall(*cut_off(d, way))
     until("it is dead", lambda: all(host.sees()["d"] == "dead" for host in others))
@@ -83,6 +84,7 @@ def test_halves_that_forgot_each_other_are_one_cluster_again(network: Build) -> 
         assert d.lookup("web") == set()
         net.wall()
         net.wait_for_agreement(*net.hosts)
+    until("all know it again", lambda: all(host.lookup("web") == {"a"} for host in net.hosts))
 
 
 def test_many_restart_at_their_addresses(network: Build) -> None:

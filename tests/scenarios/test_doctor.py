@@ -271,9 +271,9 @@ def test_a_suspect_that_answers_is_said_to_refute() -> None:
     world.heal()
     a.do(lambda node, now: node.examine([b.id], [], 1.0, now))
     world.run_until(lambda: not a.node._examiner.is_busy, limit=2)
-    if a.sees(b) is Status.SUSPECT:
-        (found,) = say(a)
-        assert found.code == "answers_now"
+    assert a.sees(b) is Status.SUSPECT
+    (found,) = say(a)
+    assert found.code == "answers_now"
 
 
 def test_what_is_lost_by_chance_is_not_called_blocked() -> None:
