@@ -20,6 +20,7 @@ import gossip
 from gossip import log
 from gossip.agent import Agent
 from gossip.config import Config
+from gossip.config.keyfile import show_key
 from gossip.core.types import Status, show_address
 from gossip.diagnosing import Diagnosis
 from gossip.errors import RefusedError
@@ -148,6 +149,26 @@ async def test_another_cluster_is_told_on_both_sides(tmp_path: Path) -> None:
             diagnosis = await a.doctor(None, 20.0)
             assert problems(diagnosis) == [("other_cluster", "")]
             assert "127.0.0.1" in diagnosis.findings[0].text
+
+
+async def test_another_key_is_told_on_both_sides(tmp_path: Path) -> None:
+    files = []
+    for number in range(2):
+        file = tmp_path / f"{number}.key"
+        file.touch(0o600)
+        file.write_text(f"{show_key(bytes(range(number, number + 32)))}\n")
+        files.append(file)
+    async with Agent(config(tmp_path, "a", key_file=files[0])) as a:
+        where = show_address(a.node.address)
+        async with Agent(config(tmp_path, "x", key_file=files[1], join=(where,))) as stranger:
+            await holds("its try has failed", lambda: "broke" in stranger.node.seed_problems()[where])
+            diagnosis = await stranger.doctor(None, 5.0)
+            assert problems(diagnosis) == [("seed", "")]
+            assert "compare --cluster and 'gossip keys list' on both" in diagnosis.findings[0].advice
+            diagnosis = await a.doctor(None, 20.0)
+            assert problems(diagnosis) == [("other_key", "")]
+            assert "was sealed with a key that this agent does not have" in diagnosis.findings[0].text
+            assert "Give both agents the same key" in diagnosis.findings[0].advice
 
 
 async def test_two_of_one_name_are_told(tmp_path: Path) -> None:

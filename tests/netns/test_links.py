@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,6 +42,22 @@ def test_a_host_without_its_interface_accuses_nobody(network: Build, count: int)
     net.wait_for_agreement(*net.hosts)
     assert lost.told("member_failed") == lost.told("member_suspected") == []
     assert {line["name"] for host in others for line in host.told("member_failed")} == {lost.name}
+
+
+def test_who_was_stopped_accuses_nobody(network: Build) -> None:
+    """Whatever it was waiting for when it was stopped, and for however long: the others hold it dead."""
+    net = network(4)
+    *others, stopped = net.hosts
+    net.start(*net.hosts)
+    net.wait_for_agreement(*net.hosts)
+    for _ in range(3):
+        stopped.agent.signal(signal.SIGSTOP)
+        until("it is dead", lambda: all(host.sees()[stopped.name] == "dead" for host in others))
+        stopped.agent.signal(signal.SIGCONT)
+        until("it doubted itself", lambda: stopped.call("agent.info")["counters"].get("doubts"))
+        net.wait_for_agreement(*net.hosts)
+    assert stopped.told("member_suspected") == stopped.told("member_failed") == []
+    assert {line["name"] for host in others for line in host.told("member_failed")} == {stopped.name}
 
 
 def test_a_host_whose_route_went_with_it_is_dead_to_who_cannot_send_to_it(network: Build) -> None:
