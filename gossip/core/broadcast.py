@@ -43,6 +43,9 @@ MISFITS_MAX = 16
 AGREEING = 10
 """So many peers in a row that hold just this node's view, and what it relays of that view is no news: were
 a share s of all still without it, they would not have met one with chance (1 - s)^10; repair finds those."""
+INSISTENCE = 8
+"""So often news on which this node insists is told anew, each time as often as is usual: for some nine seconds,
+the longest clock of a suspicion among a thousand."""
 COPIES_ENOUGH = 3
 """News that can do without telling everybody is dropped when so many have sent it here: it is spreading. The
 share that misses it is small (Demers et al. 1987, table 1: counter and feedback), its cost a third."""
@@ -150,6 +153,9 @@ class Broadcasts:
         self._agreed: deque[int] = deque(maxlen=AGREEING)
         """The number of the last item whenever a peer's view was this node's, since one was not."""
         self._limits = (-1, 0)
+        self._insisted: Item | None = None
+        """What is told again and again until somebody has it, and how often yet."""
+        self._again = 0
         self.pruned = 0
         """Relays dropped for want of room; repair brings what they said."""
 
@@ -165,8 +171,20 @@ class Broadcasts:
         own: bool,
         source: NodeId | None,
         patient: bool = False,
+        insist: bool = False,
     ) -> Item:
-        """Queue news; whatever was queued for the same slot is replaced."""
+        """Queue news; whatever was queued for the same slot is replaced.
+
+        Args:
+            slot: see `slot_of`.
+            raw: the signed bytes.
+            member: whether it is about a member.
+            own: whether it is this node's own word.
+            source: who sent it here.
+            patient: whether few need to be told.
+            insist: whether it is told on, as often as is usual and a few times more, until it turns out that
+                somebody has it: another one tells it too, or holds this node's view.
+        """
         if slot in self.items:
             self.drop(slot)
         self._numbered += 1
@@ -187,6 +205,8 @@ class Broadcasts:
         self._tier(0 if own else 1)[slot] = item
         self._members += member
         self._patient += patient
+        if insist:
+            self._insisted, self._again = item, INSISTENCE
         if not own:
             self._relays += 1
             if self._relays > RELAYS_MAX:
@@ -247,6 +267,7 @@ class Broadcasts:
             self._agreed.clear()
             return
         self._agreed.append(self._numbered)
+        self._insisted = None
         if not self._relays or len(self._agreed) < AGREEING:
             return
         last = self._agreed[0]
@@ -364,11 +385,19 @@ class Broadcasts:
             self._untier(item)
             item.sends += 1
             item.sent += half
-            if item.sends >= limit:
+            if item.sends >= limit and not self._goes_on(item):
                 del self.items[item.slot]
                 self._left(item)
             else:
                 self._tier(2 * item.sends + (not item.own))[item.slot] = item
+
+    def _goes_on(self, item: Item) -> bool:
+        """Whether it was sent as often as is usual, and begins again since nobody is known to have it."""
+        if item is not self._insisted or item.have or not self._again:
+            return False
+        self._again -= 1
+        item.sends, item.sent = 0, b""
+        return True
 
     def next_round(self, peers: int) -> None:
         """Begin again with what everybody was told: once a tick, so that repeats are not lost together."""
@@ -394,6 +423,8 @@ class Broadcasts:
         self._left(item)
 
     def _left(self, item: Item) -> None:
+        if item is self._insisted:
+            self._insisted = None
         self._relays -= not item.own
         self._members -= item.member
         self._patient -= item.patient

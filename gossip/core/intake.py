@@ -183,7 +183,10 @@ class Intake:
         self, body: MemberRecord, fact: Fact, source: NodeId | None, now: float, *, quiet: bool
     ) -> tuple[bool, bool]:
         if body.owner == self._own.id:
-            if fact.raw != self._own.me.fact.raw and self._verified(fact, body.public_key):
+            if fact.raw == self._own.me.fact.raw:
+                if source is not None:
+                    self._spread.queue.heard(slot_of(fact), fact.raw, source)
+            elif self._verified(fact, body.public_key):
                 self._own.met_own_record(body, fact, now)
             return True, False
         member = self._table.get(body.owner)

@@ -154,16 +154,19 @@ class Own:
 
     # -- the member record ------------------------------------------------------------------
 
-    def restate(self, *, above: int = 0, tell: bool = True, **changes: Any) -> None:
-        """Sign a new member record: a higher incarnation, with `changes` to its fields."""
+    def restate(self, *, above: int = 0, tell: bool = True, refutes: bool = False, **changes: Any) -> None:
+        """Sign a new member record: a higher incarnation, with `changes` to its fields.
+
+        One that refutes is told until somebody is known to have it: the clocks of others run meanwhile.
+        """
         record = msgspec.structs.replace(self.me.record, version=self.next_version(above), **changes)
         self._roster.set_record(self.me, self._ctx.notary.issue(record))
         if tell and not self.yielded:
-            self.announce()
+            self.announce(insist=refutes)
 
-    def announce(self) -> None:
+    def announce(self, *, insist: bool = False) -> None:
         fact = self.me.fact
-        self._spread.news(slot_of(fact), fact.raw, member=True, own=True, source=None)
+        self._spread.news(slot_of(fact), fact.raw, member=True, own=True, source=None, insist=insist)
 
     def accused(
         self, accusation: Accusation, source: NodeId | None, now: float, *, is_there: bool = False
@@ -193,7 +196,7 @@ class Own:
         if len(self.accusers) > ACCUSERS_MAX:
             del self.accusers[next(iter(self.accusers))]
         self._health.refuted(accusation.owner, self._ctx.params.accusation_window(self._table.n), now)
-        self.restate(above=accusation.incarnation)
+        self.restate(above=accusation.incarnation, refutes=True)
         return True
 
     def _answer(self, member: Member | None, brought_by: NodeId | None, now: float) -> None:

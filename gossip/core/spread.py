@@ -58,12 +58,16 @@ class Spread:
         source: NodeId | None,
         eager: bool = True,
         patient: bool = False,
+        insist: bool = False,
     ) -> None:
         """Queue something that changed this node's state. What changed nothing is never passed on.
 
-        What is not eager waits for the next tick or ping; what is patient is told fewer.
+        What is not eager waits for the next tick or ping; what is patient is told fewer; what is insisted on
+        is told until somebody has it.
         """
-        item = self.queue.add(slot, raw, member=member, own=own, source=source, patient=patient)
+        item = self.queue.add(
+            slot, raw, member=member, own=own, source=source, patient=patient, insist=insist
+        )
         if eager:
             self._fresh.append(item)
 

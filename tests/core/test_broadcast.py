@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gossip.core.broadcast import AGREEING, COPIES_ENOUGH, RELAYS_MAX, Broadcasts, Item
+from gossip.core.broadcast import AGREEING, COPIES_ENOUGH, INSISTENCE, RELAYS_MAX, Broadcasts, Item
 from gossip.core.params import LAN
 from gossip.core.sizes import news_bytes
 
@@ -28,9 +28,10 @@ def add(
     source: bytes | None = None,
     text: bytes = b"",
     patient: bool = False,
+    insist: bool = False,
 ) -> Item:
-    name = str(slot).encode() + b"/" + text
-    return queue.add(slot, name.ljust(size, b"."), member=member, own=own, source=source, patient=patient)
+    raw = (str(slot).encode() + b"/" + text).ljust(size, b".")
+    return queue.add(slot, raw, member=member, own=own, source=source, patient=patient, insist=insist)
 
 
 def drain(queue: Broadcasts, peers: list[bytes], rng: random.Random, budget: int = 1_200) -> Counter[bytes]:
@@ -218,6 +219,37 @@ def test_what_everybody_is_known_to_have_is_dropped() -> None:
 def compare(queue: Broadcasts, times: int) -> None:
     for _ in range(times):
         queue.compared(agreed=True)
+
+
+@pytest.mark.parametrize("n", [4, 31, 301])
+def test_news_on_which_a_node_insists_is_told_on_while_nobody_has_it(n: int, rng: random.Random) -> None:
+    queue = Broadcasts(LAN)
+    limit = queue.limit(n - 1)
+    item = add(queue, "x", own=True, insist=True)
+    assert drain(queue, PEERS[: n - 1], rng) == {item.raw: limit * (1 + INSISTENCE)}
+    assert len(queue) == 0
+    other = add(queue, "y", own=True)
+    assert drain(queue, PEERS[: n - 1], rng) == {other.raw: limit}, "the next is as any other"
+
+
+@pytest.mark.parametrize("how", ["heard", "agreed"])
+def test_insistence_ends_when_somebody_is_known_to_have_it(how: str, rng: random.Random) -> None:
+    queue = Broadcasts(LAN)
+    item = add(queue, "x", own=True, insist=True)
+    if how == "heard":
+        queue.heard("x", item.raw, A)
+    else:
+        queue.compared(agreed=False)
+        queue.compared(agreed=True)
+    assert drain(queue, PEERS, rng) == {item.raw: queue.limit(len(PEERS))}
+
+
+def test_who_insists_on_something_newer_insists_no_more_on_the_older(rng: random.Random) -> None:
+    queue = Broadcasts(LAN)
+    add(queue, "x", own=True, insist=True)
+    queue.drop("x")
+    again = add(queue, "x", own=True, text=b"again")
+    assert drain(queue, PEERS, rng) == {again.raw: queue.limit(len(PEERS))}
 
 
 def test_relayed_records_end_when_ten_peers_in_a_row_held_this_view_since() -> None:

@@ -302,6 +302,25 @@ def test_an_accused_refutes_above_the_accusation_at_once() -> None:
     assert rig.told(EventKind.MEMBER_UPDATED) == [], "which is no event"
 
 
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_refutation_is_told_until_somebody_is_heard_telling_it(heard: bool) -> None:
+    """Its datagrams may all be lost, and the clocks of others run; other news is given up after as many."""
+    rig, (a, b, *others), _ = group(30)
+    rig.hear(a, b.accuse(rig))
+    record = rig.node._own.me.fact.raw
+
+    def told() -> int:
+        return sum(record in gossip.news for peer in (a, b, *others) for gossip in peer.got(Gossip))
+
+    usual = LAN.send_limit(rig.node.members.n)
+    rig.run_until(lambda: told() >= usual)
+    if heard:
+        rig.hear(a, rig.node._own.me.fact)
+    rig.run(8)
+    assert (told() > 4 * usual) is not heard
+    assert told() <= 10 * usual
+
+
 def test_many_accusations_cost_health_once() -> None:
     """Scenario 38: several in one period, and the same accuser again and again."""
     rig, others, _ = group(8)
