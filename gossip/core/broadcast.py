@@ -44,8 +44,8 @@ AGREEING = 10
 """So many peers in a row that hold just this node's view, and what it relays of that view is no news: were
 a share s of all still without it, they would not have met one with chance (1 - s)^10; repair finds those."""
 INSISTENCE = 8
-"""So often news on which this node insists is told anew, each time as often as is usual: for some nine seconds,
-the longest clock of a suspicion among a thousand."""
+"""So often news on which this node insists is told anew, each time as often as is usual: for some nine
+seconds, the longest clock of a suspicion among a thousand."""
 COPIES_ENOUGH = 3
 """News that can do without telling everybody is dropped when so many have sent it here: it is spreading. The
 share that misses it is small (Demers et al. 1987, table 1: counter and feedback), its cost a third."""

@@ -179,15 +179,18 @@ class Intake:
             return self._ban(body, fact, source, now)
         return self._service(body, fact, source, quiet=quiet)
 
+    def _myself(self, body: MemberRecord, fact: Fact, source: NodeId | None, now: float) -> None:
+        if fact.raw == self._own.me.fact.raw:
+            if source is not None:
+                self._spread.queue.heard(slot_of(fact), fact.raw, source)
+        elif self._verified(fact, body.public_key):
+            self._own.met_own_record(body, fact, now)
+
     def _member(
         self, body: MemberRecord, fact: Fact, source: NodeId | None, now: float, *, quiet: bool
     ) -> tuple[bool, bool]:
         if body.owner == self._own.id:
-            if fact.raw == self._own.me.fact.raw:
-                if source is not None:
-                    self._spread.queue.heard(slot_of(fact), fact.raw, source)
-            elif self._verified(fact, body.public_key):
-                self._own.met_own_record(body, fact, now)
+            self._myself(body, fact, source, now)
             return True, False
         member = self._table.get(body.owner)
         if member is not None and fact.raw == member.fact.raw:
