@@ -164,6 +164,19 @@ def _judge_shipped(groups: Mapping[tuple[Engine, str], Sequence[Mapping[str, Any
             yield told(
                 f"{engine}, {fault}: share of seconds with a faulty one listed", _middle(found, "listed")
             )
+    sums = [
+        [_middle(groups[engine, fault], "moves") for fault in FAULT_S]
+        for engine in ("shipped", "shipped as memberlist")
+    ]
+    ours_all, theirs_all = (None if None in each else sum(filter(None, each)) for each in sums)
+    fewer = ours_all is not None and theirs_all is not None and ours_all < theirs_all
+    yield holds(
+        "shipped core, all four faults: view changes at a healthy member",
+        None if theirs_all is None else ours_all,
+        theirs_all,
+        "fewer",
+        fewer,
+    )
     wrong = [one["wrong"] for fault in FAULT_S for one in groups["shipped", fault]]
     yield holds(
         "shipped core: healthy members removed at healthy ones",
@@ -192,6 +205,10 @@ NOTES = (
     (
         "A view is that of the middle healthy member: its count is the median of the healthy members' counts."
         " The paper draws every process's."
+    ),
+    (
+        "With memberlist's settings a clock among a thousand runs for 12 to 72 s, with ours for 3 to 9: fewer"
+        " refutations are late for it, and who is dead is listed for longer."
     ),
     (
         "Rapid's vote is the fast path of Fast Paxos alone; a vote without three quarters would stay open,"
