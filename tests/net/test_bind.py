@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,12 +80,26 @@ def test_a_failure_leaves_nothing_bound() -> None:
         assert open_files() == before
 
 
+@contextmanager
+def taken_for_udp() -> Iterator[int]:
+    """A number that no other process takes for TCP meanwhile; who asks to reuse it may, as an agent does."""
+    for _ in range(20):
+        with socket.socket() as kept, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            kept.bind(("127.0.0.1", 0))
+            try:
+                taken.bind(kept.getsockname())
+            except OSError:
+                continue
+            yield taken.getsockname()[1]
+            return
+    raise AssertionError("twenty numbers that are free for TCP are none for UDP")
+
+
 def test_a_free_number_that_is_taken_for_udp_is_tried_anew(
     endpoints: list[Endpoint], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
-        taken.bind(("127.0.0.1", 0))
-        unlucky = taken.getsockname()[1]
+    with taken_for_udp() as unlucky:
         tries: list[int] = []
         real = socket.socket.bind
 
