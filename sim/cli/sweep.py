@@ -120,7 +120,8 @@ def _run(options: argparse.Namespace, grid: Grid, sheet: Sheet) -> bool:
                         pass
         except KeyboardInterrupt:
             interrupted = True
-        # Read from the file, for an interrupt may come between a run's being kept and its being handed on.
+    # Read again from the file, for an interrupt may come right after a run was written there.
+    with Ledger(out) as ledger:
         for key, (trial, place) in trials.items():
             if key in ledger.done:
                 sheet.add(place, trial.seed, ledger.done[key])
