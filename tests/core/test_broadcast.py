@@ -221,7 +221,7 @@ def compare(queue: Broadcasts, times: int) -> None:
         queue.compared(agreed=True)
 
 
-@pytest.mark.parametrize("n", [4, 31, 301])
+@pytest.mark.parametrize("n", [2, 3, 31, 301])
 def test_news_on_which_a_node_insists_is_told_on_while_nobody_has_it(n: int, rng: random.Random) -> None:
     queue = Broadcasts(LAN)
     limit = queue.limit(n - 1)
